@@ -1,0 +1,135 @@
+"""embed-images: the command line. Parses arguments and turns errors into sentences; the rest is elsewhere."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from pipeline import __version__
+from pipeline.config import ConfigError, add_arguments, make_config
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The console script.
+
+    Exits 0 when all went well, 1 when a run did not publish or a verification failed, 2 when an option
+    is refused.
+    """
+    sys.exit(_main(list(sys.argv[1:] if arguments is None else arguments)))
+
+
+def _main(arguments: list[str]) -> int:
+    parser = _parser()
+    given, unknown = parser.parse_known_args(arguments)
+    if given.command is None:
+        parser.print_help()
+        return EXIT_USAGE
+    if unknown and given.command != "run":
+        parser.error(f"no such argument: {' '.join(unknown)}")
+    try:
+        command = {"run": _run, "verify": _verify, "demo": _demo}[given.command]
+        return command(given, unknown)
+    except KeyboardInterrupt:
+        print("embed-images: interrupted; nothing was published", file=sys.stderr)
+        return EXIT_INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="embed-images",
+        description="Turns folders and buckets of images into TFRecords of feature vectors.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"embed-images {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+
+    run = commands.add_parser(
+        "run",
+        help="embed images and publish the result",
+        description="Embeds every image of the inputs and publishes the result as a run under the output.",
+        epilog="Any other option goes to Apache Beam, such as --runner=DataflowRunner. Flags win over --config.",
+        allow_abbrev=False,
+    )
+    run.add_argument("--config", metavar="FILE.yaml", help="a run config: these options by name, and pipeline_options:")
+    add_arguments(run)
+
+    verify = commands.add_parser(
+        "verify",
+        help="prove from the files alone that runs are whole",
+        description="Checks every file of the published runs of an output: checksums, counts, vectors, ledgers.",
+        allow_abbrev=False,
+    )
+    verify.add_argument("output", metavar="OUTPUT", help="the --output of the runs")
+    verify.add_argument("--run_id", metavar="ID", help="check this run only")
+    verify.add_argument("--json", action="store_true", help="print the result as JSON")
+
+    demo = commands.add_parser(
+        "demo",
+        help="make a corpus of photos, embed it, show the result",
+        description="Makes a corpus of variants of scikit-image's photos and runs the pipeline over it.",
+        allow_abbrev=False,
+    )
+    demo.add_argument("--output", metavar="FOLDER", default="demo-output", help="default: demo-output")
+    demo.add_argument("--model", metavar="HANDLE", help="feature module (default: the untrained stand-in)")
+    demo.add_argument("--verbose", action="store_true", help="show what TensorFlow and Beam have to say")
+    return parser
+
+
+def _run(given: argparse.Namespace, unknown: list[str]) -> int:
+    try:
+        config = make_config(vars(given), unknown)
+    except ConfigError as e:
+        return _refuse(e, EXIT_USAGE)
+    from pipeline import logs
+    from pipeline.conversion import ModelError
+    from pipeline.report import summary
+    from pipeline.run import RunError, run
+    from transforms.inputs import ListingError
+
+    logs.set_up(config.verbose)
+    try:
+        report = run(config)
+    except ConfigError as e:
+        return _refuse(e, EXIT_USAGE)
+    except (ListingError, ModelError, RunError) as e:
+        return _refuse(e, EXIT_FAILED)
+    if report is not None:
+        print(summary(report))
+    return 0
+
+
+def _verify(given: argparse.Namespace, _: list[str]) -> int:
+    from pipeline.verify import OutputError, verify_output
+
+    try:
+        result = verify_output(given.output, given.run_id)
+    except OutputError as e:
+        return _refuse(e, EXIT_FAILED)
+    print(result.as_json() if given.json else result.as_text())
+    return 0 if result.holds else EXIT_FAILED
+
+
+def _demo(given: argparse.Namespace, _: list[str]) -> int:
+    from pipeline import logs
+
+    logs.set_up(given.verbose)
+    from pipeline.conversion import ModelError
+    from pipeline.demo import demo
+    from pipeline.run import RunError
+
+    try:
+        demo(os.path.abspath(given.output), given.model)
+    except (ModelError, RunError) as e:
+        return _refuse(e, EXIT_FAILED)
+    return 0
+
+
+def _refuse(error: Exception, status: int) -> int:
+    print(f"embed-images: {error}", file=sys.stderr)
+    return status

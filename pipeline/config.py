@@ -1,0 +1,282 @@
+"""What a run is told: options of the command line and of YAML run configs, checked once, at launch.
+
+Beam and TensorFlow are not imported here: a wrong option is refused before they are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from transforms import storage
+from transforms.decoding import RESIZE_MODES
+from transforms.engines import ENGINES
+from transforms.layout import EXTENSIONS
+
+SEED_HANDLE = "https://tfhub.dev/google/imagenet/mobilenet_v2_130_224/feature_vector/4"
+PIPELINE_OPTIONS = "pipeline_options"  # the key of run configs for Beam's own options
+SIZE_UNITS = {"": 1, "B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
+
+class ConfigError(Exception):
+    """An option that is refused: its name, the value, and what is allowed."""
+
+    def __init__(self, option: str, value: object, allowed: str):
+        super().__init__(f"{option}: {value!r} is not allowed: {allowed}")
+
+
+class NotAllowed(ValueError):
+    """Raised by the checks of values; its text says what is allowed."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option of a run.
+
+    Attributes:
+        check: turns a given value into the one that is used, or raises `NotAllowed`.
+        default: of the checked value.
+        help: for --help and for the Dataflow template.
+        metavar: what stands for the value in --help.
+        repeatable: may be given several times; the value is then a tuple.
+        switch: takes no value on the command line.
+    """
+
+    name: str
+    check: Callable[[Any], Any]
+    default: Any
+    help: str
+    metavar: str = ""
+    repeatable: bool = False
+    switch: bool = False
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise NotAllowed("a text that is not empty")
+    return value
+
+
+def _choice(*choices: str) -> Callable[[Any], str]:
+    def check(value: Any) -> str:
+        if value not in choices:
+            raise NotAllowed("one of " + ", ".join(choices))
+        return str(value)
+
+    return check
+
+
+def _whole_number(least: int, most: int) -> Callable[[Any], int]:
+    def check(value: Any) -> int:
+        if isinstance(value, bool) or not re.fullmatch(r"\d{1,18}", str(value)) or not least <= int(value) <= most:
+            raise NotAllowed(f"a whole number from {least:,} to {most:,}".replace(",", "_"))
+        return int(value)
+
+    return check
+
+
+def _fraction(value: Any) -> float:
+    if not isinstance(value, bool):
+        try:
+            if 0 <= float(value) <= 1:
+                return float(value)
+        except (TypeError, ValueError):
+            pass
+    raise NotAllowed("a number from 0 to 1")
+
+
+def _bytes(value: Any) -> int:
+    """Such as 268435456, 256M, 256MB or 256MiB; units are powers of 1024."""
+    match = re.fullmatch(r"(\d{1,15})\s*([KMGT]?)(?:i?B)?", str(value), re.IGNORECASE)
+    size = int(match[1]) * SIZE_UNITS[match[2].upper()] if match and not isinstance(value, bool) else 0
+    if not 1 <= size <= 1 << 50:
+        raise NotAllowed("a size of at least one byte, such as 256MiB or 268435456")
+    return size
+
+
+def _size(value: Any) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d{1,4})(?:x(\d{1,4}))?", str(value))
+    height = int(match[1]) if match else 0
+    width = int(match[2] or match[1]) if match else 0
+    if isinstance(value, bool) or not (1 <= height <= 4096 and 1 <= width <= 4096):
+        raise NotAllowed("HEIGHTxWIDTH or one number for both, from 1 to 4096")
+    return height, width
+
+
+def _name(value: Any) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", str(value)):
+        raise NotAllowed("up to 128 letters, digits, dots, dashes and underscores, the first a letter or digit")
+    return str(value)
+
+
+def _yes_no(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise NotAllowed("true or false")
+    return value
+
+
+OPTIONS = (
+    Option(
+        "input",
+        _text,
+        (),
+        "what to embed: a glob (** goes through folders), a folder, or a manifest (.txt, .csv, .jsonl, .parquet)",
+        "URI",
+        repeatable=True,
+    ),
+    Option("output", _text, None, "folder of the runs; local or gs://…, s3://…", "URI"),
+    Option(
+        "model",
+        _text,
+        SEED_HANDLE,
+        "feature module: a hub URL, a SavedModel folder or .tar.gz, or builtin:mobilenet_v2_130_224 (untrained)",
+        "HANDLE",
+    ),
+    Option(
+        "engine",
+        _choice("auto", *ENGINES),
+        "auto",
+        "what runs the module; auto: litert on CPUs when it reproduces the module, else tensorflow",
+        "|".join(("auto", *ENGINES)),
+    ),
+    Option("precision", _choice("f32"), "f32", "of the computation", "f32"),
+    Option(
+        "resize",
+        _choice(*RESIZE_MODES),
+        "squash",
+        "squash: whole image, aspect ignored; slim_eval: central 0.875 first; fit_crop: central part of equal aspect",
+        "|".join(RESIZE_MODES),
+    ),
+    Option("input_size", _size, None, "of the module's images, where its signature leaves it open", "HxW"),
+    Option("batch_size", _whole_number(1, 1024), None, "images given to the engine at once (litert 8, tensorflow 32)", "N"),
+    Option("shard_size", _bytes, 256 << 20, "bytes at which a shard of records is full", "SIZE"),
+    Option("compression", _choice(*EXTENSIONS), "none", "of the shards", "|".join(EXTENSIONS)),
+    Option("run_id", _name, None, "name of the run; the time of the start, UTC, when not given", "ID"),
+    Option("max_failure_rate", _fraction, 0.5, "share of failed images above which nothing is published", "0..1"),
+    Option("max_image_pixels", _whole_number(1, 1 << 31), 100_000_000, "larger images are refused undecoded", "N"),
+    Option("max_object_bytes", _bytes, 128 << 20, "larger objects are refused unread", "SIZE"),
+    Option("all_files", _yes_no, False, "take files of folders whatever their extension", switch=True),
+    Option("uri_column", _text, "uri", "column of .csv, .jsonl and .parquet manifests", "NAME"),
+    Option("verbose", _yes_no, False, "show what TensorFlow and Beam have to say", switch=True),
+)
+_BY_NAME = {option.name: option for option in OPTIONS}
+_REQUIRED = ("input", "output")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """The checked options of a run; `OPTIONS` describes each. `beam_args` are passed on to Beam."""
+
+    input: tuple[str, ...]
+    output: str
+    model: str
+    engine: str
+    precision: str
+    resize: str
+    input_size: tuple[int, int] | None
+    batch_size: int | None
+    shard_size: int
+    compression: str
+    run_id: str
+    max_failure_rate: float
+    max_image_pixels: int
+    max_object_bytes: int
+    all_files: bool
+    uri_column: str
+    verbose: bool
+    beam_args: tuple[str, ...]
+
+    def describe(self) -> dict[str, Any]:
+        """The manifest's entry."""
+        return asdict(self)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds `OPTIONS` to a parser. Values stay as given; the default None says that one was not."""
+    for option in OPTIONS:
+        kind: dict[str, Any] = {"action": "store_true" if option.switch else "store"}
+        if not option.switch:
+            kind = {"action": "append" if option.repeatable else "store", "metavar": option.metavar}
+        default = "" if option.default in (None, (), False) else f" (default: {_shown(option)})"
+        parser.add_argument(f"--{option.name}", default=None, help=option.help.replace("%", "%%") + default, **kind)
+
+
+def _shown(option: Option) -> str:
+    if option.check is _bytes:
+        return f"{option.default >> 20}MiB"
+    return str(option.default)
+
+
+def make_config(given: Mapping[str, Any], beam_args: Sequence[str], now: datetime | None = None) -> RunConfig:
+    """Checks options and fills in defaults.
+
+    Args:
+        given: by name, from the command line; None stands for not given. "config" names a YAML file.
+        beam_args: arguments for Beam, in its command line's form.
+        now: for the default run id.
+
+    Raises:
+        ConfigError: an option or a value that is not allowed.
+    """
+    for argument in beam_args:
+        _refuse_misspelling(argument)
+    values: dict[str, Any] = {}
+    passed_on: list[str] = []
+    if given.get("config") is not None:
+        from pipeline.run_config_file import read_run_config
+
+        values, passed_on = read_run_config(given["config"])
+    values |= {name: value for name, value in given.items() if name in _BY_NAME and value is not None}
+    checked = {option.name: _checked(option, values.get(option.name)) for option in OPTIONS}
+    for name in _REQUIRED:
+        if not checked[name]:
+            raise ConfigError(f"--{name}", checked[name], f"it must be given: {_BY_NAME[name].help}")
+    checked["output"] = storage.normalize(checked["output"])
+    checked["run_id"] = checked["run_id"] or f"{now or datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    return RunConfig(**checked, beam_args=(*passed_on, *beam_args))
+
+
+def _checked(option: Option, value: Any) -> Any:
+    if value is None:
+        return option.default
+    try:
+        if option.repeatable:
+            return tuple(option.check(item) for item in (value if isinstance(value, list) else [value]))
+        return option.check(value)
+    except NotAllowed as e:
+        raise ConfigError(f"--{option.name}", value, str(e)) from None
+
+
+def option_named(name: str) -> Option | None:
+    return _BY_NAME.get(name)
+
+
+def closest_option(name: str) -> str:
+    """A hint at the option that was probably meant, as the end of a sentence; empty when none is near."""
+    near = difflib.get_close_matches(name, [*_BY_NAME, "config", PIPELINE_OPTIONS], n=1, cutoff=0.8)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _refuse_misspelling(argument: str) -> None:
+    """Beam drops options that it does not know with a mere warning, so a near miss of ours is refused."""
+    name = argument.removeprefix("--").partition("=")[0]
+    if argument.startswith("--") and (hint := closest_option(name)):
+        raise ConfigError(f"--{name}", argument, f"no such option{hint}")
+
+
+def beam_flags(options: Mapping[str, Any]) -> list[str]:
+    """Beam's options of a run config as its command line has them."""
+    flags: list[str] = []
+    for name, value in options.items():
+        for item in value if isinstance(value, list) else [value]:
+            if item is True:
+                flags.append(f"--{name}")
+            elif item not in (False, None):
+                flags.append(f"--{name}={json.dumps(item) if isinstance(item, dict) else item}")
+    return flags

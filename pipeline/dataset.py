@@ -1,0 +1,86 @@
+"""Reading an output back: its runs, their manifests, records, ledgers and dead letters."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import posixpath
+from collections.abc import Iterator
+from itertools import islice
+from typing import IO, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
+
+from transforms import layout, storage
+from transforms.tfrecord import read_records
+
+BATCH_RECORDS = 1024
+
+
+def run_ids(output: str) -> list[str]:
+    """The ids of the published runs of an output, in the order of names."""
+    runs = storage.join(output, "runs")
+    fs = storage.filesystem(runs)
+    if not fs.isdir(runs):
+        return []
+    folders = (posixpath.basename(path.rstrip("/")) for path in fs.ls(runs, detail=False))
+    return sorted(name for name in folders if storage.exists(storage.join(runs, name, layout.SUCCESS)))
+
+
+def read_manifest(folder: str) -> dict[str, Any]:
+    """The run.json of a run's folder."""
+    manifest: dict[str, Any] = json.loads(storage.read_bytes(storage.join(folder, layout.MANIFEST)))
+    return manifest
+
+
+def open_shard(uri: str) -> IO[bytes]:
+    """A shard as its framed records, decompressed as its name says."""
+    file: IO[bytes] = storage.filesystem(uri).open(uri, "rb")
+    return gzip.GzipFile(fileobj=file) if uri.endswith(".gz") else file  # type: ignore[return-value]
+
+
+def read_shard(uri: str) -> Iterator[pa.RecordBatch]:
+    """The tf.Examples of a shard as Arrow batches, one list column a feature.
+
+    Raises:
+        DamagedRecord: a record whose checksum does not hold.
+    """
+    decoder = ExamplesToRecordBatchDecoder()
+    with open_shard(uri) as file:
+        records = read_records(file)
+        while batch := list(islice(records, BATCH_RECORDS)):
+            yield decoder.DecodeBatch(batch)
+
+
+def vectors_of(batch: pa.RecordBatch) -> np.ndarray:
+    """The embeddings of a batch whose vectors are of one length: float32 [records, features]."""
+    flat = batch.column("image/embedding").flatten().to_numpy(zero_copy_only=False)
+    vectors: np.ndarray = flat.reshape(batch.num_rows, -1)
+    return vectors
+
+
+def texts_of(batch: pa.RecordBatch, feature: str) -> list[str]:
+    """A text feature of each record of a batch."""
+    return [value.decode() for value in batch.column(feature).flatten().to_pylist()]
+
+
+def load_features(folder: str) -> tuple[list[str], np.ndarray]:
+    """All uris and embeddings of a run, in memory: [N] and float32 [N, features]."""
+    uris: list[str] = []
+    vectors: list[np.ndarray] = []
+    for shard in read_manifest(folder)["shards"]:
+        for batch in read_shard(storage.join(folder, shard["path"])):
+            uris += texts_of(batch, "image/uri")
+            vectors.append(vectors_of(batch))
+    return uris, np.concatenate(vectors)
+
+
+def read_ledger(uri: str) -> pa.Table:
+    return pq.read_table(pa.BufferReader(storage.read_bytes(uri)))
+
+
+def read_dead_letters(uri: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in storage.read_bytes(uri).splitlines()]

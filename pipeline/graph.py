@@ -1,0 +1,62 @@
+"""The way of an image, in Beam: list, select, load, embed, encode, write, publish."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import apache_beam as beam
+
+from pipeline.config import RunConfig
+from pipeline.model import DEFAULT_BATCH_SIZE, FeatureModel
+from transforms import layout
+from transforms.elements import register_row_coders
+from transforms.embedding import EmbedImages
+from transforms.encoding import EncodeExamples
+from transforms.listing import ListImages
+from transforms.loading import LoadImages
+from transforms.publishing import PublishRun
+from transforms.selecting import SelectImages
+from transforms.writing import WriteDeadLetters, WriteShards
+
+
+def build(
+    pipeline: beam.Pipeline, config: RunConfig, model: FeatureModel, artifact_uri: str, head: Mapping[str, Any]
+) -> None:
+    """Adds a run to a pipeline.
+
+    Args:
+        artifact_uri: where workers find the artifact of `model`.
+        head: what the manifest says besides results, see `PublishRun`.
+    """
+    register_row_coders()
+    staging = layout.staging_folder(config.output, config.run_id)
+    batch_size = config.batch_size or DEFAULT_BATCH_SIZE[model.engine]
+
+    # Listing runs in the graph: a bucket of millions is never in the launcher's memory.
+    listed = (
+        pipeline
+        | "Inputs" >> beam.Create(list(config.input))
+        | "ListImages" >> ListImages(config.all_files, config.uri_column)
+    )
+    # The one shuffle, of uris. From here to WriteShards all is one fused stage: no pixel and no vector
+    # is ever serialized.
+    selected = listed | "SelectImages" >> SelectImages()
+    loaded, failed_to_load = selected | "LoadImages" >> LoadImages(
+        model.input_size, config.resize, config.max_image_pixels, config.max_object_bytes
+    )
+    embedded, failed_to_embed = loaded | "EmbedImages" >> EmbedImages(model.engine, artifact_uri, batch_size)
+    shards = (
+        embedded
+        | "EncodeExamples" >> EncodeExamples()
+        | "WriteShards" >> WriteShards(staging, config.shard_size, config.compression)
+    )
+    dead_letters = (
+        (failed_to_load, failed_to_embed) | "AllFailed" >> beam.Flatten() | "WriteDeadLetters" >> WriteDeadLetters(staging)
+    )
+    # Counted apart from the records: publishing refuses when the two do not agree.
+    number_selected = selected | "CountSelected" >> beam.combiners.Count.Globally()
+    staged = (shards, dead_letters) | "AllStaged" >> beam.Flatten()
+    _ = {"staged": staged, "listed": number_selected} | "PublishRun" >> PublishRun(
+        config.output, config.run_id, config.compression, config.max_failure_rate, head
+    )

@@ -1,0 +1,39 @@
+"""What a person sees: our own lines; the chatter of TensorFlow, absl and Beam only when asked for."""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import os
+import sys
+import tempfile
+import warnings
+
+logger = logging.getLogger("embed_images")
+
+
+def set_up(verbose: bool) -> None:
+    """Configures logging of the whole process; called once, by the command line.
+
+    Native libraries write to file descriptor 2 behind Python's back (and TensorFlow's settings do not
+    stop all of it). Unless `verbose`, that descriptor is pointed at a temporary file, and Python keeps
+    the real one.
+    """
+    if not verbose:
+        _divert_native_stderr()
+        warnings.simplefilter("ignore")
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    logging.basicConfig(level=logging.INFO if verbose else logging.CRITICAL, handlers=[handler], force=True)
+    logger.setLevel(logging.INFO)
+
+
+def _divert_native_stderr() -> None:
+    sys.stderr.flush()
+    real = os.dup(2)
+    sys.stderr = os.fdopen(real, "w", buffering=1, encoding="utf-8", errors="backslashreplace")
+    with tempfile.TemporaryFile(prefix="embed-images-native-") as sink:
+        os.dup2(sink.fileno(), 2)
+    faulthandler.enable(sys.stderr)  # a crash of native code still shows where

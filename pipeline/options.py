@@ -1,0 +1,60 @@
+"""EmbeddingOptions: the options of a run as Beam's runners see them."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
+
+from pipeline.config import ConfigError, RunConfig, add_arguments
+
+# What Beam calls DirectRunner first tries Prism, a Go binary that it downloads, and falls back
+# without a word where it cannot. Its in-process runner needs nothing, so it is named outright.
+LOCAL_RUNNER = "FnApiRunner"
+LOCAL_NAMES = (None, "DirectRunner", "direct", LOCAL_RUNNER)
+
+
+class EmbeddingOptions(PipelineOptions):
+    """`pipeline.config.OPTIONS` among Beam's pipeline options."""
+
+    @classmethod
+    def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
+        add_arguments(parser)
+
+
+def beam_options(config: RunConfig) -> PipelineOptions:
+    """The options for `beam.Pipeline`: the runner's, and the run's own for its UI.
+
+    Raises:
+        ConfigError: an argument that neither this program nor Beam knows, on the local runner. (Other
+            runners have options that only their job servers know.)
+    """
+    unknown = _unknown_to_beam(config.beam_args)
+    own = {name: value for name, value in config.describe().items() if name not in ("beam_args", "input_size")}
+    options = EmbeddingOptions([*config.beam_args], **own)
+    standard = options.view_as(StandardOptions)
+    if standard.runner in LOCAL_NAMES:
+        if unknown:
+            raise ConfigError(unknown[0], " ".join(unknown), "neither an option of this program nor one of Beam's")
+        standard.runner = LOCAL_RUNNER
+        direct = options.view_as(DirectOptions)
+        direct.direct_num_workers = direct.direct_num_workers or 1
+    return options
+
+
+def runs_here(options: PipelineOptions) -> bool:
+    """Whether the pipeline works in this process, so that its counters can be watched from here."""
+    mode = options.view_as(DirectOptions).direct_running_mode
+    return options.view_as(StandardOptions).runner == LOCAL_RUNNER and mode != "multi_processing"
+
+
+def _unknown_to_beam(beam_args: tuple[str, ...]) -> list[str]:
+    parser = argparse.ArgumentParser(allow_abbrev=False, add_help=False, conflict_handler="resolve")
+    pending: list[Any] = [PipelineOptions]
+    while pending:
+        options_class = pending.pop()
+        pending.extend(options_class.__subclasses__())
+        if options_class is not PipelineOptions:
+            options_class._add_argparse_args(parser)
+    return parser.parse_known_args([*beam_args])[1]

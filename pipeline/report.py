@@ -1,0 +1,31 @@
+"""What a run says at its end."""
+
+from __future__ import annotations
+
+from io import StringIO
+
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.run import RunReport
+
+
+def summary(report: RunReport) -> str:
+    """A table: listed, embedded, failed by error, images/s, seconds by phase, where the run lies."""
+    counts, model = report.manifest["counts"], report.manifest["model"]
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    table.add_row("listed", f"{counts['listed']:,}")
+    table.add_row("embedded", f"{counts['embedded']:,}")
+    table.add_row("failed", f"{counts['failed']:,}")
+    for error, times in counts["failed_by_error"].items():
+        table.add_row(f"  {error}", f"{times:,}")
+    if report.seconds.get("embed"):
+        table.add_row("images/s", f"{report.images_per_second:,.1f}")
+        table.add_row("seconds", ", ".join(f"{phase} {s:.1f}" for phase, s in report.seconds.items()))
+    table.add_row("engine", f"{model['engine']} {model['precision']}, {model['feature_dim']} features")
+    table.add_row("run", report.folder)
+    text = StringIO()
+    Console(file=text, width=100, highlight=False).print(table)
+    return "\n".join(line.rstrip() for line in text.getvalue().rstrip().splitlines())

@@ -1,0 +1,187 @@
+"""embed-images run: from checked options to a published run."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from pipeline import __version__
+from pipeline.config import RunConfig
+from pipeline.logs import logger
+from transforms import layout, storage
+from transforms.decoding import DRAFT_FACTOR, PREPROCESSING_VERSION
+from transforms.inputs import ListingError, first_image
+
+if TYPE_CHECKING:
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    from pipeline.model import FeatureModel
+
+VERSIONS_OF = ("apache-beam", "tensorflow", "ai-edge-litert", "pillow", "numpy", "tfx-bsl")
+
+
+class RunError(Exception):
+    """A run that cannot start or did not publish; its text is for a person."""
+
+
+@dataclass
+class RunReport:
+    """What a finished run did.
+
+    Attributes:
+        folder: the published run.
+        manifest: its run.json.
+        seconds: by phase: "start", "model", "list", "embed", "publish".
+    """
+
+    folder: str
+    manifest: dict[str, Any]
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def images_per_second(self) -> float:
+        """Over the phase "embed": from the first image selected to the last one written."""
+        counts = self.manifest["counts"]
+        return float(counts["embedded"] + counts["failed"]) / max(self.seconds.get("embed", 0.0), 1e-9)
+
+
+def run(config: RunConfig) -> RunReport | None:
+    """Runs the pipeline and waits for it; None when the runner was only asked to submit it.
+
+    Raises:
+        RunError: nothing was published, and why.
+        ListingError, ModelError, ConfigError: before anything was started.
+    """
+    seconds: dict[str, float] = {}
+    started = datetime.now(UTC)
+    with _phase("start", seconds):
+        _check_output(config)
+        _check_inputs(config)
+        import apache_beam as beam
+
+        from pipeline.graph import build
+        from pipeline.model import prepare_model
+        from pipeline.options import beam_options, runs_here
+        from transforms import tally
+
+        options = beam_options(config)
+    with _phase("model", seconds):
+        model = prepare_model(config.model, config.engine, config.input_size)
+        staging = layout.staging_folder(config.output, config.run_id)
+        artifact_uri = storage.join(staging, "model", f"{model.digest[:16]}.{model.engine}")
+        storage.write_bytes(artifact_uri, storage.read_bytes(model.artifact))
+    logger.info(
+        "model: %s, %d features, engine %s %s (min cosine to the module %.7f)",
+        model.handle, model.feature_dim, model.engine, model.precision, model.parity["min_cosine"],
+    )  # fmt: skip
+    here = runs_here(options)
+    tally.reset()
+    pipeline = beam.Pipeline(options=options)
+    build(pipeline, config, model, artifact_uri, manifest_head(config, model, started, options))
+    graph_started = time.monotonic()
+    try:
+        _execute(pipeline, here)
+    except KeyboardInterrupt:
+        storage.remove_folder(staging)
+        raise
+    if here:
+        _note_phases(seconds, graph_started)
+    return _outcome(config, seconds)
+
+
+def manifest_head(
+    config: RunConfig, model: FeatureModel, started: datetime, options: PipelineOptions
+) -> dict[str, Any]:
+    """What the manifest says of a run before it has results."""
+    from apache_beam.options.pipeline_options import StandardOptions
+
+    return {
+        "schema_version": layout.SCHEMA_VERSION,
+        "run_id": config.run_id,
+        "started": started.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "model": model.describe(),
+        "preprocessing": {
+            "version": PREPROCESSING_VERSION,
+            "resize": config.resize,
+            "filter": "bilinear, antialiased",
+            "draft_factor": DRAFT_FACTOR,
+        },
+        "compression": config.compression,
+        "beam": {"version": version("apache-beam"), "runner": options.view_as(StandardOptions).runner},
+        "versions": {
+            "embed-images": __version__,
+            "python": platform.python_version(),
+            **{name: version(name) for name in VERSIONS_OF},
+        },
+        "config": config.describe(),
+    }
+
+
+def _check_output(config: RunConfig) -> None:
+    """Refuses a run id that is published; clears what an interrupted publish left, which is no run."""
+    folder = layout.run_folder(config.output, config.run_id)
+    if storage.exists(storage.join(folder, layout.SUCCESS)):
+        raise RunError(f"--run_id: {config.run_id!r} is published in {config.output} already; give another one")
+    if storage.exists(folder):
+        logger.info("clearing %s, which an earlier run left without %s", folder, layout.SUCCESS)
+        storage.remove_folder(folder)
+
+
+def _check_inputs(config: RunConfig) -> None:
+    for text in config.input:
+        if first_image(text, config.all_files, config.uri_column) is None:
+            hint = "" if config.all_files else " with an extension of an image (--all_files takes any)"
+            raise ListingError(f"--input: {text!r} matches no file{hint}")
+
+
+def _execute(pipeline: Any, here: bool) -> None:
+    from pipeline.progress import progress
+
+    try:
+        if here:
+            with progress():
+                pipeline.run().wait_until_finish()
+        else:
+            pipeline.run().wait_until_finish()
+    except Exception as e:  # whatever a runner raises: the user gets its last line, --verbose the rest
+        logger.debug("the pipeline failed", exc_info=True)
+        reason = str(e).strip().splitlines()
+        raise RunError(f"the pipeline failed: {reason[-1] if reason else type(e).__name__}") from e
+
+
+def _outcome(config: RunConfig, seconds: dict[str, float]) -> RunReport | None:
+    """A run is what was published, whatever a runner says of its job."""
+    folder = layout.run_folder(config.output, config.run_id)
+    if storage.exists(storage.join(folder, layout.SUCCESS)):
+        manifest = json.loads(storage.read_bytes(storage.join(folder, layout.MANIFEST)))
+        return RunReport(folder, manifest, seconds)
+    refused = layout.refused_folder(config.output, config.run_id)
+    if storage.exists(storage.join(refused, layout.MANIFEST)):
+        manifest = json.loads(storage.read_bytes(storage.join(refused, layout.MANIFEST)))
+        raise RunError(f"nothing is published: {manifest['refused']}. The dead letters are in {refused}")
+    return None
+
+
+def _note_phases(seconds: dict[str, float], graph_started: float) -> None:
+    """Cuts the time of the graph at the first image that was selected and the last that was written."""
+    from transforms import tally
+
+    first = tally.first_counted("images_selected") or graph_started
+    done = [tally.last_counted(name) or first for name in ("images_embedded", "images_failed")]
+    seconds["list"] = first - graph_started
+    seconds["embed"] = max(done) - first
+    seconds["publish"] = time.monotonic() - max(done)
+
+
+@contextmanager
+def _phase(name: str, seconds: dict[str, float]) -> Iterator[None]:
+    start = time.monotonic()
+    yield
+    seconds[name] = time.monotonic() - start

@@ -1,0 +1,37 @@
+"""Reading YAML run configs: the options of the command line by name, and `pipeline_options:` for Beam."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from pipeline.config import PIPELINE_OPTIONS, ConfigError, beam_flags, closest_option, option_named
+
+
+def read_run_config(path: str) -> tuple[dict[str, Any], list[str]]:
+    """The options of a YAML file, unchecked, and its arguments for Beam.
+
+    Raises:
+        ConfigError: no such file, not YAML, or an unknown key.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            content = yaml.safe_load(file)
+    except OSError as e:
+        raise ConfigError("--config", path, f"a YAML file that can be read ({e.strerror})") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as e:
+        reason = " ".join(str(e).split())
+        raise ConfigError("--config", path, f"a YAML file; this one does not parse: {reason}") from None
+    if not isinstance(content, dict):
+        raise ConfigError("--config", path, "a YAML mapping of option names to values")
+    beam_options = content.pop(PIPELINE_OPTIONS, None) or {}
+    if not isinstance(beam_options, dict):
+        raise ConfigError(f"{path}: {PIPELINE_OPTIONS}", beam_options, "a mapping of Beam's option names to values")
+    for key, value in content.items():
+        if option_named(str(key)) is None:
+            raise ConfigError(f"{path}: {key}", value, f"no such option{closest_option(str(key))}")
+    for key in beam_options:
+        if option_named(str(key)) is not None:
+            raise ConfigError(f"{path}: {PIPELINE_OPTIONS}.{key}", beam_options[key], "it belongs to the top level")
+    return content, beam_flags(beam_options)

@@ -1,0 +1,237 @@
+"""embed-images verify: proves from the files alone that published runs are whole."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import google_crc32c
+import numpy as np
+import pyarrow as pa
+
+from pipeline import dataset
+from transforms import layout, storage
+from transforms.tfrecord import DamagedRecord
+
+CHUNK = 1 << 20
+
+
+class OutputError(Exception):
+    """There is nothing to verify; its text is one sentence."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What does not hold: in which file (a path within the run's folder) and how."""
+
+    file: str
+    message: str
+
+
+@dataclass
+class RunResult:
+    run_id: str
+    records: int = 0
+    dead_letters: int = 0
+    problems: list[Problem] = field(default_factory=list)
+
+
+@dataclass
+class Result:
+    """What was found in the runs of an output."""
+
+    runs: list[RunResult]
+
+    @property
+    def holds(self) -> bool:
+        return not any(run.problems for run in self.runs)
+
+    def as_text(self) -> str:
+        lines = []
+        for run in self.runs:
+            verdict = "holds" if not run.problems else f"{len(run.problems)} problems"
+            lines.append(f"run {run.run_id}: {run.records:,} records, {run.dead_letters:,} dead letters: {verdict}")
+            lines += [f"  {problem.file}: {problem.message}" for problem in run.problems]
+        return "\n".join(lines)
+
+    def as_json(self) -> str:
+        runs = [
+            {
+                "run_id": run.run_id,
+                "holds": not run.problems,
+                "records": run.records,
+                "dead_letters": run.dead_letters,
+                "problems": [{"file": problem.file, "message": problem.message} for problem in run.problems],
+            }
+            for run in self.runs
+        ]
+        return json.dumps({"holds": self.holds, "runs": runs}, indent=2)
+
+
+def verify_output(output: str, run_id: str | None = None) -> Result:
+    """Verifies one run, or all published ones, of an output.
+
+    Raises:
+        OutputError: no such run, or no run at all.
+    """
+    output = storage.normalize(output)
+    published = dataset.run_ids(output)
+    if run_id is not None and run_id not in published:
+        raise OutputError(f"{output}: no published run {run_id!r} (its folder has no {layout.SUCCESS})")
+    if not published:
+        raise OutputError(f"{output}: no published run; they lie in {storage.join(output, 'runs')}")
+    return Result([verify_run(output, each) for each in ([run_id] if run_id else published)])
+
+
+def verify_run(output: str, run_id: str) -> RunResult:
+    """Checks one published run; every problem is in the result, none is raised."""
+    result = RunResult(run_id)
+    folder = layout.run_folder(output, run_id)
+    try:
+        manifest = dataset.read_manifest(folder)
+        if manifest["schema_version"] != layout.SCHEMA_VERSION:
+            message = f"schema_version {manifest['schema_version']}, but this program knows {layout.SCHEMA_VERSION}"
+            result.problems.append(Problem(layout.MANIFEST, message))
+            return result
+        result.problems += _Verification(folder, manifest, result).problems()
+    except (FileNotFoundError, json.JSONDecodeError, KeyError, TypeError) as e:
+        result.problems.append(Problem(layout.MANIFEST, f"cannot be read: {type(e).__name__}: {e}"))
+    return result
+
+
+class _Verification:
+    """The checks of one run, from its bytes up to its counts."""
+
+    def __init__(self, folder: str, manifest: dict[str, Any], result: RunResult):
+        self._folder = folder
+        self._manifest = manifest
+        self._result = result
+        self._shard_of: dict[str, tuple[str, int]] = {}  # where the record of each uri is
+        self._errors: Counter[str] = Counter()
+        self._dead: set[str] = set()
+
+    def problems(self) -> Iterator[Problem]:
+        listed = [entry for kind in ("shards", "dead_letters", "ledgers") for entry in self._manifest[kind]]
+        intact = set()
+        for entry in listed:
+            message = self._check_bytes(entry)
+            if message:
+                yield Problem(entry["path"], message)
+            else:
+                intact.add(entry["path"])
+        for entry in self._manifest["shards"]:
+            yield from self._check_shard(entry)
+        for entry in self._manifest["dead_letters"]:
+            if entry["path"] in intact:
+                yield from self._check_dead_letters(entry)
+        if all(entry["path"] in intact for entry in listed):
+            yield from self._check_ledgers()
+        yield from self._check_counts()
+        yield from self._check_strays({entry["path"] for entry in listed})
+
+    def _check_bytes(self, entry: dict[str, Any]) -> str:
+        """What is wrong with a file as a whole; empty when its size and CRC32C hold."""
+        uri = storage.join(self._folder, entry["path"])
+        checksum, size = google_crc32c.Checksum(), 0
+        try:
+            with storage.filesystem(uri).open(uri, "rb") as file:
+                while chunk := file.read(CHUNK):
+                    checksum.update(chunk)
+                    size += len(chunk)
+        except FileNotFoundError:
+            return "the file is missing"
+        if size != entry["bytes"]:
+            return f"{size:,} bytes, the manifest says {entry['bytes']:,}"
+        found = checksum.digest().hex()
+        return "" if found == entry["crc32c"] else f"CRC32C is {found}, the manifest says {entry['crc32c']}"
+
+    def _check_shard(self, entry: dict[str, Any]) -> Iterator[Problem]:
+        name, records = entry["path"], 0
+        try:
+            for batch in dataset.read_shard(storage.join(self._folder, name)):
+                yield from self._check_records(batch, name, records)
+                records += batch.num_rows
+        except FileNotFoundError:
+            return  # said already
+        except DamagedRecord as e:
+            yield Problem(name, str(e))
+            return
+        except (OSError, EOFError, zlib.error, ValueError, KeyError) as e:
+            yield Problem(name, f"after record {records}: {type(e).__name__}: {e}")
+            return
+        finally:
+            self._result.records += records
+        if records != entry["records"]:
+            yield Problem(name, f"{records} records, the manifest says {entry['records']}")
+
+    def _check_records(self, batch: pa.RecordBatch, name: str, first: int) -> Iterator[Problem]:
+        dimension = self._manifest["model"]["feature_dim"]
+        embeddings = batch.column("image/embedding")
+        lengths = np.asarray(embeddings.value_lengths().fill_null(0))
+        for row in np.flatnonzero(lengths != dimension):
+            yield Problem(name, f"record {first + row}: a vector of {lengths[row]} values, not {dimension}")
+        if (lengths == dimension).all():
+            for row in np.flatnonzero(~np.isfinite(dataset.vectors_of(batch)).all(axis=1)):
+                yield Problem(name, f"record {first + row}: a vector with values that are not finite")
+        for row, uri in enumerate(dataset.texts_of(batch, "image/uri"), start=first):
+            if uri in self._shard_of:
+                other, other_row = self._shard_of[uri]
+                yield Problem(name, f"record {row}: {uri} is in record {other_row} of {other} as well")
+            self._shard_of[uri] = (name, row)
+
+    def _check_dead_letters(self, entry: dict[str, Any]) -> Iterator[Problem]:
+        letters = dataset.read_dead_letters(storage.join(self._folder, entry["path"]))
+        self._result.dead_letters += len(letters)
+        if len(letters) != entry["records"]:
+            yield Problem(entry["path"], f"{len(letters)} lines, the manifest says {entry['records']}")
+        for line, letter in enumerate(letters, start=1):
+            self._errors[letter["error"]] += 1
+            if letter["uri"] in self._dead or letter["uri"] in self._shard_of:
+                yield Problem(entry["path"], f"line {line}: {letter['uri']} has another record or dead letter")
+            self._dead.add(letter["uri"])
+
+    def _check_ledgers(self) -> Iterator[Problem]:
+        """Every ledger row points at its record or dead letter, and nothing is left without a row."""
+        seen: set[str] = set()
+        for entry in self._manifest["ledgers"]:
+            table = dataset.read_ledger(storage.join(self._folder, entry["path"]))
+            for number, row in enumerate(table.select(["uri", "outcome", "shard", "row"]).to_pylist()):
+                uri = row["uri"]
+                if uri in seen:
+                    yield Problem(entry["path"], f"row {number}: {uri} has a row already")
+                seen.add(uri)
+                if row["outcome"] == "embedded" and self._shard_of.get(uri) != (row["shard"], row["row"]):
+                    found = self._shard_of.get(uri)
+                    where = f"it is in {found}" if found else "it is in no shard"
+                    yield Problem(
+                        entry["path"], f"row {number}: {uri} should be record {row['row']} of {row['shard']}; {where}"
+                    )
+                if row["outcome"] == "failed" and uri not in self._dead:
+                    yield Problem(entry["path"], f"row {number}: {uri} failed but has no dead letter")
+        for uri in sorted((self._shard_of.keys() | self._dead) - seen)[:20]:
+            yield Problem(layout.MANIFEST, f"{uri} has a record or a dead letter but no ledger row")
+        if len(seen) != self._manifest["counts"]["listed"]:
+            message = f"{len(seen)} images in the ledgers, {self._manifest['counts']['listed']} listed"
+            yield Problem(layout.MANIFEST, message)
+
+    def _check_counts(self) -> Iterator[Problem]:
+        counts = self._manifest["counts"]
+        if counts["listed"] != counts["unchanged"] + counts["embedded"] + counts["failed"]:
+            yield Problem(layout.MANIFEST, "listed is not unchanged + embedded + failed")
+        if counts["embedded"] != self._result.records:
+            yield Problem(layout.MANIFEST, f"{counts['embedded']} embedded, {self._result.records} records in shards")
+        if counts["failed"] != self._result.dead_letters:
+            yield Problem(layout.MANIFEST, f"{counts['failed']} failed, {self._result.dead_letters} dead letters")
+        if Counter(counts["failed_by_error"]) != self._errors:
+            yield Problem(layout.MANIFEST, f"failed_by_error differs from the dead letters: {dict(self._errors)}")
+
+    def _check_strays(self, known: set[str]) -> Iterator[Problem]:
+        known |= {layout.MANIFEST, layout.SUCCESS}
+        for path in sorted(storage.filesystem(self._folder).find(self._folder)):
+            name = path.rpartition("/")[2]
+            if name not in known:
+                yield Problem(name, "the manifest does not know this file; a reader's glob might take it")

@@ -1,0 +1,65 @@
+"""Packaging of embed-images; the only list of its dependencies."""
+
+import re
+from pathlib import Path
+
+from setuptools import setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+)"', (HERE / "pipeline/__init__.py").read_text())[1]
+
+DEMO = ["scikit-image>=0.25"]  # its wheel bundles the photos of the demo
+
+setup(
+    name="embed-images",
+    version=VERSION,
+    description="Turns an object store full of images into feature vectors with Apache Beam.",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    # 3.10 does not resolve: on it tfx-bsl 1.21 wants protobuf <= 6.32 (through
+    # tensorflow-metadata) and apache-beam[gcp] 2.77 wants >= 6.33 (through
+    # google-cloud-bigtable). tfx-bsl 1.21 has no wheels for 3.13.
+    python_requires=">=3.11,<3.13",
+    packages=["pipeline", "transforms", "transforms.engines"],
+    package_data={"pipeline": ["py.typed"], "transforms": ["py.typed"]},
+    install_requires=[
+        "ai-edge-litert>=2.1",
+        "apache-beam[gcp]>=2.77,<3",
+        "backports.strenum<1.3",  # of ai-edge-litert; 1.3 excludes Python 3.11, which uv overlooks
+        "fsspec>=2025.3",
+        "gcsfs>=2025.3",
+        "google-crc32c>=1.6",
+        "numpy>=2",
+        "pillow>=11.3",
+        "pyarrow>=18",
+        "pyyaml>=6",
+        "rich>=13.9",
+        "setuptools<81",  # tensorflow-hub 0.16 imports pkg_resources, which later ones lack
+        "tensorflow>=2.21,<2.22",
+        "tensorflow-hub>=0.16.1,<0.17",
+        "tfx-bsl>=1.21,<1.22",
+    ],
+    extras_require={
+        "demo": DEMO,
+        "openvino": ["openvino>=2025.0"],
+        "s3": ["s3fs>=2025.3"],
+        "azure": ["adlfs>=2024.12"],
+        "dev": [
+            *DEMO,
+            "hypothesis>=6.100",
+            "mypy>=1.15",
+            "pytest>=8.3",
+            "ruff>=0.11",
+            "types-PyYAML",
+            "uv>=0.6",
+        ],
+        "bench": [*DEMO, "psutil>=6"],
+    },
+    entry_points={"console_scripts": ["embed-images = pipeline.cli:main"]},
+    classifiers=[
+        "License :: OSI Approved :: Apache Software License",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+    ],
+)

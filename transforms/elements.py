@@ -1,0 +1,98 @@
+"""The few elements that flow between stages.
+
+`ImageObject`, `DeadLetter` and `StagedFile` cross shuffles, as Beam rows (`register_row_coders`).
+`ImageInfo` and `EncodedBatch` live within the one fused stage from load to write and are never
+serialized. Beam is not imported here, so that listing and storage can be used before it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+
+class ImageObject(NamedTuple):
+    """One listing row.
+
+    Attributes:
+        uri: the absolute path of a local file, or `scheme://…`.
+        size: bytes; -1 where the listing does not tell (a manifest).
+        version: changes when the bytes of the object change; "" where the listing does not tell.
+        updated: seconds since the epoch, UTC; None where the listing does not tell.
+    """
+
+    uri: str
+    size: int = -1
+    version: str = ""
+    updated: float | None = None
+
+
+class ImageInfo(NamedTuple):
+    """What is known of a decoded image besides its pixels.
+
+    Attributes:
+        source: the listing row, its blanks filled in when the image was fetched.
+        format: Pillow's name of the encoding, such as "JPEG".
+        sha256: hexadecimal digest of the encoded image.
+        width, height: pixels of the upright stored image, before any resize.
+    """
+
+    source: ImageObject
+    format: str
+    sha256: str
+    width: int
+    height: int
+
+
+class DeadLetter(NamedTuple):
+    """An image that could not be embedded, and why.
+
+    Attributes:
+        source: the listing row.
+        stage: "fetch", "decode" or "embed".
+        error: the class of the failure, such as "TruncatedImage"; docs/output-format.md lists them.
+        message: one sentence for a person.
+    """
+
+    source: ImageObject
+    stage: str
+    error: str
+    message: str
+
+
+class EncodedBatch(NamedTuple):
+    """Images and their serialized tf.Examples, in the same order and of the same length."""
+
+    images: Sequence[ImageInfo]
+    examples: Sequence[bytes]
+
+
+class StagedFile(NamedTuple):
+    """A finished file under the staging folder, with the ledger rows of its records beside it.
+
+    Attributes:
+        kind: "features" or "dead_letters".
+        uri, ledger_uri: where the two files lie.
+        records: records in the file, and rows in its ledger.
+        bytes: size of the file.
+        crc32c: of the whole file, as eight hexadecimal digits.
+        first_uri: uri of the first record; orders the shards of a run.
+        errors: records by error class; empty for features.
+    """
+
+    kind: str
+    uri: str
+    ledger_uri: str
+    records: int
+    bytes: int
+    crc32c: str
+    first_uri: str
+    errors: Mapping[str, int]
+
+
+def register_row_coders() -> None:
+    """Has Beam encode the elements that cross shuffles by their schema; its default is pickle."""
+    from apache_beam import coders
+
+    for element in (ImageObject, DeadLetter, StagedFile):
+        coders.registry.register_row(element)

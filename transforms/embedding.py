@@ -1,0 +1,96 @@
+"""EmbedImages: pixels to feature vectors through Beam's RunInference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+from apache_beam.ml.inference.base import KeyedModelHandler, ModelHandler, PredictionResult, RunInference
+
+from transforms import storage
+from transforms.elements import DeadLetter, ImageInfo
+from transforms.engines import Engine, load_engine
+
+FAILED = "failed"
+
+
+@dataclass
+class EmbedImages(beam.PTransform):
+    """Runs the feature module over batches of images.
+
+    In: (ImageInfo, uint8 [height, width, 3]). Out: `embedded`, (ImageInfo, float32 [features]), and
+    `failed`, `DeadLetter`, for vectors with NaN or infinite values.
+
+    Attributes:
+        engine: one of `engines.ENGINES`.
+        artifact_uri: the staged model, in the form that the engine loads.
+        batch_size: images given to the engine at once.
+        threads: of the engine; 0 stands for one a core.
+    """
+
+    engine: str
+    artifact_uri: str
+    batch_size: int
+    threads: int = 0
+
+    def expand(self, loaded: beam.PCollection[tuple[ImageInfo, np.ndarray]]) -> beam.DoOutputsTuple:
+        handler = FeatureModelHandler(self.engine, self.artifact_uri, self.batch_size, self.threads)
+        return (
+            loaded
+            | "RunInference" >> RunInference(KeyedModelHandler(handler))
+            | "CheckVectors" >> beam.ParDo(_CheckVectors()).with_outputs(FAILED, main="embedded")
+        )
+
+
+class FeatureModelHandler(ModelHandler[np.ndarray, PredictionResult, Engine]):
+    """Loads a staged artifact and runs it; Beam's own handlers cannot load TF Hub's SavedModels.
+
+    (They call `tf.keras.models.load_model`, which Keras 3 refuses for SavedModels.)
+    Every batch that the engine sees has the same size, the last of a bundle being padded, so that a
+    vector does not depend on what else was in its batch.
+    """
+
+    def __init__(self, engine: str, artifact_uri: str, batch_size: int, threads: int = 0):
+        super().__init__(min_batch_size=batch_size, max_batch_size=batch_size)
+        self._engine = engine
+        self._artifact_uri = artifact_uri
+        self._batch_size = batch_size
+        self._threads = threads
+
+    def load_model(self) -> Engine:
+        return load_engine(self._engine, storage.read_bytes(self._artifact_uri), self._batch_size, self._threads)
+
+    def run_inference(
+        self, batch: Sequence[np.ndarray], model: Engine, inference_args: dict[str, Any] | None = None
+    ) -> list[PredictionResult]:
+        """uint8 [height, width, 3] each to float32 [features] each; `example` is dropped, it is never read."""
+        vectors = model(pad_batch(batch, self._batch_size))
+        return [PredictionResult(None, vector) for vector in vectors[: len(batch)]]
+
+    def get_num_bytes(self, batch: Sequence[np.ndarray]) -> int:
+        return sum(pixels.nbytes for pixels in batch)
+
+    def get_metrics_namespace(self) -> str:
+        return "embed_images_inference"
+
+
+def pad_batch(batch: Sequence[np.ndarray], size: int) -> np.ndarray:
+    """Stacks images into [size, height, width, 3], zeros where there are fewer."""
+    padded = np.zeros((size, *batch[0].shape), batch[0].dtype)
+    np.stack(batch, out=padded[: len(batch)])
+    return padded
+
+
+class _CheckVectors(beam.DoFn):
+    def process(self, element: tuple[ImageInfo, PredictionResult]) -> Iterator[Any]:
+        image, prediction = element
+        vector = prediction.inference
+        if np.isfinite(vector).all():
+            yield image, vector
+        else:
+            bad = vector.size - int(np.isfinite(vector).sum())
+            message = f"{bad} of the {vector.size} values that the model gave are not finite"
+            yield beam.pvalue.TaggedOutput(FAILED, DeadLetter(image.source, "embed", "NonFiniteEmbedding", message))

@@ -1,0 +1,45 @@
+"""The output layout: where runs, shards, ledgers and manifests lie. docs/output-format.md tells it."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from transforms import storage
+
+SUCCESS = "_SUCCESS"
+MANIFEST = "run.json"
+SCHEMA_VERSION = 1
+EXTENSIONS = {"none": ".tfrecord", "gzip": ".tfrecord.gz"}
+
+LEDGER_SCHEMA = pa.schema(
+    [
+        pa.field("uri", pa.string(), nullable=False),
+        pa.field("version", pa.string(), nullable=False),
+        pa.field("size", pa.int64(), nullable=False),
+        pa.field("updated", pa.timestamp("us", tz="UTC")),
+        pa.field("outcome", pa.string(), nullable=False),
+        pa.field("shard", pa.string()),
+        pa.field("row", pa.int64()),
+        pa.field("stage", pa.string()),
+        pa.field("error", pa.string()),
+    ]
+)
+
+
+def run_folder(output: str, run_id: str) -> str:
+    return storage.join(output, "runs", run_id)
+
+
+def staging_folder(output: str, run_id: str) -> str:
+    return storage.join(output, ".staging", run_id)
+
+
+def refused_folder(output: str, run_id: str) -> str:
+    """Where the dead letters of a run that failed too often are kept."""
+    return storage.join(output, "refused", run_id)
+
+
+def shard_name(kind: str, number: int, of: int, compression: str = "none") -> str:
+    """Such as features-00000-of-00004.tfrecord."""
+    extension = {"features": EXTENSIONS[compression], "ledger": ".parquet", "dead_letters": ".jsonl"}[kind]
+    return f"{kind}-{number:05d}-of-{of:05d}{extension}"

@@ -1,0 +1,215 @@
+"""PublishRun: makes a run visible as a whole, or not at all."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import apache_beam as beam
+import google_crc32c
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from transforms import layout, storage
+from transforms.elements import StagedFile
+from transforms.writing import ledger_bytes
+
+
+class Move(NamedTuple):
+    """A staged file and the names it gets; `ledger_name` is empty for a run that is refused."""
+
+    staged: StagedFile
+    name: str
+    ledger_name: str
+
+
+class Plan(NamedTuple):
+    """What publishing will do, decided once from all staged files.
+
+    Attributes:
+        folder: where the files go.
+        refusal: why the run is not published; empty when it is.
+        moves: every file that is kept.
+        counts: the counts of the manifest.
+    """
+
+    folder: str
+    refusal: str
+    moves: Sequence[Move]
+    counts: Mapping[str, Any]
+
+
+@dataclass
+class PublishRun(beam.PTransform):
+    """Renames what was staged into place, then writes the manifest, then `_SUCCESS`.
+
+    It happens inside the graph, so a launcher need not live to the end. Each step may be run again
+    after a failure and comes to the same result.
+
+    In: {"staged": `StagedFile`, "listed": one int, the number of images selected}. Out: the manifest
+    of the run (or of its refusal) as one JSON string.
+
+    Attributes:
+        output, run_id: name the run.
+        compression: of its features, a key of `layout.EXTENSIONS`.
+        max_failure_rate: failed images by listed ones, above which nothing is published.
+        head: what the manifest says of the run besides its results.
+    """
+
+    output: str
+    run_id: str
+    compression: str
+    max_failure_rate: float
+    head: Mapping[str, Any]
+
+    def expand(self, inputs: Mapping[str, beam.PCollection]) -> beam.PCollection[str]:
+        staged, listed = inputs["staged"], inputs["listed"]
+        start = staged.pipeline | "Start" >> beam.Create([None])
+        plan = start | "Plan" >> beam.Map(
+            self._plan, beam.pvalue.AsList(staged), beam.pvalue.AsSingleton(listed)
+        ).with_output_types(Plan)
+        published = (
+            plan
+            | "Moves" >> beam.FlatMap(self._moves)
+            | "Spread" >> beam.Reshuffle()
+            | "Move" >> beam.Map(self._publish_file)
+        )
+        return start | "Finish" >> beam.Map(
+            self._finish, beam.pvalue.AsSingleton(plan), beam.pvalue.AsList(published)
+        ).with_output_types(str)
+
+    def _plan(self, _: None, staged: Sequence[StagedFile], listed: int) -> Plan:
+        counts = count_outcomes(staged, listed)
+        refusal = refusal_of(counts, self.max_failure_rate)
+        if refusal:
+            return Plan(layout.refused_folder(self.output, self.run_id), refusal, plan_refusal(staged), counts)
+        return Plan(
+            layout.run_folder(self.output, self.run_id), "", plan_moves(staged, self.compression), counts
+        )
+
+    def _moves(self, plan: Plan) -> Iterator[tuple[str, Move]]:
+        for move in plan.moves:
+            yield plan.folder, move
+
+    def _publish_file(self, folder_and_move: tuple[str, Move]) -> dict[str, Any]:
+        """Moves one file; gives its manifest entry, with the one of its ledger under "ledger"."""
+        folder, (staged, name, ledger_name) = folder_and_move
+        storage.move(staged.uri, storage.join(folder, name))
+        entry: dict[str, Any] = {
+            "kind": staged.kind,
+            "path": name,
+            "records": staged.records,
+            "bytes": staged.bytes,
+            "crc32c": staged.crc32c,
+        }
+        if ledger_name:
+            entry["ledger"] = _publish_ledger(staged, name, storage.join(folder, ledger_name))
+        return entry
+
+    def _finish(self, _: None, plan: Plan, published: Sequence[dict[str, Any]]) -> str:
+        manifest = json.dumps(
+            {
+                **self.head,
+                "finished": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+                **({"refused": plan.refusal} if plan.refusal else {}),
+                "counts": plan.counts,
+                **_file_entries(published),
+            },
+            indent=2,
+            ensure_ascii=False,
+        )
+        storage.write_bytes(storage.join(plan.folder, layout.MANIFEST), manifest.encode())
+        if not plan.refusal:
+            storage.write_bytes(storage.join(plan.folder, layout.SUCCESS), b"")
+            storage.remove_folder(layout.refused_folder(self.output, self.run_id))
+        storage.remove_folder(layout.staging_folder(self.output, self.run_id))
+        return manifest
+
+
+def count_outcomes(staged: Iterable[StagedFile], listed: int) -> dict[str, Any]:
+    """The counts of the manifest, from the files that hold the records.
+
+    Raises:
+        RuntimeError: images were lost or doubled on the way; such a run must not be published.
+    """
+    records: Counter[str] = Counter()
+    errors: Counter[str] = Counter()
+    for file in staged:
+        records[file.kind] += file.records
+        errors.update(file.errors)
+    embedded, failed = records["features"], records["dead_letters"]
+    if embedded + failed != listed:
+        raise RuntimeError(
+            f"{listed} images were listed but {embedded} embedded and {failed} failed: not publishing this run"
+        )
+    return {
+        "listed": listed,
+        "unchanged": 0,
+        "duplicates": 0,
+        "embedded": embedded,
+        "failed": failed,
+        "failed_by_error": dict(errors.most_common()),
+    }
+
+
+def refusal_of(counts: Mapping[str, Any], max_failure_rate: float) -> str:
+    """Why a run with these counts is not published, in one sentence; empty when it is."""
+    rate = counts["failed"] / counts["listed"] if counts["listed"] else 0.0
+    if rate <= max_failure_rate:
+        return ""
+    most, times = next(iter(counts["failed_by_error"].items()))
+    return (
+        f"{counts['failed']} of {counts['listed']} images failed ({rate:.1%}), most of them with {most} ({times}); "
+        f"--max_failure_rate allows {max_failure_rate:.1%}"
+    )
+
+
+def plan_moves(staged: Iterable[StagedFile], compression: str) -> list[Move]:
+    """Names every staged file: shards in the order of their first uri, one ledger a file."""
+    files = sorted(staged, key=lambda file: (file.kind != "features", file.first_uri, file.uri))
+    totals = Counter(file.kind for file in files)
+    numbers: Counter[str] = Counter()
+    moves = []
+    for ledger_number, file in enumerate(files):
+        name = layout.shard_name(file.kind, numbers[file.kind], totals[file.kind], compression)
+        numbers[file.kind] += 1
+        moves.append(Move(file, name, layout.shard_name("ledger", ledger_number, len(files))))
+    return moves
+
+
+def plan_refusal(staged: Iterable[StagedFile]) -> list[Move]:
+    """Of a refused run, only the dead letters are kept."""
+    dead_letters = (file for file in staged if file.kind == "dead_letters")
+    return [move._replace(ledger_name="") for move in plan_moves(dead_letters, "none")]
+
+
+def _publish_ledger(staged: StagedFile, shard: str, target: str) -> dict[str, Any]:
+    """Completes ledger rows with the name that their shard got; gives the manifest entry."""
+    table = pq.read_table(pa.BufferReader(storage.read_bytes(staged.ledger_uri)))
+    column = table.schema.get_field_index("shard")
+    shards = pa.array([shard] * table.num_rows, pa.string())
+    data = ledger_bytes(table.set_column(column, layout.LEDGER_SCHEMA.field(column), shards))
+    storage.write_bytes(target, data)
+    crc: bytes = google_crc32c.Checksum(data).digest()
+    return {
+        "path": target.rpartition("/")[2],
+        "records": table.num_rows,
+        "bytes": len(data),
+        "crc32c": crc.hex(),
+    }
+
+
+def _file_entries(published: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """The manifest's lists of files, each sorted by name."""
+    entries: dict[str, list[dict[str, Any]]] = {"shards": [], "dead_letters": [], "ledgers": []}
+    for file in sorted(published, key=lambda entry: str(entry["path"])):
+        fields = {key: file[key] for key in ("path", "records", "bytes", "crc32c")}
+        entries["shards" if file["kind"] == "features" else "dead_letters"].append(fields)
+        if "ledger" in file:
+            entries["ledgers"].append(file["ledger"])
+    entries["ledgers"].sort(key=lambda entry: str(entry["path"]))
+    return entries

@@ -1,0 +1,193 @@
+"""WriteShards and WriteDeadLetters: finished files under the staging folder, with their ledger rows."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import tempfile
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import IO, Any
+
+import apache_beam as beam
+import google_crc32c
+import pyarrow as pa
+import pyarrow.parquet as pq
+from apache_beam.transforms.window import GlobalWindow
+from apache_beam.utils.windowed_value import WindowedValue
+
+from transforms import layout, storage, tally
+from transforms.elements import DeadLetter, EncodedBatch, ImageObject, StagedFile
+from transforms.tfrecord import frame
+
+GZIP_LEVEL = 1  # vectors hardly compress: level 9 costs many times more for a percent
+
+
+@dataclass
+class WriteShards(beam.PTransform):
+    """Spools examples to local disk and uploads each shard whole when it is full or its bundle ends.
+
+    Nothing of a failed bundle is published: only files named by a `StagedFile` of a bundle that
+    succeeded are, whatever else lies in the staging folder.
+
+    In: `EncodedBatch`. Out: `StagedFile` of kind "features".
+
+    Attributes:
+        staging: folder that the files go to.
+        shard_size: bytes of framed records, before compression, at which a shard is full.
+        compression: a key of `layout.EXTENSIONS`.
+    """
+
+    staging: str
+    shard_size: int
+    compression: str = "none"
+
+    def expand(self, encoded: beam.PCollection[EncodedBatch]) -> beam.PCollection[StagedFile]:
+        return encoded | "Write" >> beam.ParDo(_WriteFeatures(self)).with_output_types(StagedFile)
+
+
+@dataclass
+class WriteDeadLetters(beam.PTransform):
+    """In: `DeadLetter`. Out: `StagedFile` of kind "dead_letters", JSON Lines of about `shard_size` bytes."""
+
+    staging: str
+    shard_size: int = 16 << 20  # the ledger rows of some 50,000 dead letters wait in memory meanwhile
+
+    def expand(self, failed: beam.PCollection[DeadLetter]) -> beam.PCollection[StagedFile]:
+        return failed | "Write" >> beam.ParDo(_WriteDeadLetters(self)).with_output_types(StagedFile)
+
+
+class _SpoolingDoFn(beam.DoFn):
+    """Keeps one open `Spool` a bundle; what is yielded at its end needs a window of its own."""
+
+    def __init__(self, options: WriteShards | WriteDeadLetters):
+        self._options = options
+
+    def start_bundle(self) -> None:
+        self._spool: Spool | None = None
+
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        window = GlobalWindow()
+        for staged in self._stage():
+            yield WindowedValue(staged, window.max_timestamp(), [window])
+
+    def _stage(self) -> Iterator[StagedFile]:
+        if self._spool is not None:
+            spool, self._spool = self._spool, None
+            yield spool.stage()
+
+
+class _WriteFeatures(_SpoolingDoFn):
+    def process(self, element: EncodedBatch) -> Iterator[StagedFile]:
+        for image, example in zip(element.images, element.examples, strict=True):
+            if self._spool is None:
+                self._spool = Spool("features", self._options.staging, self._options.compression)
+            self._spool.add(frame(example), image.source)
+            if self._spool.size >= self._options.shard_size:
+                yield from self._stage()
+        tally.count("images_embedded", len(element.images))
+
+
+class _WriteDeadLetters(_SpoolingDoFn):
+    def process(self, element: DeadLetter) -> Iterator[StagedFile]:
+        if self._spool is None:
+            self._spool = Spool("dead_letters", self._options.staging)
+        self._spool.add(dead_letter_line(element), element.source, element)
+        if self._spool.size >= self._options.shard_size:
+            yield from self._stage()
+        tally.count("images_failed")
+
+
+class Spool:
+    """A file that grows on local disk, the ledger rows of its records beside it in memory.
+
+    Attributes:
+        size: bytes added so far, before compression.
+    """
+
+    def __init__(self, kind: str, staging: str, compression: str = "none"):
+        self._kind = kind
+        self._target = storage.join(staging, f"{kind}-{uuid.uuid4().hex}")
+        descriptor, self._path = tempfile.mkstemp(prefix="embed-images-")
+        plain = os.fdopen(descriptor, "wb")
+        self._file: IO[bytes] = plain
+        if compression == "gzip":
+            # mtime=0 and no name: the same records make the same bytes.
+            self._file = gzip.GzipFile("", "wb", GZIP_LEVEL, plain, mtime=0)  # type: ignore[assignment]
+        self._plain = plain
+        self._ledger: list[dict[str, Any]] = []
+        self._errors: Counter[str] = Counter()
+        self.size = 0
+
+    def add(self, record: bytes, source: ImageObject, failure: DeadLetter | None = None) -> None:
+        self._file.write(record)
+        self.size += len(record)
+        self._ledger.append(ledger_row(source, len(self._ledger), failure))
+        if failure is not None:
+            self._errors[failure.error] += 1
+
+    def stage(self) -> StagedFile:
+        """Closes the file and uploads it and its ledger."""
+        self._file.close()
+        self._plain.close()
+        size, crc32c = os.path.getsize(self._path), file_crc32c(self._path)
+        storage.upload(self._path, self._target)
+        ledger_uri = f"{self._target}.ledger"
+        storage.write_bytes(ledger_uri, ledger_bytes(pa.Table.from_pylist(self._ledger, layout.LEDGER_SCHEMA)))
+        return StagedFile(
+            kind=self._kind,
+            uri=self._target,
+            ledger_uri=ledger_uri,
+            records=len(self._ledger),
+            bytes=size,
+            crc32c=crc32c,
+            first_uri=self._ledger[0]["uri"],
+            errors=dict(self._errors),
+        )
+
+
+def ledger_row(source: ImageObject, row: int, failure: DeadLetter | None = None) -> dict[str, Any]:
+    """One row of `layout.LEDGER_SCHEMA`; the name of its shard is set when the run is published."""
+    return {
+        "uri": source.uri,
+        "version": source.version,
+        "size": source.size,
+        "updated": None if source.updated is None else round(source.updated * 1_000_000),
+        "outcome": "failed" if failure else "embedded",
+        "row": row,
+        "stage": failure.stage if failure else None,
+        "error": failure.error if failure else None,
+    }
+
+
+def ledger_bytes(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
+
+
+def dead_letter_line(failure: DeadLetter) -> bytes:
+    """One line of JSON: uri, version, size, stage, error, message."""
+    fields = {
+        "uri": failure.source.uri,
+        "version": failure.source.version,
+        "size": failure.source.size,
+        "stage": failure.stage,
+        "error": failure.error,
+        "message": failure.message,
+    }
+    return (json.dumps(fields, ensure_ascii=False) + "\n").encode()
+
+
+def file_crc32c(path: str) -> str:
+    """CRC32C of a local file, as eight hexadecimal digits."""
+    checksum = google_crc32c.Checksum()
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 20):
+            checksum.update(chunk)
+    digest: bytes = checksum.digest()
+    return digest.hex()
