@@ -6,7 +6,7 @@ from pathlib import Path
 from setuptools import setup
 
 HERE = Path(__file__).parent
-VERSION = re.search(r'__version__ = "(.+)"', (HERE / "pipeline/__init__.py").read_text())[1]
+(VERSION,) = re.findall(r'__version__ = "(.+)"', (HERE / "pipeline/__init__.py").read_text())
 
 DEMO = ["scikit-image>=0.25"]  # its wheel bundles the photos of the demo
 

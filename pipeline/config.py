@@ -31,7 +31,7 @@ class ConfigError(Exception):
         super().__init__(f"{option}: {value!r} is not allowed: {allowed}")
 
 
-class NotAllowed(ValueError):
+class NotAllowedError(ValueError):
     """Raised by the checks of values; its text says what is allowed."""
 
 
@@ -40,7 +40,7 @@ class Option:
     """One option of a run.
 
     Attributes:
-        check: turns a given value into the one that is used, or raises `NotAllowed`.
+        check: turns a given value into the one that is used, or raises `NotAllowedError`.
         default: of the checked value.
         help: for --help and for the Dataflow template.
         metavar: what stands for the value in --help.
@@ -59,14 +59,14 @@ class Option:
 
 def _text(value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
-        raise NotAllowed("a text that is not empty")
+        raise NotAllowedError("a text that is not empty")
     return value
 
 
 def _choice(*choices: str) -> Callable[[Any], str]:
     def check(value: Any) -> str:
         if value not in choices:
-            raise NotAllowed("one of " + ", ".join(choices))
+            raise NotAllowedError("one of " + ", ".join(choices))
         return str(value)
 
     return check
@@ -75,7 +75,7 @@ def _choice(*choices: str) -> Callable[[Any], str]:
 def _whole_number(least: int, most: int) -> Callable[[Any], int]:
     def check(value: Any) -> int:
         if isinstance(value, bool) or not re.fullmatch(r"\d{1,18}", str(value)) or not least <= int(value) <= most:
-            raise NotAllowed(f"a whole number from {least:,} to {most:,}".replace(",", "_"))
+            raise NotAllowedError(f"a whole number from {least:,} to {most:,}".replace(",", "_"))
         return int(value)
 
     return check
@@ -88,7 +88,7 @@ def _fraction(value: Any) -> float:
                 return float(value)
         except (TypeError, ValueError):
             pass
-    raise NotAllowed("a number from 0 to 1")
+    raise NotAllowedError("a number from 0 to 1")
 
 
 def _bytes(value: Any) -> int:
@@ -96,7 +96,7 @@ def _bytes(value: Any) -> int:
     match = re.fullmatch(r"(\d{1,15})\s*([KMGT]?)(?:i?B)?", str(value), re.IGNORECASE)
     size = int(match[1]) * SIZE_UNITS[match[2].upper()] if match and not isinstance(value, bool) else 0
     if not 1 <= size <= 1 << 50:
-        raise NotAllowed("a size of at least one byte, such as 256MiB or 268435456")
+        raise NotAllowedError("a size of at least one byte, such as 256MiB or 268435456")
     return size
 
 
@@ -105,19 +105,19 @@ def _size(value: Any) -> tuple[int, int]:
     height = int(match[1]) if match else 0
     width = int(match[2] or match[1]) if match else 0
     if isinstance(value, bool) or not (1 <= height <= 4096 and 1 <= width <= 4096):
-        raise NotAllowed("HEIGHTxWIDTH or one number for both, from 1 to 4096")
+        raise NotAllowedError("HEIGHTxWIDTH or one number for both, from 1 to 4096")
     return height, width
 
 
 def _name(value: Any) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", str(value)):
-        raise NotAllowed("up to 128 letters, digits, dots, dashes and underscores, the first a letter or digit")
+        raise NotAllowedError("up to 128 letters, digits, dots, dashes and underscores, the first a letter or digit")
     return str(value)
 
 
 def _yes_no(value: Any) -> bool:
     if not isinstance(value, bool):
-        raise NotAllowed("true or false")
+        raise NotAllowedError("true or false")
     return value
 
 
@@ -154,7 +154,9 @@ OPTIONS = (
         "|".join(RESIZE_MODES),
     ),
     Option("input_size", _size, None, "of the module's images, where its signature leaves it open", "HxW"),
-    Option("batch_size", _whole_number(1, 1024), None, "images given to the engine at once (litert 8, tensorflow 32)", "N"),
+    Option(
+        "batch_size", _whole_number(1, 1024), None, "images given to the engine at once (litert 8, tensorflow 32)", "N"
+    ),
     Option("shard_size", _bytes, 256 << 20, "bytes at which a shard of records is full", "SIZE"),
     Option("compression", _choice(*EXTENSIONS), "none", "of the shards", "|".join(EXTENSIONS)),
     Option("run_id", _name, None, "name of the run; the time of the start, UTC, when not given", "ID"),
@@ -249,7 +251,7 @@ def _checked(option: Option, value: Any) -> Any:
         if option.repeatable:
             return tuple(option.check(item) for item in (value if isinstance(value, list) else [value]))
         return option.check(value)
-    except NotAllowed as e:
+    except NotAllowedError as e:
         raise ConfigError(f"--{option.name}", value, str(e)) from None
 
 

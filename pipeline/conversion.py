@@ -164,14 +164,12 @@ def _freeze(signature: _ImageSignature) -> Any:
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-    @tf.function
     def embed(images: Any) -> Any:
         # TF Hub's image inputs are in [0, 1]: https://www.tensorflow.org/hub/common_signatures/images
         return signature(tf.cast(images, tf.float32) * np.float32(1 / 255))
 
-    return convert_variables_to_constants_v2(
-        embed.get_concrete_function(tf.TensorSpec([None, *signature.input_size, 3], tf.uint8, "images"))
-    )
+    images = tf.TensorSpec([None, *signature.input_size, 3], tf.uint8, INPUT_TENSOR.partition(":")[0])
+    return convert_variables_to_constants_v2(tf.function(embed).get_concrete_function(images))
 
 
 def _to_litert(frozen: Any, handle: str) -> bytes:
@@ -191,9 +189,7 @@ def _to_graph_def(frozen: Any) -> bytes:
     graph = tf.Graph()
     with graph.as_default():
         tensor = frozen.outputs[0].name
-        (output,) = tf.graph_util.import_graph_def(
-            frozen.graph.as_graph_def(), return_elements=[tensor], name=""
-        )
+        (output,) = tf.graph_util.import_graph_def(frozen.graph.as_graph_def(), return_elements=[tensor], name="")
         tf.identity(output, OUTPUT_TENSOR.partition(":")[0])
     graph.get_tensor_by_name(INPUT_TENSOR)
     definition: bytes = graph.as_graph_def().SerializeToString()

@@ -46,7 +46,7 @@ def read_shard(uri: str) -> Iterator[pa.RecordBatch]:
     """The tf.Examples of a shard as Arrow batches, one list column a feature.
 
     Raises:
-        DamagedRecord: a record whose checksum does not hold.
+        DamagedRecordError: a record whose checksum does not hold.
     """
     decoder = ExamplesToRecordBatchDecoder()
     with open_shard(uri) as file:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import apache_beam as beam
+from apache_beam.transforms.combiners import Count
 
 from pipeline.config import RunConfig
 from pipeline.model import DEFAULT_BATCH_SIZE, FeatureModel
@@ -52,10 +53,12 @@ def build(
         | "WriteShards" >> WriteShards(staging, config.shard_size, config.compression)
     )
     dead_letters = (
-        (failed_to_load, failed_to_embed) | "AllFailed" >> beam.Flatten() | "WriteDeadLetters" >> WriteDeadLetters(staging)
+        (failed_to_load, failed_to_embed)
+        | "AllFailed" >> beam.Flatten()
+        | "WriteDeadLetters" >> WriteDeadLetters(staging)
     )
     # Counted apart from the records: publishing refuses when the two do not agree.
-    number_selected = selected | "CountSelected" >> beam.combiners.Count.Globally()
+    number_selected = selected | "CountSelected" >> Count.Globally()
     staged = (shards, dead_letters) | "AllStaged" >> beam.Flatten()
     _ = {"staged": staged, "listed": number_selected} | "PublishRun" >> PublishRun(
         config.output, config.run_id, config.compression, config.max_failure_rate, head

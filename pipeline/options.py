@@ -46,7 +46,7 @@ def beam_options(config: RunConfig) -> PipelineOptions:
 def runs_here(options: PipelineOptions) -> bool:
     """Whether the pipeline works in this process, so that its counters can be watched from here."""
     mode = options.view_as(DirectOptions).direct_running_mode
-    return options.view_as(StandardOptions).runner == LOCAL_RUNNER and mode != "multi_processing"
+    return bool(options.view_as(StandardOptions).runner == LOCAL_RUNNER and mode != "multi_processing")
 
 
 def _unknown_to_beam(beam_args: tuple[str, ...]) -> list[str]:

@@ -61,6 +61,7 @@ def run(config: RunConfig) -> RunReport | None:
     """
     seconds: dict[str, float] = {}
     started = datetime.now(UTC)
+    logger.info("run %s: %s to %s", config.run_id, ", ".join(config.input), config.output)
     with _phase("start", seconds):
         _check_output(config)
         _check_inputs(config)
@@ -78,8 +79,8 @@ def run(config: RunConfig) -> RunReport | None:
         artifact_uri = storage.join(staging, "model", f"{model.digest[:16]}.{model.engine}")
         storage.write_bytes(artifact_uri, storage.read_bytes(model.artifact))
     logger.info(
-        "model: %s, %d features, engine %s %s (min cosine to the module %.7f)",
-        model.handle, model.feature_dim, model.engine, model.precision, model.parity["min_cosine"],
+        "model: %s, %d features, engine %s %s (min cosine to the module %.7f), %.1f s",
+        model.handle, model.feature_dim, model.engine, model.precision, model.parity["min_cosine"], seconds["model"],
     )  # fmt: skip
     here = runs_here(options)
     tally.reset()
@@ -173,11 +174,19 @@ def _note_phases(seconds: dict[str, float], graph_started: float) -> None:
     """Cuts the time of the graph at the first image that was selected and the last that was written."""
     from transforms import tally
 
+    counts = tally.counts()
     first = tally.first_counted("images_selected") or graph_started
     done = [tally.last_counted(name) or first for name in ("images_embedded", "images_failed")]
     seconds["list"] = first - graph_started
     seconds["embed"] = max(done) - first
     seconds["publish"] = time.monotonic() - max(done)
+    skipped = f", {counts['files_skipped']:,} files of other kinds left out" if counts["files_skipped"] else ""
+    logger.info("list: %d images%s, %.1f s", counts["images_selected"], skipped, seconds["list"])
+    logger.info(
+        "embed: %d embedded, %d failed, %.1f MB read, %.1f s",
+        counts["images_embedded"], counts["images_failed"], counts["bytes_read"] / 1e6, seconds["embed"],
+    )  # fmt: skip
+    logger.info("publish: %.1f s", seconds["publish"])
 
 
 @contextmanager

@@ -45,11 +45,12 @@ def export_standin(directory: Path) -> None:
     module = tf.Module(name="mobilenet_v2_130_224_standin")
     forward = _calibrated_network(module)
 
-    @tf.function(input_signature=[tf.TensorSpec([None, INPUT_SIZE, INPUT_SIZE, 3], tf.float32, "inputs")])
     def serve(inputs: Any) -> dict[str, Any]:
         return {"default": forward(inputs)}
 
-    tf.saved_model.save(module, str(directory), signatures={"serving_default": serve})
+    images = tf.TensorSpec([None, INPUT_SIZE, INPUT_SIZE, 3], tf.float32, "inputs")
+    signature = tf.function(serve, input_signature=[images])
+    tf.saved_model.save(module, str(directory), signatures={"serving_default": signature})
 
 
 def _calibrated_network(module: Any) -> Callable[[Any], Any]:

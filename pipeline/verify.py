@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from pipeline import dataset
 from transforms import layout, storage
-from transforms.tfrecord import DamagedRecord
+from transforms.tfrecord import DamagedRecordError
 
 CHUNK = 1 << 20
 
@@ -157,7 +157,7 @@ class _Verification:
                 records += batch.num_rows
         except FileNotFoundError:
             return  # said already
-        except DamagedRecord as e:
+        except DamagedRecordError as e:
             yield Problem(name, str(e))
             return
         except (OSError, EOFError, zlib.error, ValueError, KeyError) as e:
@@ -172,10 +172,10 @@ class _Verification:
         dimension = self._manifest["model"]["feature_dim"]
         embeddings = batch.column("image/embedding")
         lengths = np.asarray(embeddings.value_lengths().fill_null(0))
-        for row in np.flatnonzero(lengths != dimension):
+        for row in np.flatnonzero(lengths != dimension).tolist():
             yield Problem(name, f"record {first + row}: a vector of {lengths[row]} values, not {dimension}")
         if (lengths == dimension).all():
-            for row in np.flatnonzero(~np.isfinite(dataset.vectors_of(batch)).all(axis=1)):
+            for row in np.flatnonzero(~np.isfinite(dataset.vectors_of(batch)).all(axis=1)).tolist():
                 yield Problem(name, f"record {first + row}: a vector with values that are not finite")
         for row, uri in enumerate(dataset.texts_of(batch, "image/uri"), start=first):
             if uri in self._shard_of:

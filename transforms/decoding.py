@@ -108,10 +108,7 @@ def decode_image(data: bytes, size: tuple[int, int], resize: str, max_image_pixe
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             width, height = image.size
             if width * height > max_image_pixels:
-                raise ImageError(
-                    "ImageTooLarge",
-                    f"{width}x{height} is {width * height:,} pixels; --max_image_pixels allows {max_image_pixels:,}",
-                )
+                raise Image.DecompressionBombError
             drafted = image.draft("RGB", _draft_size(size, resize))
             image.load()
             if not drafted:  # a draft is smaller than the image; a TIFF is turned upright by load()
@@ -125,10 +122,11 @@ def decode_image(data: bytes, size: tuple[int, int], resize: str, max_image_pixe
     except ImageError:
         raise
     except UnidentifiedImageError:
-        start = data[:8].hex(" ")
-        raise ImageError("NotAnImage", f"no format that is read here starts with the bytes {start}") from None
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as e:
-        raise ImageError("ImageTooLarge", f"{e} (--max_image_pixels)") from None
+        message = f"no image of a format that is read here; it starts with the bytes {data[:8].hex(' ')}"
+        raise ImageError("NotAnImage", message) from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        message = f"its header claims more than the {max_image_pixels:,} pixels that --max_image_pixels allows"
+        raise ImageError("ImageTooLarge", message) from None
     except Exception as e:
         # Pillow's decoders let struct, zlib, index, syntax and other errors out on broken files; one
         # broken file must never fail a run.
@@ -198,8 +196,8 @@ def crop_box(image_size: tuple[int, int], size: tuple[int, int], resize: str) ->
     if resize == "squash":
         return (0, 0, width, height)
     if resize == "slim_eval":  # whole pixels, by the rounding of tf.image.central_crop
-        left, top = (int((side - side * SLIM_EVAL_FRACTION) / 2) for side in image_size)
-        return (left, top, width - left, height - top)
+        x, y = (int((side - side * SLIM_EVAL_FRACTION) / 2) for side in image_size)
+        return (x, y, width - x, height - y)
     if resize == "fit_crop":
         scale = min(width / size[1], height / size[0])
         left, top = (width - size[1] * scale) / 2, (height - size[0] * scale) / 2

@@ -92,7 +92,7 @@ class StagedFile(NamedTuple):
 
 def register_row_coders() -> None:
     """Has Beam encode the elements that cross shuffles by their schema; its default is pickle."""
-    from apache_beam import coders
+    from apache_beam.coders.typecoders import registry
 
     for element in (ImageObject, DeadLetter, StagedFile):
-        coders.registry.register_row(element)
+        registry.register_row(element)

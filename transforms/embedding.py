@@ -9,6 +9,7 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 from apache_beam.ml.inference.base import KeyedModelHandler, ModelHandler, PredictionResult, RunInference
+from apache_beam.pvalue import DoOutputsTuple, PCollection, TaggedOutput
 
 from transforms import storage
 from transforms.elements import DeadLetter, ImageInfo
@@ -18,7 +19,7 @@ FAILED = "failed"
 
 
 @dataclass
-class EmbedImages(beam.PTransform):
+class EmbedImages(beam.PTransform[PCollection[tuple[ImageInfo, np.ndarray]], DoOutputsTuple]):
     """Runs the feature module over batches of images.
 
     In: (ImageInfo, uint8 [height, width, 3]). Out: `embedded`, (ImageInfo, float32 [features]), and
@@ -36,13 +37,14 @@ class EmbedImages(beam.PTransform):
     batch_size: int
     threads: int = 0
 
-    def expand(self, loaded: beam.PCollection[tuple[ImageInfo, np.ndarray]]) -> beam.DoOutputsTuple:
+    def expand(self, loaded: PCollection[tuple[ImageInfo, np.ndarray]]) -> DoOutputsTuple:
         handler = FeatureModelHandler(self.engine, self.artifact_uri, self.batch_size, self.threads)
-        return (
+        outputs: DoOutputsTuple = (
             loaded
             | "RunInference" >> RunInference(KeyedModelHandler(handler))
-            | "CheckVectors" >> beam.ParDo(_CheckVectors()).with_outputs(FAILED, main="embedded")
+            | "CheckVectors" >> beam.FlatMap(check_vector).with_outputs(FAILED, main="embedded")
         )
+        return outputs
 
 
 class FeatureModelHandler(ModelHandler[np.ndarray, PredictionResult, Engine]):
@@ -84,13 +86,13 @@ def pad_batch(batch: Sequence[np.ndarray], size: int) -> np.ndarray:
     return padded
 
 
-class _CheckVectors(beam.DoFn):
-    def process(self, element: tuple[ImageInfo, PredictionResult]) -> Iterator[Any]:
-        image, prediction = element
-        vector = prediction.inference
-        if np.isfinite(vector).all():
-            yield image, vector
-        else:
-            bad = vector.size - int(np.isfinite(vector).sum())
-            message = f"{bad} of the {vector.size} values that the model gave are not finite"
-            yield beam.pvalue.TaggedOutput(FAILED, DeadLetter(image.source, "embed", "NonFiniteEmbedding", message))
+def check_vector(element: tuple[ImageInfo, PredictionResult]) -> Iterator[Any]:
+    """A vector on, or a dead letter for one with values that are not finite."""
+    image, prediction = element
+    vector = np.asarray(prediction.inference)
+    if np.isfinite(vector).all():
+        yield image, vector
+    else:
+        bad = vector.size - int(np.isfinite(vector).sum())
+        message = f"{bad} of the {vector.size} values that the model gave are not finite"
+        yield TaggedOutput(FAILED, DeadLetter(image.source, "embed", "NonFiniteEmbedding", message))

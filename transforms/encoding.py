@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
-from apache_beam.transforms.window import GlobalWindow
+from apache_beam.pvalue import PCollection
+from apache_beam.transforms.window import GlobalWindows
 from apache_beam.utils.windowed_value import WindowedValue
 from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
 
@@ -16,13 +17,15 @@ from transforms.elements import EncodedBatch, ImageInfo
 
 
 @dataclass
-class EncodeExamples(beam.PTransform):
+class EncodeExamples(beam.PTransform[PCollection[tuple[ImageInfo, np.ndarray]], PCollection[EncodedBatch]]):
     """In: (ImageInfo, float32 [features]). Out: `EncodedBatch`, up to `batch_size` examples each."""
 
     batch_size: int = 128
 
-    def expand(self, embedded: beam.PCollection[tuple[ImageInfo, np.ndarray]]) -> beam.PCollection[EncodedBatch]:
-        return embedded | "Encode" >> beam.ParDo(_Encode(self.batch_size)).with_output_types(EncodedBatch)
+    def expand(self, embedded: PCollection[tuple[ImageInfo, np.ndarray]]) -> PCollection[EncodedBatch]:
+        encode = beam.ParDo(_Encode(self.batch_size)).with_output_types(EncodedBatch)
+        encoded: PCollection[EncodedBatch] = embedded | "Encode" >> encode
+        return encoded
 
 
 class _Encode(beam.DoFn):
@@ -42,8 +45,7 @@ class _Encode(beam.DoFn):
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
         if self._images:
-            window = GlobalWindow()
-            yield WindowedValue(self._encode(), window.max_timestamp(), [window])
+            yield GlobalWindows.windowed_value_at_end_of_window(self._encode())
 
     def _encode(self) -> EncodedBatch:
         images, vectors = self._images, self._vectors

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import apache_beam as beam
+from apache_beam.pvalue import PCollection
 
 from transforms import tally
 from transforms.elements import ImageObject
@@ -13,7 +14,7 @@ from transforms.inputs import list_input
 
 
 @dataclass
-class ListImages(beam.PTransform):
+class ListImages(beam.PTransform[PCollection[str], PCollection[ImageObject]]):
     """Lists inputs within the graph, so that a long listing is never in the launcher's memory.
 
     In: str, inputs as `inputs.list_input` takes them. Out: `ImageObject`; one uri may come several times.
@@ -26,8 +27,10 @@ class ListImages(beam.PTransform):
     all_files: bool = False
     uri_column: str = "uri"
 
-    def expand(self, inputs: beam.PCollection[str]) -> beam.PCollection[ImageObject]:
-        return inputs | "List" >> beam.ParDo(_List(self.all_files, self.uri_column)).with_output_types(ImageObject)
+    def expand(self, inputs: PCollection[str]) -> PCollection[ImageObject]:
+        list_each = beam.ParDo(_List(self.all_files, self.uri_column)).with_output_types(ImageObject)
+        listed: PCollection[ImageObject] = inputs | "List" >> list_each
+        return listed
 
 
 class _List(beam.DoFn):

@@ -14,8 +14,8 @@ from typing import Any
 
 import apache_beam as beam
 import numpy as np
-from apache_beam.transforms.window import GlobalWindow
-from apache_beam.utils.windowed_value import WindowedValue
+from apache_beam.pvalue import DoOutputsTuple, PCollection, TaggedOutput
+from apache_beam.transforms.window import GlobalWindows
 
 from transforms import storage, tally
 from transforms.decoding import ImageError, configure_pillow, decode_image
@@ -26,7 +26,7 @@ LoadedImage = tuple[ImageInfo, np.ndarray]
 
 
 @dataclass
-class LoadImages(beam.PTransform):
+class LoadImages(beam.PTransform[PCollection[ImageObject], DoOutputsTuple]):
     """Fetches and decodes images in a thread pool while the stages behind it work.
 
     In: `ImageObject`. Out: `loaded`, (ImageInfo, uint8 [height, width, 3]) in the order of the input,
@@ -52,8 +52,11 @@ class LoadImages(beam.PTransform):
     decode_threads: int = 0
     prefetch_bytes: int = 256 << 20
 
-    def expand(self, images: beam.PCollection[ImageObject]) -> beam.DoOutputsTuple:
-        return images | "FetchAndDecode" >> beam.ParDo(_Load(self)).with_outputs(FAILED, main="loaded")
+    def expand(self, images: PCollection[ImageObject]) -> DoOutputsTuple:
+        outputs: DoOutputsTuple = images | "FetchAndDecode" >> beam.ParDo(_Load(self)).with_outputs(
+            FAILED, main="loaded"
+        )
+        return outputs
 
 
 class _Load(beam.DoFn):
@@ -76,14 +79,12 @@ class _Load(beam.DoFn):
         self._in_flight.append(self._pool.submit(self._load, element))
 
     def finish_bundle(self) -> Iterator[Any]:
-        window = GlobalWindow()
         while self._in_flight:
             result = _route(self._in_flight.popleft().result())
-            if isinstance(result, beam.pvalue.TaggedOutput):
-                result.value = WindowedValue(result.value, window.max_timestamp(), [window])
-                yield result
+            if isinstance(result, TaggedOutput):
+                yield TaggedOutput(result.tag, GlobalWindows.windowed_value_at_end_of_window(result.value))
             else:
-                yield WindowedValue(result, window.max_timestamp(), [window])
+                yield GlobalWindows.windowed_value_at_end_of_window(result)
 
     def teardown(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
@@ -119,7 +120,7 @@ class _Load(beam.DoFn):
 
 
 def _route(result: LoadedImage | DeadLetter) -> Any:
-    return beam.pvalue.TaggedOutput(FAILED, result) if isinstance(result, DeadLetter) else result
+    return TaggedOutput(FAILED, result) if isinstance(result, DeadLetter) else result
 
 
 class ByteBudget:

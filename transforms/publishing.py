@@ -13,6 +13,7 @@ import apache_beam as beam
 import google_crc32c
 import pyarrow as pa
 import pyarrow.parquet as pq
+from apache_beam.pvalue import AsList, AsSingleton, PCollection
 
 from transforms import layout, storage
 from transforms.elements import StagedFile
@@ -44,7 +45,7 @@ class Plan(NamedTuple):
 
 
 @dataclass
-class PublishRun(beam.PTransform):
+class PublishRun(beam.PTransform[Mapping[str, PCollection[Any]], PCollection[str]]):
     """Renames what was staged into place, then writes the manifest, then `_SUCCESS`.
 
     It happens inside the graph, so a launcher need not live to the end. Each step may be run again
@@ -66,30 +67,26 @@ class PublishRun(beam.PTransform):
     max_failure_rate: float
     head: Mapping[str, Any]
 
-    def expand(self, inputs: Mapping[str, beam.PCollection]) -> beam.PCollection[str]:
+    def expand(self, inputs: Mapping[str, PCollection[Any]]) -> PCollection[str]:
         staged, listed = inputs["staged"], inputs["listed"]
         start = staged.pipeline | "Start" >> beam.Create([None])
-        plan = start | "Plan" >> beam.Map(
-            self._plan, beam.pvalue.AsList(staged), beam.pvalue.AsSingleton(listed)
-        ).with_output_types(Plan)
+        plan = start | "Plan" >> beam.Map(self._plan, AsList(staged), AsSingleton(listed)).with_output_types(Plan)
         published = (
             plan
             | "Moves" >> beam.FlatMap(self._moves)
             | "Spread" >> beam.Reshuffle()
             | "Move" >> beam.Map(self._publish_file)
         )
-        return start | "Finish" >> beam.Map(
-            self._finish, beam.pvalue.AsSingleton(plan), beam.pvalue.AsList(published)
-        ).with_output_types(str)
+        finish = beam.Map(self._finish, AsSingleton(plan), AsList(published)).with_output_types(str)
+        manifest: PCollection[str] = start | "Finish" >> finish
+        return manifest
 
     def _plan(self, _: None, staged: Sequence[StagedFile], listed: int) -> Plan:
         counts = count_outcomes(staged, listed)
         refusal = refusal_of(counts, self.max_failure_rate)
         if refusal:
             return Plan(layout.refused_folder(self.output, self.run_id), refusal, plan_refusal(staged), counts)
-        return Plan(
-            layout.run_folder(self.output, self.run_id), "", plan_moves(staged, self.compression), counts
-        )
+        return Plan(layout.run_folder(self.output, self.run_id), "", plan_moves(staged, self.compression), counts)
 
     def _moves(self, plan: Plan) -> Iterator[tuple[str, Move]]:
         for move in plan.moves:

@@ -6,6 +6,7 @@ Local files are named by their absolute path, objects by `scheme://…`. Names a
 
 from __future__ import annotations
 
+import contextlib
 import os
 import posixpath
 import uuid
@@ -82,8 +83,7 @@ def describe_remote(uri: str, info: dict[str, Any]) -> ImageObject:
 
 
 def read_bytes(uri: str) -> bytes:
-    data = filesystem(uri).cat_file(uri)
-    assert isinstance(data, bytes)
+    data: bytes = filesystem(uri).cat_file(uri)
     return data
 
 
@@ -129,7 +129,5 @@ def exists(uri: str) -> bool:
 def remove_folder(uri: str) -> None:
     """Removes a folder and all that is in it; a missing one is no error."""
     fs = filesystem(uri)
-    try:
+    with contextlib.suppress(FileNotFoundError):
         fs.rm(uri, recursive=True)
-    except FileNotFoundError:
-        pass

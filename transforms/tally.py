@@ -9,7 +9,7 @@ import threading
 import time
 from collections import Counter
 
-from apache_beam.metrics import Metrics
+from apache_beam.metrics.metric import Metrics
 
 NAMESPACE = "embed_images"
 _lock = threading.Lock()

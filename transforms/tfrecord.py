@@ -18,7 +18,7 @@ _FOOTER = struct.Struct("<I")
 _LENGTH = struct.Struct("<Q")
 
 
-class DamagedRecord(Exception):
+class DamagedRecordError(Exception):
     """A record whose checksum or length does not hold; its text says which and where."""
 
 
@@ -32,21 +32,21 @@ def read_records(file: IO[bytes]) -> Iterator[bytes]:
     """The records of a file.
 
     Raises:
-        DamagedRecord: at the first record that does not hold; what follows it cannot be found.
+        DamagedRecordError: at the first record that does not hold; what follows it cannot be found.
     """
     index = offset = 0
     while header := file.read(_HEADER.size):
         where = f"record {index} at byte {offset}"
         if len(header) < _HEADER.size:
-            raise DamagedRecord(f"{where}: the file ends within its header")
+            raise DamagedRecordError(f"{where}: the file ends within its header")
         length, length_crc = _HEADER.unpack(header)
         if _masked_crc(header[: _LENGTH.size]) != length_crc:
-            raise DamagedRecord(f"{where}: the checksum of its length does not hold")
+            raise DamagedRecordError(f"{where}: the checksum of its length does not hold")
         record, footer = file.read(length), file.read(_FOOTER.size)
         if len(record) < length or len(footer) < _FOOTER.size:
-            raise DamagedRecord(f"{where}: the file ends within its {length} bytes")
+            raise DamagedRecordError(f"{where}: the file ends within its {length} bytes")
         if _masked_crc(record) != _FOOTER.unpack(footer)[0]:
-            raise DamagedRecord(f"{where}: the checksum of its data does not hold")
+            raise DamagedRecordError(f"{where}: the checksum of its data does not hold")
         yield record
         index += 1
         offset += _HEADER.size + length + _FOOTER.size

@@ -16,7 +16,8 @@ import apache_beam as beam
 import google_crc32c
 import pyarrow as pa
 import pyarrow.parquet as pq
-from apache_beam.transforms.window import GlobalWindow
+from apache_beam.pvalue import PCollection
+from apache_beam.transforms.window import GlobalWindows
 from apache_beam.utils.windowed_value import WindowedValue
 
 from transforms import layout, storage, tally
@@ -27,7 +28,7 @@ GZIP_LEVEL = 1  # vectors hardly compress: level 9 costs many times more for a p
 
 
 @dataclass
-class WriteShards(beam.PTransform):
+class WriteShards(beam.PTransform[PCollection[EncodedBatch], PCollection[StagedFile]]):
     """Spools examples to local disk and uploads each shard whole when it is full or its bundle ends.
 
     Nothing of a failed bundle is published: only files named by a `StagedFile` of a bundle that
@@ -45,59 +46,60 @@ class WriteShards(beam.PTransform):
     shard_size: int
     compression: str = "none"
 
-    def expand(self, encoded: beam.PCollection[EncodedBatch]) -> beam.PCollection[StagedFile]:
-        return encoded | "Write" >> beam.ParDo(_WriteFeatures(self)).with_output_types(StagedFile)
+    def expand(self, encoded: PCollection[EncodedBatch]) -> PCollection[StagedFile]:
+        write = _WriteFeatures("features", self.staging, self.shard_size, self.compression)
+        staged: PCollection[StagedFile] = encoded | "Write" >> beam.ParDo(write).with_output_types(StagedFile)
+        return staged
 
 
 @dataclass
-class WriteDeadLetters(beam.PTransform):
+class WriteDeadLetters(beam.PTransform[PCollection[DeadLetter], PCollection[StagedFile]]):
     """In: `DeadLetter`. Out: `StagedFile` of kind "dead_letters", JSON Lines of about `shard_size` bytes."""
 
     staging: str
     shard_size: int = 16 << 20  # the ledger rows of some 50,000 dead letters wait in memory meanwhile
 
-    def expand(self, failed: beam.PCollection[DeadLetter]) -> beam.PCollection[StagedFile]:
-        return failed | "Write" >> beam.ParDo(_WriteDeadLetters(self)).with_output_types(StagedFile)
+    def expand(self, failed: PCollection[DeadLetter]) -> PCollection[StagedFile]:
+        write = _WriteDeadLetters("dead_letters", self.staging, self.shard_size)
+        staged: PCollection[StagedFile] = failed | "Write" >> beam.ParDo(write).with_output_types(StagedFile)
+        return staged
 
 
 class _SpoolingDoFn(beam.DoFn):
-    """Keeps one open `Spool` a bundle; what is yielded at its end needs a window of its own."""
+    """Keeps one open `Spool` a bundle, and stages it when it is full or the bundle ends."""
 
-    def __init__(self, options: WriteShards | WriteDeadLetters):
-        self._options = options
+    def __init__(self, kind: str, staging: str, shard_size: int, compression: str = "none"):
+        self._kind = kind
+        self._staging = staging
+        self._shard_size = shard_size
+        self._compression = compression
 
     def start_bundle(self) -> None:
         self._spool: Spool | None = None
 
-    def finish_bundle(self) -> Iterator[WindowedValue]:
-        window = GlobalWindow()
-        for staged in self._stage():
-            yield WindowedValue(staged, window.max_timestamp(), [window])
-
-    def _stage(self) -> Iterator[StagedFile]:
-        if self._spool is not None:
+    def _add(self, record: bytes, source: ImageObject, failure: DeadLetter | None = None) -> Iterator[StagedFile]:
+        if self._spool is None:
+            self._spool = Spool(self._kind, self._staging, self._compression)
+        self._spool.add(record, source, failure)
+        if self._spool.size >= self._shard_size:
             spool, self._spool = self._spool, None
             yield spool.stage()
+
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        if self._spool is not None:
+            yield GlobalWindows.windowed_value_at_end_of_window(self._spool.stage())
 
 
 class _WriteFeatures(_SpoolingDoFn):
     def process(self, element: EncodedBatch) -> Iterator[StagedFile]:
         for image, example in zip(element.images, element.examples, strict=True):
-            if self._spool is None:
-                self._spool = Spool("features", self._options.staging, self._options.compression)
-            self._spool.add(frame(example), image.source)
-            if self._spool.size >= self._options.shard_size:
-                yield from self._stage()
+            yield from self._add(frame(example), image.source)
         tally.count("images_embedded", len(element.images))
 
 
 class _WriteDeadLetters(_SpoolingDoFn):
     def process(self, element: DeadLetter) -> Iterator[StagedFile]:
-        if self._spool is None:
-            self._spool = Spool("dead_letters", self._options.staging)
-        self._spool.add(dead_letter_line(element), element.source, element)
-        if self._spool.size >= self._options.shard_size:
-            yield from self._stage()
+        yield from self._add(dead_letter_line(element), element.source, element)
         tally.count("images_failed")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 
 INPUT_TENSOR = "images:0"
@@ -14,10 +16,8 @@ class TensorFlowEngine:
     def __init__(self, graph_def: bytes, threads: int):
         import tensorflow as tf
 
-        try:
+        with contextlib.suppress(RuntimeError):  # TensorFlow runs already and keeps the threads that it has
             tf.config.threading.set_intra_op_parallelism_threads(threads)
-        except RuntimeError:
-            pass  # TensorFlow runs in this process already and keeps the threads that it has
         definition = tf.compat.v1.GraphDef.FromString(graph_def)
         wrapped = tf.compat.v1.wrap_function(lambda: tf.compat.v1.import_graph_def(definition, name=""), [])
         graph = wrapped.graph

@@ -1,0 +1,78 @@
+"""embed-images demo: a corpus of photos through the same code as `run`, and what came out of it."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.config import make_config
+from pipeline.corpus import BROKEN, PHOTOS, make_corpus
+from pipeline.dataset import load_features
+from pipeline.logs import logger
+from pipeline.model import STANDIN_HANDLE
+from pipeline.report import summary
+from pipeline.run import RunError, run
+from transforms import storage
+
+READING = """\
+import tensorflow as tf
+uri, embedding = tf.io.FixedLenFeature([], tf.string), tf.io.FixedLenFeature([{dim}], tf.float32)
+spec = {{"image/uri": uri, "image/embedding": embedding}}
+records = tf.data.TFRecordDataset(tf.io.gfile.glob("{pattern}"){compressed})
+for record in records.map(lambda record: tf.io.parse_single_example(record, spec)).take(3):
+    print(record["image/uri"].numpy().decode(), record["image/embedding"].numpy()[:4])"""
+
+
+def demo(folder: str, model: str | None = None) -> None:
+    """Makes `folder/images`, publishes a run to `folder/features`, and prints what came out.
+
+    Raises:
+        RunError, ModelError: as `run` does.
+    """
+    images = Path(folder) / "images"
+    logger.info("corpus: variants of %d photos in %s", len(PHOTOS), images)
+    try:
+        make_corpus(images)
+    except FileNotFoundError as e:
+        raise RunError(str(e)) from None
+    handle = model or STANDIN_HANDLE
+    output = str(Path(folder) / "features")
+    config = make_config({"input": str(images), "output": output, "model": handle}, [])
+    report = run(config)
+    if report is None:
+        raise RunError(f"the run ended without publishing; see {output}")
+    uris, vectors = load_features(report.folder)
+    groups = [posixpath.basename(posixpath.dirname(uri)) for uri in uris]
+    recall = recall_at_1(vectors, groups)
+    print(f"\n{summary(report)}\n")
+    print(f"Near-duplicate recall@1: {recall:.3f} (the nearest other image of {len(uris)} is of the same photo)")
+    if handle == STANDIN_HANDLE:
+        print("The stand-in module's weights are untrained: its vectors tell near duplicates apart, but mean nothing.")
+    print(f"The {BROKEN} files are in {storage.join(report.folder, 'dead_letters-00000-of-00001.jsonl')}")
+    print("\nTo read the features:\n")
+    print(reading_lines(report.folder, report.manifest))
+
+
+def reading_lines(folder: str, manifest: Mapping[str, Any]) -> str:
+    """The six lines of Python that read a run's features with tf.data."""
+    pattern = storage.join(folder, "features-*")
+    compressed = ', "GZIP"' if manifest["compression"] == "gzip" else ""
+    return READING.format(pattern=pattern, dim=manifest["model"]["feature_dim"], compressed=compressed)
+
+
+def recall_at_1(vectors: np.ndarray, groups: list[str]) -> float:
+    """The share of vectors whose nearest other one, by cosine, is of the same group.
+
+    Args:
+        vectors: float32 [N, D], none of them zero.
+        groups: N names.
+    """
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    similarity = unit @ unit.T
+    np.fill_diagonal(similarity, -np.inf)
+    names = np.array(groups)
+    return float((names[similarity.argmax(axis=1)] == names).mean())
