@@ -23,6 +23,7 @@ PROBES = 8
 PROBE_SEED = 7
 # What a module takes when its signature leaves height and width open; TF Hub's MobileNets do.
 OPEN_INPUT_SIZE = 224
+OTHER_ENGINE = "--engine tensorflow runs any module"
 
 
 class ModelError(Exception):
@@ -87,12 +88,12 @@ def convert(saved_model: Path, handle: str, engine: str, input_size: tuple[int, 
     try:
         actual = load_engine(engine, artifact, PROBES)(probes)
     except (RuntimeError, ValueError) as e:
-        raise ModelError(f"{handle}: engine {engine} cannot run it: {_first_line(e)}") from e
+        raise ModelError(f"{handle}: engine {engine} cannot run it ({_first_line(e)}); {OTHER_ENGINE}") from e
     parity = measure_parity(expected, actual)
     if not parity["min_cosine"] >= MIN_COSINE_F32:
         raise ModelError(
             f"{handle}: engine {engine} gives vectors of cosine {parity['min_cosine']:.6f} to the module's own, "
-            f"at least {MIN_COSINE_F32} is needed; --engine tensorflow runs the module itself"
+            f"at least {MIN_COSINE_F32} is needed; {OTHER_ENGINE}"
         )
     return Conversion(artifact, signature.input_size, int(expected.shape[1]), parity)
 
@@ -178,8 +179,7 @@ def _to_litert(frozen: Any, handle: str) -> bytes:
     try:
         flatbuffer: bytes = tf.lite.TFLiteConverter.from_concrete_functions([frozen], frozen).convert()
     except Exception as e:  # the converter's errors are of many classes, some made on the fly
-        reason = _first_line(e)
-        raise ModelError(f"{handle}: engine litert cannot convert it ({reason}); use --engine tensorflow") from e
+        raise ModelError(f"{handle}: engine litert cannot convert it ({_first_line(e)}); {OTHER_ENGINE}") from e
     return flatbuffer
 
 

@@ -114,7 +114,8 @@ def decode_image(data: bytes, size: tuple[int, int], resize: str, max_image_pixe
             if not drafted:  # a draft is smaller than the image; a TIFF is turned upright by load()
                 width, height = image.size
             rgb = to_rgb(image)
-            if turn := UPRIGHT[orientation_of(image)]:
+            turn = UPRIGHT[orientation_of(image)]
+            if turn is not None:
                 rgb = rgb.transpose(turn)
                 if turn in SWAPS_SIDES:
                     width, height = height, width
@@ -182,10 +183,13 @@ def resize_image(image: Image.Image, size: tuple[int, int], resize: str) -> Imag
         fit_crop: the largest central part of the target's aspect ratio.
     """
     height, width = size
-    return image.resize((width, height), Image.Resampling.BILINEAR, box=crop_box(image.size, size, resize))
+    box = crop_box(image.size, size, resize)
+    # Cropped first: given a box, Pillow's filter would reach for pixels beyond it.
+    part = image if box == (0, 0, *image.size) else image.crop(box)
+    return part.resize((width, height), Image.Resampling.BILINEAR)
 
 
-def crop_box(image_size: tuple[int, int], size: tuple[int, int], resize: str) -> tuple[float, float, float, float]:
+def crop_box(image_size: tuple[int, int], size: tuple[int, int], resize: str) -> tuple[int, int, int, int]:
     """The part of an image that is resized, as (left, top, right, bottom) in its pixels.
 
     Args:
@@ -195,13 +199,14 @@ def crop_box(image_size: tuple[int, int], size: tuple[int, int], resize: str) ->
     width, height = image_size
     if resize == "squash":
         return (0, 0, width, height)
-    if resize == "slim_eval":  # whole pixels, by the rounding of tf.image.central_crop
-        x, y = (int((side - side * SLIM_EVAL_FRACTION) / 2) for side in image_size)
-        return (x, y, width - x, height - y)
+    if resize == "slim_eval":  # by the rounding of tf.image.central_crop
+        left, top = (int((side - side * SLIM_EVAL_FRACTION) / 2) for side in image_size)
+        return (left, top, width - left, height - top)
     if resize == "fit_crop":
         scale = min(width / size[1], height / size[0])
-        left, top = (width - size[1] * scale) / 2, (height - size[0] * scale) / 2
-        return (max(left, 0), max(top, 0), min(width - left, width), min(height - top, height))
+        kept_width, kept_height = max(round(size[1] * scale), 1), max(round(size[0] * scale), 1)
+        left, top = (width - kept_width) // 2, (height - kept_height) // 2
+        return (left, top, left + kept_width, top + kept_height)
     raise ValueError(f"resize: {resize!r} is not one of {', '.join(RESIZE_MODES)}")
 
 

@@ -1,0 +1,90 @@
+"""Fixtures: modules made once a session, and a run of the whole pipeline in this process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.config import make_config
+from pipeline.run import RunReport, run
+
+TINY_SIZE, TINY_FEATURES = 32, 8
+Run = Callable[..., RunReport]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache of this session's own: nothing comes from earlier ones, conversions happen once."""
+    folder = tmp_path_factory.mktemp("cache")
+    os.environ["EMBED_IMAGES_CACHE_DIR"] = str(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_module(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A small module of the right shape, for tests that are not about the model."""
+    return str(save_module(tmp_path_factory.mktemp("modules") / "tiny"))
+
+
+def save_module(
+    folder: Path,
+    shape: tuple[int | None, ...] = (None, TINY_SIZE, TINY_SIZE, 3),
+    dtype: str = "float32",
+    forward: Callable[[Any, Any], Any] | None = None,
+) -> Path:
+    """Saves a module that averages a convolution, or `forward(kernel, images)`."""
+    import tensorflow as tf
+
+    module = tf.Module()
+    values = np.random.default_rng(3).normal(0, 0.3, (5, 5, 3, TINY_FEATURES)).astype(np.float32)
+    module.kernel = tf.Variable(values)
+
+    def average(kernel: Any, images: Any) -> Any:
+        return {"default": tf.reduce_mean(tf.nn.relu(tf.nn.conv2d(images, kernel, 2, "SAME")), axis=[1, 2])}
+
+    def serve(inputs: Any) -> Any:
+        return (forward or average)(module.kernel, inputs)
+
+    signature = tf.function(serve, input_signature=[tf.TensorSpec(shape, dtype, "inputs")])
+    tf.saved_model.save(module, str(folder), signatures={"serving_default": signature})
+    return folder
+
+
+def photo(width: int, height: int, seed: int = 0) -> Image.Image:
+    """A smooth, colorful image with some grain, of the same pixels for the same arguments."""
+    random = np.random.default_rng(seed)
+    coarse = Image.fromarray(random.integers(0, 256, (6, 6, 3), dtype=np.uint8))
+    smooth = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC), np.int16)
+    return Image.fromarray(np.clip(smooth + random.integers(-6, 7, smooth.shape), 0, 255).astype(np.uint8))
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """A folder of twelve small photos."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for i in range(12):
+        photo(60 + i, 40 + 2 * i, i).save(folder / f"{i:02}.jpg", quality=90)
+    return folder
+
+
+@pytest.fixture
+def run_pipeline(tmp_path: Path, tiny_module: str) -> Run:
+    """Runs the pipeline as `embed-images run` does and gives its report."""
+
+    def run_it(**options: Any) -> RunReport:
+        given = {"output": str(tmp_path / "output"), "model": tiny_module, **options}
+        beam_args = given.pop("beam_args", [])
+        report = run(make_config(given, beam_args))
+        assert report is not None
+        return report
+
+    return run_it

@@ -1,0 +1,110 @@
+"""Inference: the handler within RunInference, and what is not finite."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pytest
+
+from pipeline.model import prepare_model
+from pipeline.options import LOCAL_RUNNER
+from tests.collecting import Collect
+from tests.conftest import TINY_SIZE, save_module
+from transforms.elements import ImageInfo, ImageObject
+from transforms.embedding import EmbedImages, FeatureModelHandler, pad_batch
+from transforms.engines import ENGINES, load_engine
+
+
+def pixels_of(count: int) -> list[np.ndarray]:
+    random = np.random.default_rng(5)
+    return list(random.integers(0, 256, (count, TINY_SIZE, TINY_SIZE, 3), dtype=np.uint8))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_vectors_are_the_modules_and_examples_are_dropped(tiny_module: str, engine: str) -> None:
+    import tensorflow as tf
+
+    batch = pixels_of(5)
+    handler = FeatureModelHandler(engine, prepare_model(tiny_module, engine).artifact, batch_size=8)
+    results = handler.run_inference(batch, handler.load_model())
+    assert isinstance(results, list)
+    assert all(result.example is None for result in results)
+    module = tf.saved_model.load(tiny_module)
+    inputs = tf.constant(np.stack(batch) / np.float32(255))
+    expected = module.signatures["serving_default"](inputs=inputs)["default"]
+    np.testing.assert_allclose(np.stack([result.inference for result in results]), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_vector_does_not_depend_on_its_batch(tiny_module: str, engine: str) -> None:
+    batch = pixels_of(8)
+    handler = FeatureModelHandler(engine, prepare_model(tiny_module, engine).artifact, batch_size=8)
+    model = handler.load_model()
+    together = [result.inference for result in handler.run_inference(batch, model)]
+    alone = [handler.run_inference([pixels], model)[0].inference for pixels in batch]
+    np.testing.assert_array_equal(together, alone)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_threads_share_an_engine(tiny_module: str, engine: str) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    shared = load_engine(engine, Path(prepare_model(tiny_module, engine).artifact).read_bytes(), 1)
+    inputs = [pixels[None] for pixels in pixels_of(40)]
+    expected = [shared(pixels) for pixels in inputs]
+    with ThreadPoolExecutor(8) as pool:
+        np.testing.assert_array_equal(list(pool.map(shared, inputs)), expected)
+
+
+def test_padding_adds_zeros() -> None:
+    batch = pixels_of(3)
+    padded = pad_batch(batch, 4)
+    np.testing.assert_array_equal(padded[:3], np.stack(batch))
+    assert padded.shape == (4, TINY_SIZE, TINY_SIZE, 3)
+    assert not padded[3].any()
+
+
+def test_vectors_that_are_not_finite_are_dead_letters(tmp_path: Path) -> None:
+    """A module that divides by the brightness, and a black image among others."""
+    import tensorflow as tf
+
+    def forward(_: Any, images: Any) -> Any:
+        brightness = tf.reduce_mean(images, axis=[1, 2])
+        return {"default": brightness / tf.reduce_sum(brightness, axis=1, keepdims=True)}
+
+    folder = save_module(tmp_path / "module", forward=forward)
+    model = prepare_model(str(folder), "tensorflow")
+    images = pixels_of(6)
+    images[2][:] = 0
+    elements = [(ImageInfo(ImageObject(f"{i}.jpg"), "JPEG", "", 1, 1), pixels) for i, pixels in enumerate(images)]
+    embedded, failed = Collect(), Collect()
+    with beam.Pipeline(runner=LOCAL_RUNNER) as pipeline:
+        good, bad = (
+            pipeline
+            | beam.Create([elements])
+            | beam.FlatMap(lambda x: x)
+            | EmbedImages("tensorflow", model.artifact, 4)
+        )
+        _ = good | "Good" >> embedded
+        _ = bad | "Bad" >> failed
+    assert [info.source.uri for info, _ in embedded.elements] == ["0.jpg", "1.jpg", "3.jpg", "4.jpg", "5.jpg"]
+    ((source, stage, error, message),) = failed.elements
+    assert (source.uri, stage, error) == ("2.jpg", "embed", "NonFiniteEmbedding")
+    assert "3 of the 3 values" in message
+
+
+def test_beams_own_metrics_of_the_model_are_kept(tiny_module: str) -> None:
+    model = prepare_model(tiny_module, "litert")
+    elements = [(ImageInfo(ImageObject(f"{i}.jpg"), "JPEG", "", 1, 1), pixels) for i, pixels in enumerate(pixels_of(6))]
+    pipeline = beam.Pipeline(runner=LOCAL_RUNNER)
+    _ = pipeline | beam.Create([elements]) | beam.FlatMap(lambda x: x) | EmbedImages("litert", model.artifact, 4)
+    result = pipeline.run()
+    metrics = result.metrics().query()
+    counted = {metric.key.metric.name: metric.committed for metric in metrics["counters"]}
+    assert counted["num_inferences"] == 6
+    distributions = {metric.key.metric.name: metric.committed for metric in metrics["distributions"]}
+    assert distributions["inference_request_batch_size"].max == 4
+    assert {"inference_batch_latency_micro_secs", "load_model_latency_milli_secs"} <= set(distributions)

@@ -1,0 +1,141 @@
+"""LoadImages: order, bounds, and a name for every failure."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pytest
+
+from pipeline.options import LOCAL_RUNNER
+from tests.collecting import Collect
+from tests.conftest import photo
+from transforms import loading, storage
+from transforms.decoding import decode_image
+from transforms.elements import DeadLetter, ImageObject
+from transforms.loading import ByteBudget, LoadImages
+
+SIZE = (16, 16)
+
+
+def load(sources: list[ImageObject], **options: Any) -> tuple[list[Any], list[DeadLetter]]:
+    """What LoadImages gives for one bundle of sources."""
+    transform = LoadImages(
+        SIZE, "squash", options.pop("max_image_pixels", 10**6), options.pop("max_object_bytes", 10**6), **options
+    )
+    loaded, failed = Collect(), Collect()
+    with beam.Pipeline(runner=LOCAL_RUNNER) as pipeline:
+        main, dead = pipeline | beam.Create([sources]) | beam.FlatMap(lambda x: x) | transform
+        _ = main | "Loaded" >> loaded
+        _ = dead | "Failed" >> failed
+    return loaded.elements, failed.elements
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> list[ImageObject]:
+    for i in range(40):
+        photo(30 + i, 20, i).save(tmp_path / f"{i:02}.png")
+    return [storage.describe(str(tmp_path / f"{i:02}.png")) for i in range(40)]
+
+
+@pytest.mark.parametrize("look_ahead", [1, 3, 64])
+def test_pixels_come_in_the_order_of_the_input(many: list[ImageObject], look_ahead: int) -> None:
+    loaded, failed = load(many, look_ahead=look_ahead, fetch_threads=4)
+    assert failed == []
+    assert [info.source for info, _ in loaded] == many
+    for info, pixels in loaded:
+        data = Path(info.source.uri).read_bytes()
+        np.testing.assert_array_equal(pixels, decode_image(data, SIZE, "squash", 10**6).pixels)
+        assert info.sha256 == hashlib.sha256(data).hexdigest()
+        assert (info.format, info.height) == ("PNG", 20)
+
+
+def test_the_rows_of_manifests_are_completed(many: list[ImageObject]) -> None:
+    loaded, _ = load([ImageObject(image.uri) for image in many[:3]])
+    assert [info.source for info, _ in loaded] == many[:3]
+
+
+def test_every_failure_is_named_and_nothing_else_is_lost(tmp_path: Path, many: list[ImageObject]) -> None:
+    text = tmp_path / "text.jpg"
+    text.write_text("no image")
+    large = tmp_path / "large.png"
+    photo(400, 300).save(large)
+    bad = [
+        ImageObject(str(tmp_path / "gone.jpg")),
+        ImageObject(str(tmp_path / "gone too.jpg"), 5, "v"),
+        storage.describe(str(text)),
+        storage.describe(str(large)),
+        ImageObject(str(tmp_path)),
+        ImageObject("nosuchscheme://bucket/a.jpg"),
+    ]
+    loaded, failed = load([*bad[:3], *many, *bad[3:]], max_object_bytes=large.stat().st_size - 1)
+    assert [info.source for info, _ in loaded] == many
+    assert [(letter.source.uri, letter.stage, letter.error) for letter in failed] == [
+        (bad[0].uri, "fetch", "NotFound"),
+        (bad[1].uri, "fetch", "NotFound"),
+        (bad[2].uri, "decode", "NotAnImage"),
+        (bad[3].uri, "fetch", "ObjectTooLarge"),
+        (bad[4].uri, "fetch", "FetchFailed"),
+        (bad[5].uri, "fetch", "FetchFailed"),
+    ]
+    assert all(letter.message and "\n" not in letter.message for letter in failed)
+
+
+def test_no_more_is_in_flight_than_allowed(many: list[ImageObject], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The look-ahead is filled, never passed, while a slow stage takes the images one by one."""
+    lock, held, most = threading.Lock(), 0, 0
+    read_bytes = storage.read_bytes
+
+    def counted(uri: str) -> bytes:
+        nonlocal held, most
+        with lock:
+            held += 1
+            most = max(most, held)
+        return read_bytes(uri)
+
+    def take(_: Any) -> None:
+        nonlocal held
+        with lock:
+            held -= 1
+
+    monkeypatch.setattr(loading.storage, "read_bytes", counted)
+    load_dofn = loading._Load(LoadImages(SIZE, "squash", 10**6, 10**6, look_ahead=5, fetch_threads=8))
+    load_dofn.setup()
+    load_dofn.start_bundle()
+    for image in many:
+        for loaded in load_dofn.process(image):
+            take(loaded)
+    for loaded in load_dofn.finish_bundle():
+        take(loaded)
+    load_dofn.teardown()
+    assert held == 0
+    assert 1 < most <= 5
+
+
+def test_the_byte_budget_is_kept_and_oversized_ones_go_alone() -> None:
+    budget, lock, held, most = ByteBudget(100), threading.Lock(), 0, 0
+
+    def work(size: int) -> None:
+        nonlocal held, most
+        with budget.hold(size):
+            with lock:
+                held += size
+                assert held <= 100 or held == size
+                most = max(most, held)
+            threading.Event().wait(0.002)
+            with lock:
+                held -= size
+
+    sizes = [30, 60, 250, 10, 100, 90, 5, 5, 0, 40] * 4
+    threads = [threading.Thread(target=work, args=(size,)) for size in sizes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert not any(thread.is_alive() for thread in threads)
+    assert held == 0
+    assert most == 250
