@@ -19,9 +19,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """The console script.
 
     Exits 0 when all went well, 1 when a run did not publish or a verification failed, 2 when an option
-    is refused.
+    is refused, 130 when it is interrupted.
     """
-    sys.exit(_main(list(sys.argv[1:] if arguments is None else arguments)))
+    try:
+        status = _main(list(sys.argv[1:] if arguments is None else arguments))
+    except KeyboardInterrupt:
+        sys.stderr.flush()
+        os._exit(EXIT_INTERRUPTED)  # at once: a normal exit would wait for fetches that may never end
+    sys.exit(status)
 
 
 def _main(arguments: list[str]) -> int:
@@ -32,12 +37,8 @@ def _main(arguments: list[str]) -> int:
         return EXIT_USAGE
     if unknown and given.command != "run":
         parser.error(f"no such argument: {' '.join(unknown)}")
-    try:
-        command = {"run": _run, "verify": _verify, "demo": _demo}[given.command]
-        return command(given, unknown)
-    except KeyboardInterrupt:
-        print("embed-images: interrupted; nothing was published", file=sys.stderr)
-        return EXIT_INTERRUPTED
+    command = {"run": _run, "verify": _verify, "demo": _demo}[given.command]
+    return command(given, unknown)
 
 
 def _parser() -> argparse.ArgumentParser:

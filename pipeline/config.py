@@ -93,7 +93,7 @@ def _fraction(value: Any) -> float:
 
 def _bytes(value: Any) -> int:
     """Such as 268435456, 256M, 256MB or 256MiB; units are powers of 1024."""
-    match = re.fullmatch(r"(\d{1,15})\s*([KMGT]?)(?:i?B)?", str(value), re.IGNORECASE)
+    match = re.fullmatch(r"(\d{1,16})\s*([KMGT]?)(?:i?B)?", str(value), re.IGNORECASE)
     size = int(match[1]) * SIZE_UNITS[match[2].upper()] if match and not isinstance(value, bool) else 0
     if not 1 <= size <= 1 << 50:
         raise NotAllowedError("a size of at least one byte, such as 256MiB or 268435456")

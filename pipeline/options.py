@@ -36,7 +36,8 @@ def beam_options(config: RunConfig) -> PipelineOptions:
     standard = options.view_as(StandardOptions)
     if standard.runner in LOCAL_NAMES:
         if unknown:
-            raise ConfigError(unknown[0], " ".join(unknown), "neither an option of this program nor one of Beam's")
+            name = unknown[0].partition("=")[0]
+            raise ConfigError(name, " ".join(unknown), "neither an option of this program nor one of Beam's")
         standard.runner = LOCAL_RUNNER
         direct = options.view_as(DirectOptions)
         direct.direct_num_workers = direct.direct_num_workers or 1

@@ -91,6 +91,8 @@ def run(config: RunConfig) -> RunReport | None:
         _execute(pipeline, here)
     except KeyboardInterrupt:
         storage.remove_folder(staging)
+        published = storage.exists(storage.join(layout.run_folder(config.output, config.run_id), layout.SUCCESS))
+        logger.info("interrupted; %s", "the run is published already" if published else "nothing is published")
         raise
     if here:
         _note_phases(seconds, graph_started)
@@ -152,9 +154,20 @@ def _execute(pipeline: Any, here: bool) -> None:
         else:
             pipeline.run().wait_until_finish()
     except Exception as e:  # whatever a runner raises: the user gets its last line, --verbose the rest
+        if _is_interrupt(e):
+            raise KeyboardInterrupt from e
         logger.debug("the pipeline failed", exc_info=True)
         reason = str(e).strip().splitlines()
         raise RunError(f"the pipeline failed: {reason[-1] if reason else type(e).__name__}") from e
+
+
+def _is_interrupt(error: BaseException | None) -> bool:
+    """Whether Ctrl-C was pressed within a DoFn: Beam wraps whatever is raised there."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _outcome(config: RunConfig, seconds: dict[str, float]) -> RunReport | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -64,12 +65,14 @@ def test_every_failure_is_named_and_nothing_else_is_lost(tmp_path: Path, many: l
     text.write_text("no image")
     large = tmp_path / "large.png"
     photo(400, 300).save(large)
+    os.mkfifo(tmp_path / "pipe.jpg")
     bad = [
         ImageObject(str(tmp_path / "gone.jpg")),
         ImageObject(str(tmp_path / "gone too.jpg"), 5, "v"),
         storage.describe(str(text)),
         storage.describe(str(large)),
         ImageObject(str(tmp_path)),
+        ImageObject(str(tmp_path / "pipe.jpg")),
         ImageObject("nosuchscheme://bucket/a.jpg"),
     ]
     loaded, failed = load([*bad[:3], *many, *bad[3:]], max_object_bytes=large.stat().st_size - 1)
@@ -79,8 +82,9 @@ def test_every_failure_is_named_and_nothing_else_is_lost(tmp_path: Path, many: l
         (bad[1].uri, "fetch", "NotFound"),
         (bad[2].uri, "decode", "NotAnImage"),
         (bad[3].uri, "fetch", "ObjectTooLarge"),
-        (bad[4].uri, "fetch", "FetchFailed"),
-        (bad[5].uri, "fetch", "FetchFailed"),
+        (bad[4].uri, "fetch", "NotAFile"),
+        (bad[5].uri, "fetch", "NotAFile"),
+        (bad[6].uri, "fetch", "FetchFailed"),
     ]
     assert all(letter.message and "\n" not in letter.message for letter in failed)
 

@@ -64,6 +64,8 @@ def list_input(
             yield storage.describe(uri)
         except FileNotFoundError:
             raise ListingError(f"{text}: no such file or folder, and no glob (which has *, ? or [)") from None
+        except storage.NotAFileError as e:
+            raise ListingError(str(e)) from None
 
 
 def first_image(text: str, all_files: bool = False, uri_column: str = "uri") -> ImageObject | None:

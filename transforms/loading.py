@@ -113,6 +113,8 @@ class _Load(beam.DoFn):
             return DeadLetter(source, stage, e.error, e.message)
         except FileNotFoundError:
             return DeadLetter(source, stage, "NotFound", "the object is gone, or was never there")
+        except storage.NotAFileError as e:
+            return DeadLetter(source, stage, "NotAFile", str(e))
         except PermissionError as e:
             return DeadLetter(source, stage, "PermissionDenied", str(e))
         except Exception as e:  # stores have error classes of their own, and not all are OSErrors

@@ -11,6 +11,7 @@ import os
 import posixpath
 import uuid
 from datetime import datetime
+from stat import S_ISREG
 from typing import Any
 
 import fsspec
@@ -19,6 +20,10 @@ from fsspec import AbstractFileSystem
 from transforms.elements import ImageObject
 
 LOCAL_SCHEME = "file://"
+
+
+class NotAFileError(OSError):
+    """A local name that is no regular file."""
 
 
 def scheme_of(uri: str) -> str:
@@ -64,7 +69,13 @@ def describe(uri: str) -> ImageObject:
 
 
 def describe_local(path: str, stat: os.stat_result) -> ImageObject:
-    """A local file's version is its size and its modification time in nanoseconds."""
+    """A local file's version is its size and its modification time in nanoseconds.
+
+    Raises:
+        NotAFileError: a folder, or a device or pipe, which might never end.
+    """
+    if not S_ISREG(stat.st_mode):
+        raise NotAFileError(f"{path} is a folder, a device or a pipe, not a file")
     return ImageObject(path, stat.st_size, f"{stat.st_size}-{stat.st_mtime_ns}", stat.st_mtime)
 
 

@@ -1,0 +1,328 @@
+"""The whole pipeline in this process, against computations that use none of its code."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from pipeline.config import make_config
+from pipeline.corpus import BROKEN, broken_files, encode, make_corpus
+from pipeline.dataset import load_features, read_ledger
+from pipeline.model import STANDIN_HANDLE, resolve
+from pipeline.run import RunError, run
+from pipeline.verify import verify_output
+from tests.conftest import Run, photo
+from transforms import layout
+from transforms.inputs import ListingError
+
+
+def write_formats(folder: Path) -> None:
+    """One image of each format and peculiarity."""
+    image = photo(260, 180)
+    turned = Image.Exif()
+    turned[0x0112] = 8
+    grey16 = Image.fromarray((np.asarray(image.convert("L"), np.uint16) * 257)[:, :200])
+    alpha = image.convert("RGBA")
+    alpha.putalpha(Image.linear_gradient("L").resize(image.size))
+    files = {
+        "baseline.jpg": encode(image, "JPEG", quality=90),
+        "progressive.jpg": encode(image, "JPEG", quality=90, progressive=True),
+        "grey.jpg": encode(image.convert("L"), "JPEG", quality=90),
+        "cmyk.jpg": encode(image.convert("CMYK"), "JPEG", quality=90),
+        "exif.jpg": encode(image, "JPEG", quality=90, exif=turned),
+        "rgb.png": encode(image, "PNG"),
+        "alpha.png": encode(alpha, "PNG"),
+        "palette.png": encode(image.quantize(64), "PNG"),
+        "grey16.png": encode(grey16, "PNG"),
+        "lossy.webp": encode(image, "WEBP", quality=80),
+        "still.gif": encode(image.quantize(128), "GIF"),
+        "moving.gif": encode(
+            image.quantize(128), "GIF", save_all=True, append_images=[photo(260, 180, 2).quantize(128)]
+        ),
+        "lzw.tiff": encode(image, "TIFF", compression="tiff_lzw"),
+        "bitmap.bmp": encode(image, "BMP"),
+        "modern.avif": encode(image, "AVIF"),
+        "wavelet.jp2": encode(image, "JPEG2000"),
+    }
+    folder.mkdir()
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+
+
+def expected_vectors(paths: list[Path], saved_model: str) -> np.ndarray:
+    """Open, upright, RGB on white, bilinear to 224, /255, the untouched module: nothing of this project."""
+    import tensorflow as tf
+
+    batch = []
+    for path in paths:
+        image: Image.Image = ImageOps.exif_transpose(Image.open(io.BytesIO(path.read_bytes())))
+        if image.mode.startswith("I;16"):
+            image = Image.fromarray((np.asarray(image) / 257).round().astype(np.uint8))
+        if "A" in image.getbands():
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
+        batch.append(np.asarray(image.convert("RGB").resize((224, 224), Image.Resampling.BILINEAR)) / np.float32(255))
+    signature = tf.saved_model.load(saved_model).signatures["serving_default"]
+    (output,) = signature(
+        **{name: tf.constant(np.stack(batch)) for name in signature.structured_input_signature[1]}
+    ).values()
+    vectors: np.ndarray = output.numpy()
+    return vectors
+
+
+def cosines(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    product: np.ndarray = (x * y).sum(axis=1) / np.linalg.norm(x, axis=1) / np.linalg.norm(y, axis=1)
+    return product
+
+
+def check_against_the_module(folder: Path, run_pipeline: Run, model: str, saved_model: str) -> None:
+    write_formats(folder)
+    vectors = {}
+    for engine in ("tensorflow", "litert"):
+        report = run_pipeline(input=str(folder), model=model, engine=engine, run_id=engine)
+        assert report.manifest["model"]["engine"] == engine
+        assert report.manifest["counts"]["failed"] == 0
+        uris, vectors[engine] = load_features(report.folder)
+        assert sorted(uris) == sorted(str(path) for path in folder.iterdir())
+        expected = expected_vectors([Path(uri) for uri in uris], saved_model)
+        if engine == "tensorflow":
+            np.testing.assert_allclose(vectors[engine], expected, atol=1e-4)
+        assert cosines(vectors[engine], expected).min() >= 0.9999
+        # and they are no constant: no image has the vector of another one's position
+        assert cosines(vectors[engine], np.roll(expected, 1, axis=0)).min() < 0.9999
+
+
+def test_vectors_are_the_standins_on_every_format(tmp_path: Path, run_pipeline: Run) -> None:
+    check_against_the_module(tmp_path / "formats", run_pipeline, STANDIN_HANDLE, str(resolve(STANDIN_HANDLE)))
+
+
+@pytest.fixture
+def real_module() -> str:
+    folder = os.environ.get("EMBED_IMAGES_REAL_MODULE")
+    if not folder:
+        pytest.skip("EMBED_IMAGES_REAL_MODULE names no folder with trained weights")
+    return folder
+
+
+@pytest.mark.real_module
+def test_vectors_are_a_trained_modules_on_every_format(tmp_path: Path, run_pipeline: Run, real_module: str) -> None:
+    check_against_the_module(tmp_path / "formats", run_pipeline, real_module, real_module)
+
+
+@pytest.mark.real_module
+def test_a_trained_module_finds_near_duplicates(tmp_path: Path, run_pipeline: Run, real_module: str) -> None:
+    from pipeline.demo import recall_at_1
+
+    make_corpus(tmp_path / "corpus")
+    report = run_pipeline(input=str(tmp_path / "corpus"), model=real_module)
+    uris, vectors = load_features(report.folder)
+    assert len(uris) >= 200
+    assert recall_at_1(vectors, [Path(uri).parent.name for uri in uris]) >= 0.92
+
+
+def test_every_image_is_accounted_for(tmp_path: Path, images: Path, run_pipeline: Run) -> None:
+    """Good files, eight kinds of bad ones, missing ones, repeated ones: listed = embedded + failed."""
+    for name, data in broken_files(photo(200, 150)).items():
+        (images / name).write_bytes(data)
+    manifest = tmp_path / "more.txt"
+    good = sorted(str(path) for path in images.glob("[0-9]*.jpg"))
+    gone = [f"{images}/gone {i}.jpg" for i in range(3)]
+    manifest.write_text("\n".join([*good[:5], *gone, *gone, good[0]]))
+    report = run_pipeline(input=[str(images), str(manifest), f"{images}/*.jpg", f"file://{good[1]}"])
+    counts = report.manifest["counts"]
+    assert counts["listed"] == 12 + 8 + 3
+    assert counts["listed"] == counts["unchanged"] + counts["embedded"] + counts["failed"]
+    assert counts["embedded"] == 12
+    assert counts["failed_by_error"] == {
+        "NotFound": 3, "NotAnImage": 2, "TruncatedImage": 2, "CorruptImage": 1, "EmptyObject": 1,
+        "ImageTooLarge": 1, "UnsupportedMode": 1,
+    }  # fmt: skip
+    uris, _ = load_features(report.folder)
+    assert sorted(uris) == good
+    rows = [
+        row
+        for entry in report.manifest["ledgers"]
+        for row in read_ledger(f"{report.folder}/{entry['path']}").to_pylist()
+    ]
+    assert sorted(row["uri"] for row in rows) == sorted([*map(str, images.iterdir()), *gone])
+    by_uri = {row["uri"]: row for row in rows}
+    for uri in good:
+        stat = os.stat(uri)
+        assert by_uri[uri]["version"] == f"{stat.st_size}-{stat.st_mtime_ns}"
+        assert by_uri[uri]["size"] == stat.st_size
+    assert verify_output(report.folder.rpartition("/runs/")[0]).holds
+
+
+def test_records_hold_what_the_format_promises(images: Path, run_pipeline: Run) -> None:
+    import tensorflow as tf
+
+    report = run_pipeline(input=str(images))
+    (shard,) = report.manifest["shards"]
+    records = [
+        tf.train.Example.FromString(r.numpy()) for r in tf.data.TFRecordDataset(f"{report.folder}/{shard['path']}")
+    ]
+    assert len(records) == shard["records"] == 12
+    for record in records:
+        feature = record.features.feature
+        uri = feature["image/uri"].bytes_list.value[0].decode()
+        data = Path(uri).read_bytes()
+        assert feature["image/key/sha256"].bytes_list.value[0].decode() == hashlib.sha256(data).hexdigest()
+        assert feature["image/format"].bytes_list.value[0] == b"JPEG"
+        width, height = Image.open(io.BytesIO(data)).size
+        assert feature["image/width"].int64_list.value[0] == width
+        assert feature["image/height"].int64_list.value[0] == height
+        assert len(feature["image/embedding"].float_list.value) == report.manifest["model"]["feature_dim"]
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip"])
+def test_shards_are_rolled_by_size_and_read_by_a_glob(images: Path, run_pipeline: Run, compression: str) -> None:
+    import tensorflow as tf
+
+    whole = run_pipeline(input=str(images), run_id="whole")
+    cut = run_pipeline(input=str(images), shard_size=1000, compression=compression, run_id="cut")
+    shards = cut.manifest["shards"]
+    assert len(shards) > 2
+    assert [shard["path"] for shard in shards] == [
+        layout.shard_name("features", i, len(shards), compression) for i in range(len(shards))
+    ]
+    assert sum(shard["records"] for shard in shards) == 12
+    files = tf.io.gfile.glob(f"{cut.folder}/features-*")
+    read = tf.data.TFRecordDataset(files, "GZIP" if compression == "gzip" else "")
+    parsed = [
+        tf.train.Example.FromString(record.numpy()).features.feature["image/uri"].bytes_list.value[0] for record in read
+    ]
+    assert sorted(parsed) == sorted(str(path).encode() for path in images.iterdir())
+    order, vectors = load_features(cut.folder)
+    expected = dict(zip(*load_features(whole.folder), strict=True))
+    np.testing.assert_array_equal(vectors, [expected[uri] for uri in order])
+    assert verify_output(cut.folder.rpartition("/runs/")[0]).holds
+
+
+def test_equal_runs_give_equal_vectors_and_ledgers(images: Path, run_pipeline: Run) -> None:
+    """To the byte; only the order of the features within a record is tfx-bsl's to choose."""
+    one, other = (run_pipeline(input=str(images), run_id=run_id) for run_id in ("one", "other"))
+    assert one.manifest["ledgers"] == other.manifest["ledgers"]
+    (uris, vectors), (other_uris, other_vectors) = load_features(one.folder), load_features(other.folder)
+    assert uris == other_uris
+    assert vectors.tobytes() == other_vectors.tobytes()
+
+
+def test_more_workers_give_the_same_vectors(images: Path, run_pipeline: Run) -> None:
+    one = run_pipeline(input=str(images), run_id="one")
+    two = run_pipeline(
+        input=str(images), run_id="two", beam_args=["--direct_num_workers=2", "--direct_running_mode=multi_threading"]
+    )
+    expected = dict(zip(*load_features(one.folder), strict=True))
+    uris, vectors = load_features(two.folder)
+    assert sorted(uris) == sorted(expected)
+    np.testing.assert_array_equal(vectors, [expected[uri] for uri in uris])
+
+
+def test_a_published_run_id_is_refused_and_its_run_stays(images: Path, run_pipeline: Run) -> None:
+    report = run_pipeline(input=str(images), run_id="night")
+    before = {path: path.stat().st_mtime_ns for path in Path(report.folder).iterdir()}
+    with pytest.raises(RunError, match=r"--run_id: 'night' is published in .* already"):
+        run_pipeline(input=str(images), run_id="night")
+    assert before == {path: path.stat().st_mtime_ns for path in Path(report.folder).iterdir()}
+
+
+def test_a_run_above_the_failure_rate_leaves_no_run(tmp_path: Path, images: Path, run_pipeline: Run) -> None:
+    for i in range(5):
+        (images / f"bad {i}.jpg").write_text("no image")
+    with pytest.raises(RunError) as refused:
+        run_pipeline(input=str(images), max_failure_rate=0.2, run_id="r")
+    message = str(refused.value)
+    assert "5 of 17 images failed (29.4%), most of them with NotAnImage (5)" in message
+    output = tmp_path / "output"
+    kept = output / "refused/r"
+    assert str(kept) in message
+    assert sorted(path.name for path in kept.iterdir()) == ["dead_letters-00000-of-00001.jsonl", "run.json"]
+    lines = (kept / "dead_letters-00000-of-00001.jsonl").read_text().splitlines()
+    assert sorted(json.loads(line)["uri"] for line in lines) == [f"{images}/bad {i}.jpg" for i in range(5)]
+    assert not (output / "runs").exists()
+    assert list((output / ".staging").iterdir()) == []
+    # The same id may be used again, and a success clears the refusal.
+    assert run_pipeline(input=str(images), max_failure_rate=0.3, run_id="r").manifest["counts"]["failed"] == 5
+    assert not kept.exists()
+
+
+def test_what_an_interrupted_publish_left_is_cleared(tmp_path: Path, images: Path, run_pipeline: Run) -> None:
+    folder = tmp_path / "output/runs/r"
+    folder.mkdir(parents=True)
+    (folder / "features-00000-of-00009.tfrecord").write_bytes(b"half")
+    report = run_pipeline(input=str(images), run_id="r")
+    assert not (folder / "features-00000-of-00009.tfrecord").exists()
+    assert verify_output(str(tmp_path / "output")).holds
+    assert report.manifest["counts"]["embedded"] == 12
+
+
+@pytest.mark.parametrize("make", [lambda p: p / "nothing", lambda p: p / "*.gif", lambda p: p])
+def test_inputs_of_nothing_are_errors_not_empty_successes(
+    tmp_path: Path, make: Callable[[Path], Path], run_pipeline: Run
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty/readme.txt").write_text("x")
+    with pytest.raises(ListingError):
+        run_pipeline(input=str(make(tmp_path / "empty")))
+    assert not (tmp_path / "output").exists()
+
+
+def test_a_failing_pipeline_publishes_nothing_and_says_why(
+    tmp_path: Path, images: Path, run_pipeline: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transforms import writing
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(writing.storage, "upload", full)
+    with pytest.raises(RunError, match=r"the pipeline failed: .*No space left on device"):
+        run_pipeline(input=str(images), run_id="r")
+    assert not (tmp_path / "output/runs").exists()
+
+
+def test_one_shuffle_lies_between_listing_and_writing(tmp_path: Path, tiny_module: str) -> None:
+    """From the pipeline's own graph: a GroupByKey of image objects, then none until the shards."""
+    import apache_beam as beam
+
+    from pipeline.graph import build
+    from pipeline.model import prepare_model
+
+    config = make_config({"input": "a", "output": str(tmp_path), "model": tiny_module}, [])
+    pipeline = beam.Pipeline(runner="FnApiRunner")
+    build(pipeline, config, prepare_model(tiny_module, "litert"), "artifact", {})
+    transforms = pipeline.to_runner_api().components.transforms
+    shuffles = sorted(t.unique_name for t in transforms.values() if t.spec.urn == "beam:transform:group_by_key:v1")
+    on_the_way = [name for name in shuffles if not name.startswith(("PublishRun", "CountSelected"))]
+    assert on_the_way == ["SelectImages/GroupByUri"]
+
+
+def test_run_gives_none_for_nothing_published(
+    tmp_path: Path, images: Path, tiny_module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A runner that only submits leaves nothing to report yet."""
+    from pipeline import run as run_module
+
+    monkeypatch.setattr(run_module, "_execute", lambda *_: None)
+    assert run(make_config({"input": str(images), "output": str(tmp_path / "o"), "model": tiny_module}, [])) is None
+
+
+def test_the_demo_corpus_is_what_it_promises(tmp_path: Path) -> None:
+    make_corpus(tmp_path / "corpus")
+    files = [path for path in (tmp_path / "corpus").rglob("*") if path.is_file()]
+    good = [path for path in files if path.parent.name != BROKEN]
+    assert len({path.parent for path in good}) >= 20
+    assert len(good) >= 200
+    assert len(files) - len(good) >= 8
+    assert {path.suffix for path in good} == {".jpg", ".jpeg", ".png", ".webp", ".gif", ".tiff"}
+    before = {path: path.stat().st_mtime_ns for path in files}
+    make_corpus(tmp_path / "corpus")
+    assert before == {path: path.stat().st_mtime_ns for path in files}

@@ -1,0 +1,168 @@
+"""Publishing: names, counts, refusals, and running a step twice."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from transforms import layout
+from transforms.elements import DeadLetter, ImageObject, StagedFile
+from transforms.publishing import Plan, PublishRun, count_outcomes, plan_moves, plan_refusal, refusal_of
+from transforms.writing import Spool, dead_letter_line, file_crc32c
+
+
+def staged(kind: str, number: int, records: int = 1, **errors: int) -> StagedFile:
+    return StagedFile(
+        kind, f"/s/{kind}-{number}", f"/s/{kind}-{number}.ledger", records, 10, "0" * 8, f"u{number:03}", errors
+    )
+
+
+@given(st.lists(st.sampled_from(["features", "dead_letters"]), max_size=30), st.randoms())
+def test_names_are_dense_unique_and_ordered_by_first_uri(kinds: list[str], random: Any) -> None:
+    files = [staged(kind, number) for number, kind in enumerate(kinds)]
+    shuffled = list(files)
+    random.shuffle(shuffled)
+    moves = plan_moves(shuffled, "none")
+    assert sorted(move.staged.uri for move in moves) == sorted(file.uri for file in files)
+    for kind, extension in (("features", ".tfrecord"), ("dead_letters", ".jsonl")):
+        of_kind = [move for move in moves if move.staged.kind == kind]
+        count = kinds.count(kind)
+        assert [move.name for move in of_kind] == [f"{kind}-{i:05d}-of-{count:05d}{extension}" for i in range(count)]
+        assert [move.staged.first_uri for move in of_kind] == sorted(move.staged.first_uri for move in of_kind)
+    assert [move.ledger_name for move in moves] == [
+        f"ledger-{i:05d}-of-{len(files):05d}.parquet" for i in range(len(files))
+    ]
+
+
+def test_counts_come_from_the_records_and_must_add_up() -> None:
+    files = [staged("features", 0, 5), staged("features", 1, 2), staged("dead_letters", 2, 3, NotFound=1, NotAnImage=2)]
+    counts = count_outcomes(files, 10)
+    assert counts == {
+        "listed": 10, "unchanged": 0, "duplicates": 0, "embedded": 7, "failed": 3,
+        "failed_by_error": {"NotAnImage": 2, "NotFound": 1},
+    }  # fmt: skip
+    for listed in (9, 11, 0):
+        with pytest.raises(RuntimeError, match=f"{listed} images were listed but 7 embedded and 3 failed"):
+            count_outcomes(files, listed)
+
+
+@pytest.mark.parametrize(
+    ("failed", "limit", "refused"), [(0, 0.0, False), (1, 0.0, True), (5, 0.5, False), (6, 0.5, True), (10, 1.0, False)]
+)
+def test_runs_above_the_failure_rate_are_refused(failed: int, limit: float, refused: bool) -> None:
+    counts = {"listed": 10, "failed": failed, "failed_by_error": {"NotFound": failed}}
+    sentence = refusal_of(counts, limit)
+    assert bool(sentence) == refused
+    if refused:
+        assert sentence.startswith(
+            f"{failed} of 10 images failed ({failed * 10}.0%), most of them with NotFound ({failed})"
+        )
+
+
+def test_a_refused_run_keeps_its_dead_letters_only() -> None:
+    moves = plan_refusal([staged("features", 0), staged("dead_letters", 1), staged("dead_letters", 2)])
+    assert [(move.name, move.ledger_name) for move in moves] == [
+        ("dead_letters-00000-of-00002.jsonl", ""),
+        ("dead_letters-00001-of-00002.jsonl", ""),
+    ]
+
+
+def fill(staging: Path) -> list[StagedFile]:
+    features = Spool("features", str(staging))
+    for i in range(3):
+        features.add(b"record", ImageObject(f"{i}.jpg", 10, "v", 1.25))
+    dead = Spool("dead_letters", str(staging))
+    failure = DeadLetter(ImageObject("写.jpg", 7, "w"), "decode", "NotAnImage", "no image")
+    dead.add(dead_letter_line(failure), failure.source, failure)
+    return [features.stage(), dead.stage()]
+
+
+def test_every_step_may_run_twice(tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    publish = PublishRun(str(output), "r", "none", 1.0, {"run_id": "r"})
+    files = fill(output / ".staging/r")
+    plan = publish._plan(None, files, 4)
+    first = [publish._publish_file(move) for move in publish._moves(plan)]
+    again = [publish._publish_file(move) for move in publish._moves(plan)]
+    assert again == first
+    manifest = publish._finish(None, plan, first)
+    publish._finish(None, plan, again)
+    folder = output / "runs/r"
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "_SUCCESS", "dead_letters-00000-of-00001.jsonl", "features-00000-of-00001.tfrecord",
+        "ledger-00000-of-00002.parquet", "ledger-00001-of-00002.parquet", "run.json",
+    ]  # fmt: skip
+    assert not (output / ".staging/r").exists()
+    entries = json.loads(manifest)
+    for kind in ("shards", "dead_letters", "ledgers"):
+        for entry in entries[kind]:
+            path = folder / entry["path"]
+            assert (entry["bytes"], entry["crc32c"]) == (path.stat().st_size, file_crc32c(str(path)))
+    embedded, failed = (pq.read_table(folder / f"ledger-0000{i}-of-00002.parquet").to_pylist() for i in (0, 1))
+    assert [(row["uri"], row["shard"], row["row"], row["outcome"]) for row in embedded] == [
+        (f"{i}.jpg", "features-00000-of-00001.tfrecord", i, "embedded") for i in range(3)
+    ]
+    assert embedded[0]["updated"].timestamp() == 1.25
+    ((uri, stage, error, outcome, shard),) = [
+        (row["uri"], row["stage"], row["error"], row["outcome"], row["shard"]) for row in failed
+    ]
+    assert (uri, stage, error, outcome) == ("写.jpg", "decode", "NotAnImage", "failed")
+    assert shard == "dead_letters-00000-of-00001.jsonl"
+    line = json.loads((folder / shard).read_text(encoding="utf-8"))
+    assert line == {
+        "uri": "写.jpg",
+        "version": "w",
+        "size": 7,
+        "stage": "decode",
+        "error": "NotAnImage",
+        "message": "no image",
+    }
+
+
+def test_a_run_is_not_there_before_its_last_step(tmp_path: Path) -> None:
+    publish = PublishRun(str(tmp_path), "r", "none", 1.0, {})
+    plan = publish._plan(None, fill(tmp_path / ".staging/r"), 4)
+    assert isinstance(plan, Plan)
+    for move in publish._moves(plan):
+        publish._publish_file(move)
+    folder = tmp_path / "runs/r"
+    assert not (folder / layout.SUCCESS).exists()
+    assert not (folder / layout.MANIFEST).exists()
+
+
+def test_spools_of_equal_records_are_equal_files(tmp_path: Path) -> None:
+    def spool(compression: str) -> StagedFile:
+        it = Spool("features", str(tmp_path), compression)
+        for i in range(100):
+            it.add(b"record" * 20, ImageObject(str(i)))
+        return it.stage()
+
+    for compression in layout.EXTENSIONS:
+        one, other = spool(compression), spool(compression)
+        assert one.uri != other.uri
+        assert (one.crc32c, one.bytes, one.records) == (other.crc32c, other.bytes, 100)
+    assert spool("gzip").bytes < spool("none").bytes
+
+
+def test_elements_survive_their_row_coders() -> None:
+    from apache_beam.coders.typecoders import registry
+
+    from transforms.elements import register_row_coders
+
+    register_row_coders()
+    source = ImageObject("gs://b/写.jpg", -1, "", None)
+    for element in (
+        source,
+        source._replace(updated=1.5, size=2**40),
+        DeadLetter(source, "fetch", "E", "m"),
+        staged("features", 1, 2, A=3),
+    ):
+        coder = registry.get_coder(type(element))
+        assert "RowCoder" in type(coder).__name__
+        assert coder.decode(coder.encode(element)) == element
