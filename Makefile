@@ -1,5 +1,5 @@
 # `make demo` and `make test` set themselves up; nothing else is needed than Python 3.11 or 3.12.
-PYTHON ?= python3.11
+PYTHON ?= $(firstword $(foreach python,python3.11 python3.12 python3,$(shell command -v $(python))))
 VENV := .venv
 BIN := $(VENV)/bin
 
