@@ -9,6 +9,7 @@ HERE = Path(__file__).parent
 (VERSION,) = re.findall(r'__version__ = "(.+)"', (HERE / "pipeline/__init__.py").read_text())
 
 DEMO = ["scikit-image>=0.25"]  # its wheel bundles the photos of the demo
+S3 = ["s3fs>=2025.3"]
 
 setup(
     name="embed-images",
@@ -38,16 +39,20 @@ setup(
         "setuptools<81",  # tensorflow-hub 0.16 imports pkg_resources, which later ones lack
         "tensorflow>=2.21,<2.22",
         "tensorflow-hub>=0.16.1,<0.17",
+        "tenacity>=9",
         "tfx-bsl>=1.21,<1.22",
     ],
     extras_require={
         "demo": DEMO,
         "openvino": ["openvino>=2025.0"],
-        "s3": ["s3fs>=2025.3"],
+        "s3": S3,
         "azure": ["adlfs>=2024.12"],
         "dev": [
             *DEMO,
+            *S3,
+            "gcp-storage-emulator>=2026.7",
             "hypothesis>=6.100",
+            "moto[server,s3]>=5.1",
             "mypy>=1.15",
             "pytest>=8.3",
             "ruff>=0.11",

@@ -8,7 +8,8 @@ import sys
 from collections.abc import Sequence
 
 from pipeline import __version__
-from pipeline.config import ConfigError, add_arguments, make_config
+from pipeline.config import ConfigError, add_arguments, check_option, make_config
+from transforms import storage
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -68,6 +69,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     verify.add_argument("output", metavar="OUTPUT", help="the --output of the runs")
     verify.add_argument("--run_id", metavar="ID", help="check this run only")
+    verify.add_argument(
+        "--storage_option", dest="storage_options", metavar="SCHEME.KEY=VALUE", action="append", help="as for run"
+    )
     verify.add_argument("--json", action="store_true", help="print the result as JSON")
 
     demo = commands.add_parser(
@@ -109,7 +113,10 @@ def _verify(given: argparse.Namespace, _: list[str]) -> int:
     from pipeline.verify import OutputError, verify_output
 
     try:
+        storage.configure(check_option("storage_options", given.storage_options))
         result = verify_output(given.output, given.run_id)
+    except ConfigError as e:
+        return _refuse(e, EXIT_USAGE)
     except OutputError as e:
         return _refuse(e, EXIT_FAILED)
     print(result.as_json() if given.json else result.as_text())

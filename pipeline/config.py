@@ -10,9 +10,11 @@ import difflib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+
+import fsspec
 
 from transforms import storage
 from transforms.decoding import RESIZE_MODES
@@ -46,6 +48,7 @@ class Option:
         metavar: what stands for the value in --help.
         repeatable: may be given several times; the value is then a tuple.
         switch: takes no value on the command line.
+        flag: the name on the command line, where it is another one.
     """
 
     name: str
@@ -55,12 +58,25 @@ class Option:
     metavar: str = ""
     repeatable: bool = False
     switch: bool = False
+    flag: str = ""
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
         raise NotAllowedError("a text that is not empty")
     return value
+
+
+def _uri(value: Any) -> str:
+    text = _text(value)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise NotAllowedError("a name that is UTF-8") from None
+    scheme = storage.scheme_of(text)
+    if scheme not in fsspec.available_protocols():
+        raise NotAllowedError(f"a path, or a URI of a store; fsspec knows none for {scheme}://")
+    return text
 
 
 def _choice(*choices: str) -> Callable[[Any], str]:
@@ -121,16 +137,31 @@ def _yes_no(value: Any) -> bool:
     return value
 
 
+def _storage_options(value: Any) -> tuple[str, dict[str, Any]]:
+    """One store's options, from a flag (s3.anon=true) or from a run config (["s3", {"anon": True}])."""
+    if isinstance(value, tuple):
+        scheme, options = value
+        if isinstance(options, dict) and all(isinstance(key, str) for key in options):
+            return str(scheme), options
+    else:
+        match = re.fullmatch(r"([a-z0-9+]+)\.(\w+)=(.*)", str(value), re.DOTALL)
+        if match:
+            import yaml
+
+            return match[1], {match[2]: yaml.safe_load(match[3])}
+    raise NotAllowedError("SCHEME.KEY=VALUE, such as s3.anon=true; in a run config SCHEME: {KEY: VALUE}")
+
+
 OPTIONS = (
     Option(
         "input",
-        _text,
+        _uri,
         (),
         "what to embed: a glob (** goes through folders), a folder, or a manifest (.txt, .csv, .jsonl, .parquet)",
         "URI",
         repeatable=True,
     ),
-    Option("output", _text, None, "folder of the runs; local or gs://…, s3://…", "URI"),
+    Option("output", _uri, None, "folder of the runs; local or gs://…, s3://…", "URI"),
     Option(
         "model",
         _text,
@@ -163,6 +194,18 @@ OPTIONS = (
     Option("max_failure_rate", _fraction, 0.5, "share of failed images above which nothing is published", "0..1"),
     Option("max_image_pixels", _whole_number(1, 1 << 31), 100_000_000, "larger images are refused undecoded", "N"),
     Option("max_object_bytes", _bytes, 128 << 20, "larger objects are refused unread", "SIZE"),
+    Option("fetch_concurrency", _whole_number(1, 256), 32, "objects fetched at once by one worker", "N"),
+    Option("prefetch_bytes", _bytes, 256 << 20, "encoded bytes that a worker holds at once", "SIZE"),
+    Option("fetch_retries", _whole_number(0, 100), 6, "tries of one object after the first, for transient errors", "N"),
+    Option(
+        "storage_options",
+        _storage_options,
+        {},
+        "of a store, as its fsspec filesystem takes them: gs.project=p, s3.anon=true, s3.endpoint_url=http://…",
+        "SCHEME.KEY=VALUE",
+        repeatable=True,
+        flag="storage_option",
+    ),
     Option("all_files", _yes_no, False, "take files of folders whatever their extension", switch=True),
     Option("uri_column", _text, "uri", "column of .csv, .jsonl and .parquet manifests", "NAME"),
     Option("verbose", _yes_no, False, "show what TensorFlow and Beam have to say", switch=True),
@@ -189,14 +232,19 @@ class RunConfig:
     max_failure_rate: float
     max_image_pixels: int
     max_object_bytes: int
+    fetch_concurrency: int
+    prefetch_bytes: int
+    fetch_retries: int
+    storage_options: Mapping[str, Mapping[str, Any]] = field(repr=False, hash=False)
     all_files: bool
     uri_column: str
     verbose: bool
     beam_args: tuple[str, ...]
 
     def describe(self) -> dict[str, Any]:
-        """The manifest's entry."""
-        return asdict(self)
+        """The manifest's entry: of storage options, which may be secrets, the names alone."""
+        stores = {scheme: sorted(options) for scheme, options in self.storage_options.items()}
+        return {**asdict(self), "storage_options": stores}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -205,8 +253,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         kind: dict[str, Any] = {"action": "store_true" if option.switch else "store"}
         if not option.switch:
             kind = {"action": "append" if option.repeatable else "store", "metavar": option.metavar}
-        default = "" if option.default in (None, (), False) else f" (default: {_shown(option)})"
-        parser.add_argument(f"--{option.name}", default=None, help=option.help.replace("%", "%%") + default, **kind)
+        default = "" if option.default in (None, (), False, {}) else f" (default: {_shown(option)})"
+        name = option.flag or option.name
+        parser.add_argument(
+            f"--{name}", dest=option.name, default=None, help=option.help.replace("%", "%%") + default, **kind
+        )
 
 
 def _shown(option: Option) -> str:
@@ -248,11 +299,26 @@ def _checked(option: Option, value: Any) -> Any:
     if value is None:
         return option.default
     try:
+        if option.check is _storage_options:
+            return _merged([_storage_options(item) for item in (value.items() if isinstance(value, dict) else value)])
         if option.repeatable:
             return tuple(option.check(item) for item in (value if isinstance(value, list) else [value]))
         return option.check(value)
     except NotAllowedError as e:
-        raise ConfigError(f"--{option.name}", value, str(e)) from None
+        shown = value if option.check is not _storage_options else "…"  # which may hold secrets
+        raise ConfigError(f"--{option.flag or option.name}", shown, str(e)) from None
+
+
+def _merged(stores: Sequence[tuple[str, dict[str, Any]]]) -> dict[str, dict[str, Any]]:
+    merged: dict[str, dict[str, Any]] = {}
+    for scheme, options in stores:
+        merged.setdefault(scheme, {}).update(options)
+    return merged
+
+
+def check_option(name: str, value: Any) -> Any:
+    """The checked value of one option, its default for None. Raises `ConfigError`."""
+    return _checked(_BY_NAME[name], value)
 
 
 def option_named(name: str) -> Option | None:

@@ -81,7 +81,7 @@ def convert(saved_model: Path, handle: str, engine: str, input_size: tuple[int, 
     signature = _image_signature(module, handle, input_size)
     frozen = _freeze(signature)
     artifact = _to_litert(frozen, handle) if engine == "litert" else _to_graph_def(frozen)
-    probes = procedural_images(PROBES, np.random.default_rng(PROBE_SEED), max(signature.input_size))
+    probes = procedural_images(PROBES, np.random.default_rng(PROBE_SEED), max(64, *signature.input_size))
     probes = np.ascontiguousarray(probes[:, : signature.input_size[0], : signature.input_size[1]])
     expected = signature(tf.constant(probes / np.float32(255))).numpy()
     _check_vectors(expected, handle)

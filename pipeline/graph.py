@@ -14,6 +14,7 @@ from transforms import layout
 from transforms.elements import register_row_coders
 from transforms.embedding import EmbedImages
 from transforms.encoding import EncodeExamples
+from transforms.fetching import Policy
 from transforms.listing import ListImages
 from transforms.loading import LoadImages
 from transforms.publishing import PublishRun
@@ -22,44 +23,60 @@ from transforms.writing import WriteDeadLetters, WriteShards
 
 
 def build(
-    pipeline: beam.Pipeline, config: RunConfig, model: FeatureModel, artifact_uri: str, head: Mapping[str, Any]
+    pipeline: beam.Pipeline,
+    config: RunConfig,
+    model: FeatureModel,
+    artifact_uri: str,
+    attempt: str,
+    head: Mapping[str, Any],
 ) -> None:
     """Adds a run to a pipeline.
 
     Args:
         artifact_uri: where workers find the artifact of `model`.
+        attempt: unique to this pipeline, see `PublishRun`.
         head: what the manifest says besides results, see `PublishRun`.
     """
     register_row_coders()
-    staging = layout.staging_folder(config.output, config.run_id)
+    stores = config.storage_options
+    staging = layout.staging_folder(config.output, config.run_id, attempt)
     batch_size = config.batch_size or DEFAULT_BATCH_SIZE[model.engine]
 
     # Listing runs in the graph: a bucket of millions is never in the launcher's memory.
     listed = (
         pipeline
         | "Inputs" >> beam.Create(list(config.input))
-        | "ListImages" >> ListImages(config.all_files, config.uri_column)
+        | "ListImages" >> ListImages(config.all_files, config.uri_column, stores)
     )
     # The one shuffle, of uris. From here to WriteShards all is one fused stage: no pixel and no vector
     # is ever serialized.
     selected = listed | "SelectImages" >> SelectImages()
     loaded, failed_to_load = selected | "LoadImages" >> LoadImages(
-        model.input_size, config.resize, config.max_image_pixels, config.max_object_bytes
+        model.input_size,
+        config.resize,
+        config.max_image_pixels,
+        config.max_object_bytes,
+        config.fetch_concurrency,
+        config.prefetch_bytes,
+        Policy(config.fetch_retries),
+        stores,
     )
-    embedded, failed_to_embed = loaded | "EmbedImages" >> EmbedImages(model.engine, artifact_uri, batch_size)
+    embedded, failed_to_embed = loaded | "EmbedImages" >> EmbedImages(
+        model.engine, artifact_uri, batch_size, storage_options=stores
+    )
     shards = (
         embedded
         | "EncodeExamples" >> EncodeExamples()
-        | "WriteShards" >> WriteShards(staging, config.shard_size, config.compression)
+        | "WriteShards" >> WriteShards(staging, config.shard_size, config.compression, stores)
     )
     dead_letters = (
         (failed_to_load, failed_to_embed)
         | "AllFailed" >> beam.Flatten()
-        | "WriteDeadLetters" >> WriteDeadLetters(staging)
+        | "WriteDeadLetters" >> WriteDeadLetters(staging, storage_options=stores)
     )
     # Counted apart from the records: publishing refuses when the two do not agree.
     number_selected = selected | "CountSelected" >> Count.Globally()
     staged = (shards, dead_letters) | "AllStaged" >> beam.Flatten()
     _ = {"staged": staged, "listed": number_selected} | "PublishRun" >> PublishRun(
-        config.output, config.run_id, config.compression, config.max_failure_rate, head
+        config.output, config.run_id, config.compression, config.max_failure_rate, head, attempt, stores
     )

@@ -146,7 +146,7 @@ def _artifact(
 ) -> FeatureModel:
     """The artifact from the cache, where it is converted once per module, engine and version."""
     size = "x".join(map(str, input_size)) if input_size else "own-size"
-    recipe = f"v{CONVERSION_VERSION}-tf{_version('tensorflow')}"
+    recipe = f"v{CONVERSION_VERSION}-tf{_version('tensorflow')}-litert{_version('ai-edge-litert')}"
 
     def build(folder: Path) -> None:
         conversion = convert(saved_model, handle, engine, input_size)

@@ -14,6 +14,8 @@ from pipeline.config import ConfigError, RunConfig, add_arguments
 LOCAL_RUNNER = "FnApiRunner"
 LOCAL_NAMES = (None, "DirectRunner", "direct", LOCAL_RUNNER)
 
+NOT_FOR_BEAM = ("beam_args", "input_size", "storage_options")
+
 
 class EmbeddingOptions(PipelineOptions):
     """`pipeline.config.OPTIONS` among Beam's pipeline options."""
@@ -31,7 +33,7 @@ def beam_options(config: RunConfig) -> PipelineOptions:
             runners have options that only their job servers know.)
     """
     unknown = _unknown_to_beam(config.beam_args)
-    own = {name: value for name, value in config.describe().items() if name not in ("beam_args", "input_size")}
+    own = {name: value for name, value in config.describe().items() if name not in NOT_FOR_BEAM}
     options = EmbeddingOptions([*config.beam_args], **own)
     standard = options.view_as(StandardOptions)
     if standard.runner in LOCAL_NAMES:
@@ -39,8 +41,6 @@ def beam_options(config: RunConfig) -> PipelineOptions:
             name = unknown[0].partition("=")[0]
             raise ConfigError(name, " ".join(unknown), "neither an option of this program nor one of Beam's")
         standard.runner = LOCAL_RUNNER
-        direct = options.view_as(DirectOptions)
-        direct.direct_num_workers = direct.direct_num_workers or 1
     return options
 
 

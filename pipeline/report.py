@@ -5,6 +5,7 @@ from __future__ import annotations
 from io import StringIO
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from pipeline.run import RunReport
@@ -25,7 +26,7 @@ def summary(report: RunReport) -> str:
         table.add_row("images/s", f"{report.images_per_second:,.1f}")
         table.add_row("seconds", ", ".join(f"{phase} {s:.1f}" for phase, s in report.seconds.items()))
     table.add_row("engine", f"{model['engine']} {model['precision']}, {model['feature_dim']} features")
-    table.add_row("run", report.folder)
+    table.add_row("run", escape(report.folder))
     text = StringIO()
     Console(file=text, width=100, highlight=False).print(table)
     return "\n".join(line.rstrip() for line in text.getvalue().rstrip().splitlines())

@@ -5,25 +5,30 @@ from __future__ import annotations
 import json
 import platform
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from pipeline import __version__
-from pipeline.config import RunConfig
+from pipeline.config import ConfigError, RunConfig
 from pipeline.logs import logger
 from transforms import layout, storage
 from transforms.decoding import DRAFT_FACTOR, PREPROCESSING_VERSION
-from transforms.inputs import ListingError, first_image
+from transforms.elements import ImageObject
+from transforms.fetching import FetchError, Policy, describe_error, fetch
+from transforms.inputs import ListingError, list_input
 
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
 
     from pipeline.model import FeatureModel
 
+PROBED_IMAGES = 3
 VERSIONS_OF = ("apache-beam", "tensorflow", "ai-edge-litert", "pillow", "numpy", "tfx-bsl")
 
 
@@ -52,6 +57,17 @@ class RunReport:
         return float(counts["embedded"] + counts["failed"]) / max(self.seconds.get("embed", 0.0), 1e-9)
 
 
+@contextmanager
+def _launching() -> Iterator[None]:
+    """Turns what may go wrong before a pipeline runs into a sentence."""
+    try:
+        yield
+    except (RunError, ListingError, ConfigError):
+        raise
+    except (OSError, ImportError, ValueError) as e:
+        raise RunError(f"the run cannot start: {describe_error(e)}") from e
+
+
 def run(config: RunConfig) -> RunReport | None:
     """Runs the pipeline and waits for it; None when the runner was only asked to submit it.
 
@@ -62,7 +78,8 @@ def run(config: RunConfig) -> RunReport | None:
     seconds: dict[str, float] = {}
     started = datetime.now(UTC)
     logger.info("run %s: %s to %s", config.run_id, ", ".join(config.input), config.output)
-    with _phase("start", seconds):
+    with _launching(), _phase("start", seconds):
+        storage.configure(config.storage_options)
         _check_output(config)
         _check_inputs(config)
         import apache_beam as beam
@@ -73,9 +90,10 @@ def run(config: RunConfig) -> RunReport | None:
         from transforms import tally
 
         options = beam_options(config)
-    with _phase("model", seconds):
+    with _launching(), _phase("model", seconds):
         model = prepare_model(config.model, config.engine, config.input_size)
-        staging = layout.staging_folder(config.output, config.run_id)
+        attempt = uuid.uuid4().hex
+        staging = layout.staging_folder(config.output, config.run_id, attempt)
         artifact_uri = storage.join(staging, "model", f"{model.digest[:16]}.{model.engine}")
         storage.write_bytes(artifact_uri, storage.read_bytes(model.artifact))
     logger.info(
@@ -84,15 +102,22 @@ def run(config: RunConfig) -> RunReport | None:
     )  # fmt: skip
     here = runs_here(options)
     tally.reset()
-    pipeline = beam.Pipeline(options=options)
-    build(pipeline, config, model, artifact_uri, manifest_head(config, model, started, options))
+    with _launching():
+        pipeline = beam.Pipeline(options=options)
+    build(pipeline, config, model, artifact_uri, attempt, manifest_head(config, model, started, options))
     graph_started = time.monotonic()
     try:
         _execute(pipeline, here)
     except KeyboardInterrupt:
-        storage.remove_folder(staging)
+        if here:  # a job elsewhere goes on without its launcher
+            _clean_up(staging)
         published = storage.exists(storage.join(layout.run_folder(config.output, config.run_id), layout.SUCCESS))
         logger.info("interrupted; %s", "the run is published already" if published else "nothing is published")
+        raise
+    except RunError:
+        if here:
+            _clean_up(staging)
+        _check_rival(config, attempt)
         raise
     if here:
         _note_phases(seconds, graph_started)
@@ -135,13 +160,38 @@ def _check_output(config: RunConfig) -> None:
     if storage.exists(folder):
         logger.info("clearing %s, which an earlier run left without %s", folder, layout.SUCCESS)
         storage.remove_folder(folder)
+    storage.remove_folder(layout.refused_folder(config.output, config.run_id))
 
 
 def _check_inputs(config: RunConfig) -> None:
+    """Refuses inputs that hold nothing, and ones whose first images may all not be read."""
     for text in config.input:
-        if first_image(text, config.all_files, config.uri_column) is None:
+        first = list(islice(list_input(text, config.all_files, config.uri_column), PROBED_IMAGES))
+        if not first:
             hint = "" if config.all_files else " with an extension of an image (--all_files takes any)"
             raise ListingError(f"--input: {text!r} matches no file{hint}")
+        if not storage.is_local(first[0].uri) and (denied := _denied(first, config.max_object_bytes)):
+            raise RunError(
+                f"--input: the store lets none of the first {len(first)} images of {text!r} be read ({denied}); "
+                f"give credentials that may, see docs/operations.md"
+            )
+
+
+def _denied(images: list[ImageObject], max_bytes: int) -> str:
+    """Why none of the images may be read; empty when one may, or fails for another reason."""
+    reason = ""
+    for image in images:
+        if image.size > max_bytes:
+            return ""
+        try:
+            fetch(image, Policy(retries=1))
+        except FetchError as e:
+            if e.error != "PermissionDenied":
+                return ""
+            reason = str(e)
+        else:
+            return ""
+    return reason
 
 
 def _execute(pipeline: Any, here: bool) -> None:
@@ -156,9 +206,25 @@ def _execute(pipeline: Any, here: bool) -> None:
     except Exception as e:  # whatever a runner raises: the user gets its last line, --verbose the rest
         if _is_interrupt(e):
             raise KeyboardInterrupt from e
-        logger.debug("the pipeline failed", exc_info=True)
         reason = str(e).strip().splitlines()
         raise RunError(f"the pipeline failed: {reason[-1] if reason else type(e).__name__}") from e
+
+
+def _check_rival(config: RunConfig, attempt: str) -> None:
+    """Says so when a run failed because another one with its id has published, and taken the staging along."""
+    folder = layout.run_folder(config.output, config.run_id)
+    if storage.exists(storage.join(folder, layout.SUCCESS)):
+        manifest = json.loads(storage.read_bytes(storage.join(folder, layout.MANIFEST)))
+        if manifest["attempt"] != attempt:
+            raise RunError(f"another run with this id was faster: {folder} is its; nothing of it was overwritten")
+
+
+def _clean_up(staging: str) -> None:
+    """Removes what a run in this process has left that will not be published."""
+    from transforms.writing import discard_spools
+
+    discard_spools()
+    storage.remove_folder(staging)
 
 
 def _is_interrupt(error: BaseException | None) -> bool:

@@ -79,7 +79,10 @@ def verify_output(output: str, run_id: str | None = None) -> Result:
         OutputError: no such run, or no run at all.
     """
     output = storage.normalize(output)
-    published = dataset.run_ids(output)
+    try:
+        published = dataset.run_ids(output)
+    except (OSError, ImportError, ValueError) as e:
+        raise OutputError(f"{output}: cannot be listed: {type(e).__name__}: {e}") from e
     if run_id is not None and run_id not in published:
         raise OutputError(f"{output}: no published run {run_id!r} (its folder has no {layout.SUCCESS})")
     if not published:
@@ -98,7 +101,7 @@ def verify_run(output: str, run_id: str) -> RunResult:
             result.problems.append(Problem(layout.MANIFEST, message))
             return result
         result.problems += _Verification(folder, manifest, result).problems()
-    except (FileNotFoundError, json.JSONDecodeError, KeyError, TypeError) as e:
+    except (OSError, ValueError, KeyError, TypeError) as e:
         result.problems.append(Problem(layout.MANIFEST, f"cannot be read: {type(e).__name__}: {e}"))
     return result
 
@@ -112,7 +115,7 @@ class _Verification:
         self._result = result
         self._shard_of: dict[str, tuple[str, int]] = {}  # where the record of each uri is
         self._errors: Counter[str] = Counter()
-        self._dead: set[str] = set()
+        self._dead: dict[str, tuple[str, int, str]] = {}  # file, line and error of each dead letter
 
     def problems(self) -> Iterator[Problem]:
         listed = [entry for kind in ("shards", "dead_letters", "ledgers") for entry in self._manifest[kind]]
@@ -142,8 +145,8 @@ class _Verification:
                 while chunk := file.read(CHUNK):
                     checksum.update(chunk)
                     size += len(chunk)
-        except FileNotFoundError:
-            return "the file is missing"
+        except OSError as e:
+            return "the file is missing" if isinstance(e, FileNotFoundError) else f"cannot be read: {e}"
         if size != entry["bytes"]:
             return f"{size:,} bytes, the manifest says {entry['bytes']:,}"
         found = checksum.digest().hex()
@@ -192,14 +195,16 @@ class _Verification:
             self._errors[letter["error"]] += 1
             if letter["uri"] in self._dead or letter["uri"] in self._shard_of:
                 yield Problem(entry["path"], f"line {line}: {letter['uri']} has another record or dead letter")
-            self._dead.add(letter["uri"])
+            self._dead[letter["uri"]] = (entry["path"], line - 1, letter["error"])
 
     def _check_ledgers(self) -> Iterator[Problem]:
         """Every ledger row points at its record or dead letter, and nothing is left without a row."""
         seen: set[str] = set()
         for entry in self._manifest["ledgers"]:
             table = dataset.read_ledger(storage.join(self._folder, entry["path"]))
-            for number, row in enumerate(table.select(["uri", "outcome", "shard", "row"]).to_pylist()):
+            if table.num_rows != entry["records"]:
+                yield Problem(entry["path"], f"{table.num_rows} rows, the manifest says {entry['records']}")
+            for number, row in enumerate(table.select(["uri", "outcome", "shard", "row", "error"]).to_pylist()):
                 uri = row["uri"]
                 if uri in seen:
                     yield Problem(entry["path"], f"row {number}: {uri} has a row already")
@@ -210,9 +215,10 @@ class _Verification:
                     yield Problem(
                         entry["path"], f"row {number}: {uri} should be record {row['row']} of {row['shard']}; {where}"
                     )
-                if row["outcome"] == "failed" and uri not in self._dead:
-                    yield Problem(entry["path"], f"row {number}: {uri} failed but has no dead letter")
-        for uri in sorted((self._shard_of.keys() | self._dead) - seen)[:20]:
+                if row["outcome"] == "failed" and self._dead.get(uri) != (row["shard"], row["row"], row["error"]):
+                    message = f"row {number}: {uri} failed with {row['error']}, but line {row['row']} of {row['shard']}"
+                    yield Problem(entry["path"], f"{message} is no dead letter that says so")
+        for uri in sorted((self._shard_of.keys() | self._dead.keys()) - seen)[:20]:
             yield Problem(layout.MANIFEST, f"{uri} has a record or a dead letter but no ledger row")
         if len(seen) != self._manifest["counts"]["listed"]:
             message = f"{len(seen)} images in the ledgers, {self._manifest['counts']['listed']} listed"
@@ -231,7 +237,9 @@ class _Verification:
 
     def _check_strays(self, known: set[str]) -> Iterator[Problem]:
         known |= {layout.MANIFEST, layout.SUCCESS}
+        root = self._folder.partition("://")[2] or self._folder
         for path in sorted(storage.filesystem(self._folder).find(self._folder)):
-            name = path.rpartition("/")[2]
+            name = path.partition("://")[2] or path
+            name = name.removeprefix(root).lstrip("/")
             if name not in known:
                 yield Problem(name, "the manifest does not know this file; a reader's glob might take it")

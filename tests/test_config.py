@@ -188,5 +188,5 @@ def test_every_option_is_explained() -> None:
     add_arguments(parser)
     text = parser.format_help()
     for option in OPTIONS:
-        assert f"--{option.name}" in text
+        assert f"--{option.flag or option.name} " in text
         assert option.help

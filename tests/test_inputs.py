@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from transforms.inputs import ListingError, first_image, list_input
+from transforms.inputs import ListingError, list_input
 
 AWKWARD = [
     "plain.jpg", "with space.jpg", "hash#1.jpg", "what?.jpg", "[x].jpg", "a[1]b.jpg", "100%.jpg", "%41.jpg",
@@ -101,6 +101,20 @@ def test_links_to_files_are_followed_and_loops_end(tmp_path: Path) -> None:
     assert found[1].version == ""  # listed all the same: its fetch will name it
 
 
+def test_a_glob_follows_links_that_sort_before_their_targets(tmp_path: Path) -> None:
+    touch(tmp_path / "g/run2/a.jpg", tmp_path / "g/run3/b.jpg", tmp_path / "g/run3/c.jpg")
+    (tmp_path / "g/latest").symlink_to("run3")
+    (tmp_path / "g/loop").symlink_to("loop")
+    found = names(f"{tmp_path}/g/run*/*.jpg")
+    assert found == [f"{tmp_path}/g/{name}" for name in ("run2/a.jpg", "run3/b.jpg", "run3/c.jpg")]
+
+
+def test_manifest_names_may_start_with_a_tilde(tmp_path: Path) -> None:
+    (tmp_path / "m.txt").write_text("~a.jpg\n")
+    assert names(tmp_path / "m.txt") == [f"{tmp_path}/~a.jpg"]
+    assert names(f"/{tmp_path}/m.txt") == [f"{tmp_path}/~a.jpg"]
+
+
 def test_a_linked_folder_is_an_input_and_part_of_one(tmp_path: Path) -> None:
     touch(tmp_path / "elsewhere/a.jpg", tmp_path / "root/b.jpg")
     (tmp_path / "root/linked").symlink_to(tmp_path / "elsewhere")
@@ -165,6 +179,7 @@ def test_another_column_may_hold_the_uris(tmp_path: Path) -> None:
         ("m.jsonl", b"{oops\n", "not a manifest"),
         ("m.jsonl", b'["a.jpg"]\n', "a line holds list"),
         ("m.jsonl", b'{"uri": 3}\n', "row 1 has no text"),
+        ("m.jsonl", b'{"uri": "\\ud800.jpg"}\n', "not a manifest"),
         ("m.csv", b"a,uri\n1,x.jpg\n2\n", "row 2 has no text"),
         ("m.txt", b"\xff\xfe\n", "not a manifest"),
         ("m.parquet", b"PAR1", "not a manifest"),
@@ -185,7 +200,5 @@ def test_names_of_nothing_are_refused(tmp_path: Path, name: str) -> None:
 
 def test_the_first_image_needs_no_full_walk(tmp_path: Path) -> None:
     touch(tmp_path / "a.jpg", tmp_path / "z/unreadable.jpg")
-    first = first_image(str(tmp_path))
-    assert first is not None
+    first = next(list_input(str(tmp_path)))
     assert first.uri == f"{tmp_path}/a.jpg"
-    assert first_image(f"{tmp_path}/*.gif") is None

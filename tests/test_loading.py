@@ -43,9 +43,9 @@ def many(tmp_path: Path) -> list[ImageObject]:
     return [storage.describe(str(tmp_path / f"{i:02}.png")) for i in range(40)]
 
 
-@pytest.mark.parametrize("look_ahead", [1, 3, 64])
-def test_pixels_come_in_the_order_of_the_input(many: list[ImageObject], look_ahead: int) -> None:
-    loaded, failed = load(many, look_ahead=look_ahead, fetch_threads=4)
+@pytest.mark.parametrize("fetch_concurrency", [1, 3, 32])
+def test_pixels_come_in_the_order_of_the_input(many: list[ImageObject], fetch_concurrency: int) -> None:
+    loaded, failed = load(many, fetch_concurrency=fetch_concurrency)
     assert failed == []
     assert [info.source for info, _ in loaded] == many
     for info, pixels in loaded:
@@ -92,22 +92,22 @@ def test_every_failure_is_named_and_nothing_else_is_lost(tmp_path: Path, many: l
 def test_no_more_is_in_flight_than_allowed(many: list[ImageObject], monkeypatch: pytest.MonkeyPatch) -> None:
     """The look-ahead is filled, never passed, while a slow stage takes the images one by one."""
     lock, held, most = threading.Lock(), 0, 0
-    read_bytes = storage.read_bytes
+    fetch = loading.fetch
 
-    def counted(uri: str) -> bytes:
+    def counted(*arguments: Any) -> Any:
         nonlocal held, most
         with lock:
             held += 1
             most = max(most, held)
-        return read_bytes(uri)
+        return fetch(*arguments)
 
     def take(_: Any) -> None:
         nonlocal held
         with lock:
             held -= 1
 
-    monkeypatch.setattr(loading.storage, "read_bytes", counted)
-    load_dofn = loading._Load(LoadImages(SIZE, "squash", 10**6, 10**6, look_ahead=5, fetch_threads=8))
+    monkeypatch.setattr(loading, "fetch", counted)
+    load_dofn = loading._Load(LoadImages(SIZE, "squash", 10**6, 10**6, fetch_concurrency=3))
     load_dofn.setup()
     load_dofn.start_bundle()
     for image in many:
@@ -117,7 +117,7 @@ def test_no_more_is_in_flight_than_allowed(many: list[ImageObject], monkeypatch:
         take(loaded)
     load_dofn.teardown()
     assert held == 0
-    assert 1 < most <= 5
+    assert 1 < most <= 6
 
 
 def test_the_byte_budget_is_kept_and_oversized_ones_go_alone() -> None:

@@ -248,7 +248,7 @@ def test_a_run_above_the_failure_rate_leaves_no_run(tmp_path: Path, images: Path
     lines = (kept / "dead_letters-00000-of-00001.jsonl").read_text().splitlines()
     assert sorted(json.loads(line)["uri"] for line in lines) == [f"{images}/bad {i}.jpg" for i in range(5)]
     assert not (output / "runs").exists()
-    assert list((output / ".staging").iterdir()) == []
+    assert not (output / ".staging").exists()
     # The same id may be used again, and a success clears the refusal.
     assert run_pipeline(input=str(images), max_failure_rate=0.3, run_id="r").manifest["counts"]["failed"] == 5
     assert not kept.exists()
@@ -286,7 +286,7 @@ def test_a_failing_pipeline_publishes_nothing_and_says_why(
     monkeypatch.setattr(writing.storage, "upload", full)
     with pytest.raises(RunError, match=r"the pipeline failed: .*No space left on device"):
         run_pipeline(input=str(images), run_id="r")
-    assert not (tmp_path / "output/runs").exists()
+    assert not (tmp_path / "output").exists()
 
 
 def test_one_shuffle_lies_between_listing_and_writing(tmp_path: Path, tiny_module: str) -> None:
@@ -298,7 +298,7 @@ def test_one_shuffle_lies_between_listing_and_writing(tmp_path: Path, tiny_modul
 
     config = make_config({"input": "a", "output": str(tmp_path), "model": tiny_module}, [])
     pipeline = beam.Pipeline(runner="FnApiRunner")
-    build(pipeline, config, prepare_model(tiny_module, "litert"), "artifact", {})
+    build(pipeline, config, prepare_model(tiny_module, "litert"), "artifact", "attempt", {})
     transforms = pipeline.to_runner_api().components.transforms
     shuffles = sorted(t.unique_name for t in transforms.values() if t.spec.urn == "beam:transform:group_by_key:v1")
     on_the_way = [name for name in shuffles if not name.startswith(("PublishRun", "CountSelected"))]
@@ -326,3 +326,40 @@ def test_the_demo_corpus_is_what_it_promises(tmp_path: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in files}
     make_corpus(tmp_path / "corpus")
     assert before == {path: path.stat().st_mtime_ns for path in files}
+
+
+def test_of_two_runs_with_one_id_one_publishes(
+    tmp_path: Path, images: Path, run_pipeline: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The slower one finds the run claimed when it comes to publish, says so, and touches nothing."""
+    from pipeline import run as run_module
+
+    execute = run_module._execute
+
+    def slow(*arguments: Any) -> None:
+        monkeypatch.setattr(run_module, "_execute", execute)
+        faster.append(run_pipeline(input=f"{images}/0*.jpg", run_id="r"))
+        execute(*arguments)
+
+    faster: list[Any] = []
+    monkeypatch.setattr(run_module, "_execute", slow)
+    with pytest.raises(RunError, match="another run with this id was faster"):
+        run_pipeline(input=str(images), run_id="r")
+    assert faster[0].manifest["counts"]["embedded"] == 10
+    result = verify_output(str(tmp_path / "output"))
+    assert result.holds
+    assert result.runs[0].records == 10
+    assert not (tmp_path / "output/.staging").exists()
+
+
+def test_odd_times_and_names_fail_no_run(images: Path, run_pipeline: Run) -> None:
+    first, second, *_ = sorted(images.iterdir())
+    os.utime(first, (10**11, 10**11))
+    os.utime(second, (-(10**9), -(10**9)))
+    (images / "loop.jpg").symlink_to("loop.jpg")
+    with open(os.fsencode(images) + b"/caf\xe9.jpg", "wb"):
+        pass
+    report = run_pipeline(input=str(images))
+    assert report.manifest["counts"]["embedded"] == 12
+    assert report.manifest["counts"]["failed"] == 2
+    assert verify_output(report.folder.rpartition("/runs/")[0]).holds

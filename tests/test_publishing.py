@@ -85,7 +85,7 @@ def fill(staging: Path) -> list[StagedFile]:
 
 def test_every_step_may_run_twice(tmp_path: Path) -> None:
     output = tmp_path / "output"
-    publish = PublishRun(str(output), "r", "none", 1.0, {"run_id": "r"})
+    publish = PublishRun(str(output), "r", "none", 1.0, {"run_id": "r"}, "attempt")
     files = fill(output / ".staging/r")
     plan = publish._plan(None, files, 4)
     first = [publish._publish_file(move) for move in publish._moves(plan)]
@@ -126,14 +126,17 @@ def test_every_step_may_run_twice(tmp_path: Path) -> None:
 
 
 def test_a_run_is_not_there_before_its_last_step(tmp_path: Path) -> None:
-    publish = PublishRun(str(tmp_path), "r", "none", 1.0, {})
+    publish = PublishRun(str(tmp_path), "r", "none", 1.0, {}, "attempt")
     plan = publish._plan(None, fill(tmp_path / ".staging/r"), 4)
     assert isinstance(plan, Plan)
     for move in publish._moves(plan):
         publish._publish_file(move)
     folder = tmp_path / "runs/r"
     assert not (folder / layout.SUCCESS).exists()
-    assert not (folder / layout.MANIFEST).exists()
+    assert json.loads((folder / layout.MANIFEST).read_text()) == {"attempt": "attempt"}  # its claim
+    other = PublishRun(str(tmp_path), "r", "none", 1.0, {}, "other")
+    with pytest.raises(RuntimeError, match="another run with this id was faster"):
+        other._plan(None, fill(tmp_path / ".staging/r"), 4)
 
 
 def test_spools_of_equal_records_are_equal_files(tmp_path: Path) -> None:

@@ -154,6 +154,28 @@ def test_a_stray_shard_is_named(output: Path) -> None:
     assert "does not know this file" in message
 
 
+def test_a_stray_shard_in_a_folder_is_named(output: Path) -> None:
+    (output / "runs/r/sub").mkdir()
+    (output / "runs/r/sub" / SHARD).write_bytes(b"")
+    assert [file for file, _ in problems(output)] == [f"sub/{SHARD}"]
+
+
+def test_a_ledger_that_lies_about_a_failure_is_named(output: Path) -> None:
+    name = "ledger-00003-of-00004.parquet"
+    path = output / "runs/r" / name
+    table = pq.read_table(path)
+    rows = table.to_pylist()
+    rows[0]["error"], rows[1]["row"] = "NotFound", 99
+    pq.write_table(type(table).from_pylist(rows, table.schema), path)
+    reseal(output, name)
+    assert [(file, message[:6]) for file, message in problems(output)] == [(name, "row 0:"), (name, "row 1:")]
+
+
+def test_a_manifest_of_odd_bytes_is_named(output: Path) -> None:
+    (output / "runs/r/run.json").write_bytes(b"\xff{}")
+    assert [file for file, _ in problems(output)] == ["run.json"]
+
+
 def test_a_ledger_that_lies_is_named(output: Path) -> None:
     name = "ledger-00001-of-00004.parquet"
     path = output / "runs/r" / name

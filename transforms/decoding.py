@@ -158,8 +158,9 @@ def to_rgb(image: Image.Image) -> Image.Image:
     try:
         if image.has_transparency_data:
             rgba = image.convert("RGBA")
-            white = Image.new("RGBA", rgba.size, "white")
-            return Image.alpha_composite(white, rgba).convert("RGB")
+            opaque = Image.new("RGB", rgba.size, "white")
+            opaque.paste(rgba, mask=rgba)
+            return opaque
         return image.convert("RGB")
     except ValueError:
         raise ImageError("UnsupportedMode", f"pixels of mode {image.mode} cannot be turned into RGB") from None
@@ -167,11 +168,10 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 def _from_integers(image: Image.Image) -> Image.Image:
     """65535 becomes 255 (rounded); Pillow's own conversion would clip at 255."""
-    values = np.asarray(image).astype(np.int64)
-    if values.size and (values.min() < 0 or values.max() > 65535):
-        raise ImageError("UnsupportedMode", "32-bit integer pixels beyond 16 bits have no agreed range")
-    grey = ((values * 255 + 32767) // 65535).astype(np.uint8)
-    return Image.fromarray(grey).convert("RGB")
+    if image.mode == "I" and image.format not in ("PNG", "PPM"):  # whose 16 bits older Pillows hold so
+        raise ImageError("UnsupportedMode", "32-bit integer pixels have no agreed range; store 8 or 16 bits")
+    grey = (np.asarray(image).astype(np.uint32) + 128) // 257
+    return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
 
 
 def resize_image(image: Image.Image, size: tuple[int, int], resize: str) -> Image.Image:

@@ -19,12 +19,16 @@ class ImageObject(NamedTuple):
         size: bytes; -1 where the listing does not tell (a manifest).
         version: changes when the bytes of the object change; "" where the listing does not tell.
         updated: seconds since the epoch, UTC; None where the listing does not tell.
+        checksum: "crc32c:" or "md5:" and the base64 of the store; "" where it keeps none.
+        listed_version: the version that was listed, where another one was fetched; else "".
     """
 
     uri: str
     size: int = -1
     version: str = ""
     updated: float | None = None
+    checksum: str = ""
+    listed_version: str = ""
 
 
 class ImageInfo(NamedTuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import apache_beam as beam
@@ -14,6 +14,7 @@ from apache_beam.pvalue import DoOutputsTuple, PCollection, TaggedOutput
 from transforms import storage
 from transforms.elements import DeadLetter, ImageInfo
 from transforms.engines import Engine, load_engine
+from transforms.storage import StorageOptions
 
 FAILED = "failed"
 
@@ -30,15 +31,19 @@ class EmbedImages(beam.PTransform[PCollection[tuple[ImageInfo, np.ndarray]], DoO
         artifact_uri: the staged model, in the form that the engine loads.
         batch_size: images given to the engine at once.
         threads: of the engine; 0 stands for one a core.
+        storage_options: of the stores, see `storage.configure`.
     """
 
     engine: str
     artifact_uri: str
     batch_size: int
     threads: int = 0
+    storage_options: StorageOptions = field(default_factory=dict)
 
     def expand(self, loaded: PCollection[tuple[ImageInfo, np.ndarray]]) -> DoOutputsTuple:
-        handler = FeatureModelHandler(self.engine, self.artifact_uri, self.batch_size, self.threads)
+        handler = FeatureModelHandler(
+            self.engine, self.artifact_uri, self.batch_size, self.threads, self.storage_options
+        )
         outputs: DoOutputsTuple = (
             loaded
             | "RunInference" >> RunInference(KeyedModelHandler(handler))
@@ -55,14 +60,23 @@ class FeatureModelHandler(ModelHandler[np.ndarray, PredictionResult, Engine]):
     vector does not depend on what else was in its batch.
     """
 
-    def __init__(self, engine: str, artifact_uri: str, batch_size: int, threads: int = 0):
+    def __init__(
+        self,
+        engine: str,
+        artifact_uri: str,
+        batch_size: int,
+        threads: int = 0,
+        storage_options: StorageOptions | None = None,
+    ):
         super().__init__(min_batch_size=batch_size, max_batch_size=batch_size)
         self._engine = engine
         self._artifact_uri = artifact_uri
         self._batch_size = batch_size
         self._threads = threads
+        self._storage_options = storage_options or {}
 
     def load_model(self) -> Engine:
+        storage.configure(self._storage_options)
         return load_engine(self._engine, storage.read_bytes(self._artifact_uri), self._batch_size, self._threads)
 
     def run_inference(

@@ -19,6 +19,7 @@ from fsspec.utils import glob_translate
 from transforms import storage
 from transforms.decoding import extensions
 from transforms.elements import ImageObject
+from transforms.fetching import describe_error, is_forbidden
 
 MANIFEST_EXTENSIONS = (".txt", ".csv", ".jsonl", ".parquet")
 
@@ -48,6 +49,20 @@ def list_input(
         ListingError: nothing of that name, or a manifest that cannot be read.
     """
     uri = storage.normalize(text)
+    try:
+        yield from _list(uri, all_files, uri_column, skipped)
+    except FileNotFoundError:
+        raise ListingError(f"{text}: no such file or folder, and no glob (which has *, ? or [)") from None
+    except ListingError:
+        raise
+    except Exception as e:  # stores have error classes of their own
+        hint = "; give credentials that may list it, see docs/operations.md" if is_forbidden(e) else ""
+        raise ListingError(f"{text}: cannot be listed: {describe_error(e)}{hint}") from e
+
+
+def _list(
+    uri: str, all_files: bool, uri_column: str, skipped: Callable[[ImageObject], object]
+) -> Iterator[ImageObject]:
     if _is_folder(uri):
         kept = None if all_files else extensions()
         for image in _walk(uri):
@@ -60,17 +75,7 @@ def list_input(
     elif uri.lower().endswith(MANIFEST_EXTENSIONS):
         yield from _read_manifest(uri, uri_column)
     else:
-        try:
-            yield storage.describe(uri)
-        except FileNotFoundError:
-            raise ListingError(f"{text}: no such file or folder, and no glob (which has *, ? or [)") from None
-        except storage.NotAFileError as e:
-            raise ListingError(str(e)) from None
-
-
-def first_image(text: str, all_files: bool = False, uri_column: str = "uri") -> ImageObject | None:
-    """The first image of an input, or None when it holds none. Raises as `list_input` does."""
-    return next(list_input(text, all_files, uri_column), None)
+        yield storage.describe(uri)
 
 
 def _is_folder(uri: str) -> bool:
@@ -78,7 +83,7 @@ def _is_folder(uri: str) -> bool:
 
 
 def _matches(pattern: str) -> Iterator[ImageObject]:
-    """The files that a glob matches, walking no deeper than it can match."""
+    """The files that a glob matches, entering only folders that it can match."""
     try:
         matches = re.compile(glob_translate(pattern)).match
     except ValueError as e:
@@ -86,18 +91,36 @@ def _matches(pattern: str) -> Iterator[ImageObject]:
     steps = pattern.split("/")
     plain = next(i for i, step in enumerate(steps) if glob.has_magic(step))
     root = "/".join(steps[:plain]) or "/"
-    depth = None if "**" in pattern else len(steps) - plain
     if not _is_folder(root):
         return
+    if storage.is_local(root):
+        yield from _match_local(root, steps[plain:], matches)
+        return
+    depth = None if "**" in pattern else len(steps) - plain
     for image in _walk(root, depth):
         if matches(image.uri):
             yield image
 
 
+def _match_local(folder: str, steps: list[str], matches: Callable[[str], object]) -> Iterator[ImageObject]:
+    """Follows a pattern folder by folder up to its `**`, below which everything is looked at."""
+    if steps[0] == "**":
+        yield from (image for image in _walk_local(folder, set()) if matches(image.uri))
+        return
+    step = re.compile(glob_translate(steps[0])).match
+    for entry in _entries(folder):
+        if not step(entry.name):
+            continue
+        if len(steps) == 1:
+            yield from _file(entry)
+        elif _is_dir(entry):
+            yield from _match_local(entry.path, steps[1:], matches)
+
+
 def _walk(root: str, depth: int | None = None) -> Iterator[ImageObject]:
-    """Every file below a folder, in the order of names, `depth` levels deep at most."""
+    """Every file below a folder, in the order of names; in a store `depth` levels deep at most."""
     if storage.is_local(root):
-        yield from _walk_local(root, depth, set())
+        yield from _walk_local(root, set())
         return
     fs = storage.filesystem(root)
     scheme = storage.scheme_of(root)
@@ -105,23 +128,45 @@ def _walk(root: str, depth: int | None = None) -> Iterator[ImageObject]:
         yield storage.describe_remote(path if "://" in path else f"{scheme}://{path}", info)
 
 
-def _walk_local(folder: str, depth: int | None, visited: set[tuple[int, int]]) -> Iterator[ImageObject]:
-    try:
-        stat = os.stat(folder)
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except OSError as e:
-        raise ListingError(f"{folder}: cannot be listed: {e.strerror}") from None
+def _walk_local(folder: str, visited: set[tuple[int, int]]) -> Iterator[ImageObject]:
+    entries = _entries(folder)
+    stat = os.stat(folder)
     if (stat.st_dev, stat.st_ino) in visited:
         return
     visited.add((stat.st_dev, stat.st_ino))
     for entry in entries:
-        if entry.is_dir():
-            if depth is None or depth > 1:
-                yield from _walk_local(entry.path, None if depth is None else depth - 1, visited)
-        elif entry.is_file():
+        if _is_dir(entry):
+            yield from _walk_local(entry.path, visited)
+        else:
+            yield from _file(entry)
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    try:
+        return sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError as e:
+        raise ListingError(f"{folder}: cannot be listed: {e.strerror}") from None
+
+
+def _is_dir(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself
+        return False
+
+
+def _file(entry: os.DirEntry[str]) -> Iterator[ImageObject]:
+    """The row of a file; of a link to nothing, or a file that went away meanwhile, its bare name.
+
+    The fetch will say what is wrong with it. Devices and pipes are no files and not listed.
+    """
+    try:
+        if entry.is_file():
             yield storage.describe_local(_as_text(entry.path), entry.stat())
-        elif entry.is_symlink():  # to nothing: still a name that was listed, its fetch will say so
+        elif entry.is_symlink() and not os.path.exists(entry.path):
             yield ImageObject(_as_text(entry.path))
+    except OSError:
+        yield ImageObject(_as_text(entry.path))
 
 
 def _as_text(path: str) -> str:
@@ -134,13 +179,14 @@ def _as_text(path: str) -> str:
 
 def _read_manifest(uri: str, column: str) -> Iterator[ImageObject]:
     """The images that a manifest names; relative paths start from the manifest's folder."""
-    folder = uri.rpartition("/")[0]
+    folder = uri.rpartition("/")[0] or "/"
     try:
         with storage.filesystem(uri).open(uri, "rb") as file:
             for row, name in enumerate(_manifest_names(file, uri, column), start=1):
                 if not isinstance(name, str) or not name:
                     raise ListingError(f"{uri}: row {row} has no text in its column {column!r}")
-                relative = storage.is_local(name) and not name.startswith((storage.LOCAL_SCHEME, "/", "~"))
+                name.encode()  # a ValueError where it is no text that can be written
+                relative = storage.is_local(name) and not name.startswith((storage.LOCAL_SCHEME, "/"))
                 yield ImageObject(storage.normalize(storage.join(folder, name) if relative else name))
     except FileNotFoundError:
         raise ListingError(f"{uri}: no such manifest") from None

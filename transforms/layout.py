@@ -15,6 +15,7 @@ LEDGER_SCHEMA = pa.schema(
     [
         pa.field("uri", pa.string(), nullable=False),
         pa.field("version", pa.string(), nullable=False),
+        pa.field("listed_version", pa.string()),
         pa.field("size", pa.int64(), nullable=False),
         pa.field("updated", pa.timestamp("us", tz="UTC")),
         pa.field("outcome", pa.string(), nullable=False),
@@ -30,8 +31,10 @@ def run_folder(output: str, run_id: str) -> str:
     return storage.join(output, "runs", run_id)
 
 
-def staging_folder(output: str, run_id: str) -> str:
-    return storage.join(output, ".staging", run_id)
+def staging_folder(output: str, run_id: str, attempt: str = "") -> str:
+    """Where one attempt at a run puts its files; without an attempt, the folder of them all."""
+    folder = storage.join(output, ".staging", run_id)
+    return storage.join(folder, attempt) if attempt else folder
 
 
 def refused_folder(output: str, run_id: str) -> str:

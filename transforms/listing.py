@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import apache_beam as beam
 from apache_beam.pvalue import PCollection
 
-from transforms import tally
+from transforms import storage, tally
 from transforms.elements import ImageObject
 from transforms.inputs import list_input
+from transforms.storage import StorageOptions
 
 
 @dataclass
@@ -22,24 +23,28 @@ class ListImages(beam.PTransform[PCollection[str], PCollection[ImageObject]]):
     Attributes:
         all_files: take the files of folders whatever their extension.
         uri_column: the column of CSV, JSON Lines and Parquet manifests.
+        storage_options: of the stores, see `storage.configure`.
     """
 
     all_files: bool = False
     uri_column: str = "uri"
+    storage_options: StorageOptions = field(default_factory=dict)
 
     def expand(self, inputs: PCollection[str]) -> PCollection[ImageObject]:
-        list_each = beam.ParDo(_List(self.all_files, self.uri_column)).with_output_types(ImageObject)
+        list_each = beam.ParDo(_List(self)).with_output_types(ImageObject)
         listed: PCollection[ImageObject] = inputs | "List" >> list_each
         return listed
 
 
 class _List(beam.DoFn):
-    def __init__(self, all_files: bool, uri_column: str):
-        self._all_files = all_files
-        self._uri_column = uri_column
+    def __init__(self, options: ListImages):
+        self._options = options
+
+    def setup(self) -> None:
+        storage.configure(self._options.storage_options)
 
     def process(self, element: str) -> Iterator[ImageObject]:
-        for image in list_input(element, self._all_files, self._uri_column, _count_skipped):
+        for image in list_input(element, self._options.all_files, self._options.uri_column, _count_skipped):
             tally.count("objects_listed")
             yield image
 

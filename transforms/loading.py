@@ -5,21 +5,24 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import apache_beam as beam
 import numpy as np
 from apache_beam.pvalue import DoOutputsTuple, PCollection, TaggedOutput
 from apache_beam.transforms.window import GlobalWindows
 
-from transforms import storage, tally
+from transforms import fetching, storage, tally
 from transforms.decoding import ImageError, configure_pillow, decode_image
 from transforms.elements import DeadLetter, ImageInfo, ImageObject
+from transforms.fetching import Fetched, FetchError, Policy, fetch
+from transforms.storage import StorageOptions
 
 FAILED = "failed"
 LoadedImage = tuple[ImageInfo, np.ndarray]
@@ -37,20 +40,23 @@ class LoadImages(beam.PTransform[PCollection[ImageObject], DoOutputsTuple]):
         resize: one of `decoding.RESIZE_MODES`.
         max_image_pixels: larger images are refused from their header.
         max_object_bytes: larger objects are refused unread.
-        look_ahead: images in flight in one bundle: being fetched, being decoded, or waiting as pixels.
-        fetch_threads: objects fetched at once.
-        decode_threads: images decoded at once; 0 stands for one a core.
+        fetch_concurrency: objects fetched at once. Twice as many images are in flight in one bundle:
+            being fetched, being decoded, or waiting as pixels.
         prefetch_bytes: encoded bytes held at once, over all threads; one larger object goes alone.
+        policy: how often and how long one object is tried.
+        storage_options: of the stores, see `storage.configure`.
+        decode_threads: images decoded at once; 0 stands for one a core.
     """
 
     input_size: tuple[int, int]
     resize: str
     max_image_pixels: int
     max_object_bytes: int
-    look_ahead: int = 64
-    fetch_threads: int = 16
-    decode_threads: int = 0
+    fetch_concurrency: int = 32
     prefetch_bytes: int = 256 << 20
+    policy: Policy = field(default_factory=Policy)
+    storage_options: StorageOptions = field(default_factory=dict)
+    decode_threads: int = 0
 
     def expand(self, images: PCollection[ImageObject]) -> DoOutputsTuple:
         outputs: DoOutputsTuple = images | "FetchAndDecode" >> beam.ParDo(_Load(self)).with_outputs(
@@ -65,22 +71,24 @@ class _Load(beam.DoFn):
 
     def setup(self) -> None:
         options = self._options
+        storage.configure(options.storage_options)
         configure_pillow(options.max_image_pixels)
-        self._pool = ThreadPoolExecutor(options.fetch_threads, thread_name_prefix="load")
+        self._look_ahead = 2 * options.fetch_concurrency
+        self._pool = ThreadPoolExecutor(options.fetch_concurrency, thread_name_prefix="load")
         self._decode_slots = threading.BoundedSemaphore(options.decode_threads or os.cpu_count() or 1)
         self._budget = ByteBudget(options.prefetch_bytes)
 
     def start_bundle(self) -> None:
-        self._in_flight: deque[Future[LoadedImage | DeadLetter]] = deque()
+        self._in_flight: deque[Future[_Outcome]] = deque()
 
     def process(self, element: ImageObject) -> Iterator[Any]:
-        while self._in_flight and (len(self._in_flight) >= self._options.look_ahead or self._in_flight[0].done()):
-            yield _route(self._in_flight.popleft().result())
+        while self._in_flight and (len(self._in_flight) >= self._look_ahead or self._in_flight[0].done()):
+            yield self._next()
         self._in_flight.append(self._pool.submit(self._load, element))
 
     def finish_bundle(self) -> Iterator[Any]:
         while self._in_flight:
-            result = _route(self._in_flight.popleft().result())
+            result = self._next()
             if isinstance(result, TaggedOutput):
                 yield TaggedOutput(result.tag, GlobalWindows.windowed_value_at_end_of_window(result.value))
             else:
@@ -89,40 +97,52 @@ class _Load(beam.DoFn):
     def teardown(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _load(self, source: ImageObject) -> LoadedImage | DeadLetter:
+    def _next(self) -> Any:
+        """The oldest image in flight; counted here, since Beam's metrics are those of the bundle's thread."""
+        outcome = self._in_flight.popleft().result()
+        if outcome.fetched is not None:
+            scheme = storage.scheme_of(outcome.fetched.source.uri)
+            tally.count("bytes_read", outcome.bytes_read)
+            tally.count(f"bytes_read_{scheme}", outcome.bytes_read)
+            tally.distribute(f"fetch_milliseconds_{scheme}", outcome.fetch_milliseconds)
+            tally.count(f"fetch_retries_{scheme}", outcome.fetched.retries)
+            tally.count("images_changed_since_listing", int(bool(outcome.fetched.source.listed_version)))
+        return TaggedOutput(FAILED, outcome.result) if isinstance(outcome.result, DeadLetter) else outcome.result
+
+    def _load(self, source: ImageObject) -> _Outcome:
         """Runs in the pool. Every failure of one image is caught here and named."""
         options = self._options
-        stage = "fetch"
+        fetched, milliseconds = None, 0
         try:
-            if source.size < 0 or not source.version:
-                source = storage.describe(source.uri)
+            if source.size < 0:  # from a manifest: the budget needs a size
+                source = fetching.describe(source, options.policy)
             if source.size > options.max_object_bytes:
-                raise ImageError(
-                    "ObjectTooLarge",
-                    f"{source.size:,} bytes; --max_object_bytes allows {options.max_object_bytes:,}",
-                )
-            with self._budget.hold(source.size):
-                data = storage.read_bytes(source.uri)
-                stage = "decode"
+                limit = f"--max_object_bytes allows {options.max_object_bytes:,}"
+                raise FetchError("ObjectTooLarge", f"{source.size:,} bytes; {limit}")
+            with self._budget.hold(max(source.size, 0)):
+                started = time.monotonic()
+                fetched = fetch(source, options.policy)
+                milliseconds = round((time.monotonic() - started) * 1000)
+                source, data = fetched.source, fetched.data
                 with self._decode_slots:
                     image = decode_image(data, options.input_size, options.resize, options.max_image_pixels)
-            tally.count("bytes_read", len(data))
             sha256 = hashlib.sha256(data).hexdigest()
-            return ImageInfo(source, image.format, sha256, image.width, image.height), image.pixels
+            info = ImageInfo(source, image.format, sha256, image.width, image.height)
+            return _Outcome((info, image.pixels), fetched._replace(data=b""), milliseconds, len(data))
+        except FetchError as e:
+            return _Outcome(DeadLetter(source, "fetch", e.error, str(e)))
         except ImageError as e:
-            return DeadLetter(source, stage, e.error, e.message)
-        except FileNotFoundError:
-            return DeadLetter(source, stage, "NotFound", "the object is gone, or was never there")
-        except storage.NotAFileError as e:
-            return DeadLetter(source, stage, "NotAFile", str(e))
-        except PermissionError as e:
-            return DeadLetter(source, stage, "PermissionDenied", str(e))
-        except Exception as e:  # stores have error classes of their own, and not all are OSErrors
-            return DeadLetter(source, stage, "FetchFailed", f"{type(e).__name__}: {e}")
+            kept = fetched and fetched._replace(data=b"")
+            return _Outcome(DeadLetter(source, "decode", e.error, e.message), kept, milliseconds, max(source.size, 0))
 
 
-def _route(result: LoadedImage | DeadLetter) -> Any:
-    return TaggedOutput(FAILED, result) if isinstance(result, DeadLetter) else result
+class _Outcome(NamedTuple):
+    """What the pool made of one image, and what its fetch took; `fetched` without its bytes."""
+
+    result: LoadedImage | DeadLetter
+    fetched: Fetched | None = None
+    fetch_milliseconds: int = 0
+    bytes_read: int = 0
 
 
 class ByteBudget:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from apache_beam.pvalue import AsList, AsSingleton, PCollection
 
 from transforms import layout, storage
 from transforms.elements import StagedFile
+from transforms.storage import StorageOptions
 from transforms.writing import ledger_bytes
 
 
@@ -59,6 +61,8 @@ class PublishRun(beam.PTransform[Mapping[str, PCollection[Any]], PCollection[str
         compression: of its features, a key of `layout.EXTENSIONS`.
         max_failure_rate: failed images by listed ones, above which nothing is published.
         head: what the manifest says of the run besides its results.
+        attempt: unique to this pipeline: of two that work at one run id, one publishes.
+        storage_options: of the stores, see `storage.configure`.
     """
 
     output: str
@@ -66,6 +70,8 @@ class PublishRun(beam.PTransform[Mapping[str, PCollection[Any]], PCollection[str
     compression: str
     max_failure_rate: float
     head: Mapping[str, Any]
+    attempt: str
+    storage_options: StorageOptions = field(default_factory=dict)
 
     def expand(self, inputs: Mapping[str, PCollection[Any]]) -> PCollection[str]:
         staged, listed = inputs["staged"], inputs["listed"]
@@ -82,11 +88,14 @@ class PublishRun(beam.PTransform[Mapping[str, PCollection[Any]], PCollection[str
         return manifest
 
     def _plan(self, _: None, staged: Sequence[StagedFile], listed: int) -> Plan:
+        storage.configure(self.storage_options)
         counts = count_outcomes(staged, listed)
         refusal = refusal_of(counts, self.max_failure_rate)
         if refusal:
             return Plan(layout.refused_folder(self.output, self.run_id), refusal, plan_refusal(staged), counts)
-        return Plan(layout.run_folder(self.output, self.run_id), "", plan_moves(staged, self.compression), counts)
+        folder = layout.run_folder(self.output, self.run_id)
+        claim(folder, self.attempt)
+        return Plan(folder, "", plan_moves(staged, self.compression), counts)
 
     def _moves(self, plan: Plan) -> Iterator[tuple[str, Move]]:
         for move in plan.moves:
@@ -94,6 +103,7 @@ class PublishRun(beam.PTransform[Mapping[str, PCollection[Any]], PCollection[str
 
     def _publish_file(self, folder_and_move: tuple[str, Move]) -> dict[str, Any]:
         """Moves one file; gives its manifest entry, with the one of its ledger under "ledger"."""
+        storage.configure(self.storage_options)
         folder, (staged, name, ledger_name) = folder_and_move
         storage.move(staged.uri, storage.join(folder, name))
         entry: dict[str, Any] = {
@@ -108,9 +118,11 @@ class PublishRun(beam.PTransform[Mapping[str, PCollection[Any]], PCollection[str
         return entry
 
     def _finish(self, _: None, plan: Plan, published: Sequence[dict[str, Any]]) -> str:
+        storage.configure(self.storage_options)
         manifest = json.dumps(
             {
                 **self.head,
+                "attempt": self.attempt,
                 "finished": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
                 **({"refused": plan.refusal} if plan.refusal else {}),
                 "counts": plan.counts,
@@ -121,10 +133,27 @@ class PublishRun(beam.PTransform[Mapping[str, PCollection[Any]], PCollection[str
         )
         storage.write_bytes(storage.join(plan.folder, layout.MANIFEST), manifest.encode())
         if not plan.refusal:
-            storage.write_bytes(storage.join(plan.folder, layout.SUCCESS), b"")
+            with contextlib.suppress(FileExistsError):  # this step ran before
+                storage.write_bytes(storage.join(plan.folder, layout.SUCCESS), b"", exclusive=True)
             storage.remove_folder(layout.refused_folder(self.output, self.run_id))
         storage.remove_folder(layout.staging_folder(self.output, self.run_id))
         return manifest
+
+
+def claim(folder: str, attempt: str) -> None:
+    """Makes the run this attempt's by creating its manifest, which only one can; before any file moves.
+
+    Raises:
+        RuntimeError: another attempt publishes, or has published, this run.
+    """
+    uri = storage.join(folder, layout.MANIFEST)
+    try:
+        storage.write_bytes(uri, json.dumps({"attempt": attempt}).encode(), exclusive=True)
+    except FileExistsError:
+        if json.loads(storage.read_bytes(uri)).get("attempt") != attempt:
+            raise RuntimeError(
+                f"another run with this id was faster: {folder} is its; nothing was overwritten"
+            ) from None
 
 
 def count_outcomes(staged: Iterable[StagedFile], listed: int) -> dict[str, Any]:

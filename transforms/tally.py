@@ -28,6 +28,11 @@ def count(name: str, amount: int = 1) -> None:
         _last[name] = now
 
 
+def distribute(name: str, value: int) -> None:
+    """Adds a value to the distribution `name`, which is a Beam metric only."""
+    Metrics.distribution(NAMESPACE, name).update(value)
+
+
 def counts() -> Counter[str]:
     """What was counted in this process since `reset`."""
     with _lock:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import os
 import tempfile
 import uuid
+import weakref
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import IO, Any
+from dataclasses import dataclass, field
+from typing import IO, Any, TypeGuard
 
 import apache_beam as beam
 import google_crc32c
@@ -22,8 +24,10 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from transforms import layout, storage, tally
 from transforms.elements import DeadLetter, EncodedBatch, ImageObject, StagedFile
+from transforms.storage import StorageOptions
 from transforms.tfrecord import frame
 
+LAST_DATE = 253_402_300_800  # the end of the year 9999, in seconds since the epoch
 GZIP_LEVEL = 1  # vectors hardly compress: level 9 costs many times more for a percent
 
 
@@ -40,14 +44,16 @@ class WriteShards(beam.PTransform[PCollection[EncodedBatch], PCollection[StagedF
         staging: folder that the files go to.
         shard_size: bytes of framed records, before compression, at which a shard is full.
         compression: a key of `layout.EXTENSIONS`.
+        storage_options: of the stores, see `storage.configure`.
     """
 
     staging: str
     shard_size: int
     compression: str = "none"
+    storage_options: StorageOptions = field(default_factory=dict)
 
     def expand(self, encoded: PCollection[EncodedBatch]) -> PCollection[StagedFile]:
-        write = _WriteFeatures("features", self.staging, self.shard_size, self.compression)
+        write = _WriteFeatures("features", self.staging, self.shard_size, self.compression, self.storage_options)
         staged: PCollection[StagedFile] = encoded | "Write" >> beam.ParDo(write).with_output_types(StagedFile)
         return staged
 
@@ -58,9 +64,10 @@ class WriteDeadLetters(beam.PTransform[PCollection[DeadLetter], PCollection[Stag
 
     staging: str
     shard_size: int = 16 << 20  # the ledger rows of some 50,000 dead letters wait in memory meanwhile
+    storage_options: StorageOptions = field(default_factory=dict)
 
     def expand(self, failed: PCollection[DeadLetter]) -> PCollection[StagedFile]:
-        write = _WriteDeadLetters("dead_letters", self.staging, self.shard_size)
+        write = _WriteDeadLetters("dead_letters", self.staging, self.shard_size, "none", self.storage_options)
         staged: PCollection[StagedFile] = failed | "Write" >> beam.ParDo(write).with_output_types(StagedFile)
         return staged
 
@@ -68,14 +75,24 @@ class WriteDeadLetters(beam.PTransform[PCollection[DeadLetter], PCollection[Stag
 class _SpoolingDoFn(beam.DoFn):
     """Keeps one open `Spool` a bundle, and stages it when it is full or the bundle ends."""
 
-    def __init__(self, kind: str, staging: str, shard_size: int, compression: str = "none"):
+    def __init__(self, kind: str, staging: str, shard_size: int, compression: str, storage_options: StorageOptions):
         self._kind = kind
         self._staging = staging
         self._shard_size = shard_size
         self._compression = compression
+        self._storage_options = storage_options
+        self._spool: Spool | None = None
+
+    def setup(self) -> None:
+        storage.configure(self._storage_options)
 
     def start_bundle(self) -> None:
-        self._spool: Spool | None = None
+        self.teardown()  # of a bundle that failed
+
+    def teardown(self) -> None:
+        if self._spool is not None:
+            self._spool.discard()
+            self._spool = None
 
     def _add(self, record: bytes, source: ImageObject, failure: DeadLetter | None = None) -> Iterator[StagedFile]:
         if self._spool is None:
@@ -87,7 +104,8 @@ class _SpoolingDoFn(beam.DoFn):
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
         if self._spool is not None:
-            yield GlobalWindows.windowed_value_at_end_of_window(self._spool.stage())
+            spool, self._spool = self._spool, None
+            yield GlobalWindows.windowed_value_at_end_of_window(spool.stage())
 
 
 class _WriteFeatures(_SpoolingDoFn):
@@ -101,6 +119,9 @@ class _WriteDeadLetters(_SpoolingDoFn):
     def process(self, element: DeadLetter) -> Iterator[StagedFile]:
         yield from self._add(dead_letter_line(element), element.source, element)
         tally.count("images_failed")
+
+
+_open_spools: weakref.WeakSet[Spool] = weakref.WeakSet()
 
 
 class Spool:
@@ -123,6 +144,7 @@ class Spool:
         self._ledger: list[dict[str, Any]] = []
         self._errors: Counter[str] = Counter()
         self.size = 0
+        _open_spools.add(self)
 
     def add(self, record: bytes, source: ImageObject, failure: DeadLetter | None = None) -> None:
         self._file.write(record)
@@ -131,10 +153,19 @@ class Spool:
         if failure is not None:
             self._errors[failure.error] += 1
 
-    def stage(self) -> StagedFile:
-        """Closes the file and uploads it and its ledger."""
+    def discard(self) -> None:
+        """Closes and removes the local file, staged or not."""
+        self._close()
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(self._path)
+
+    def _close(self) -> None:
         self._file.close()
         self._plain.close()
+
+    def stage(self) -> StagedFile:
+        """Closes the file and uploads it and its ledger."""
+        self._close()
         size, crc32c = os.path.getsize(self._path), file_crc32c(self._path)
         storage.upload(self._path, self._target)
         ledger_uri = f"{self._target}.ledger"
@@ -151,18 +182,30 @@ class Spool:
         )
 
 
+def discard_spools() -> None:
+    """Removes the local files of bundles of this process that will not end."""
+    for spool in list(_open_spools):
+        spool.discard()
+
+
 def ledger_row(source: ImageObject, row: int, failure: DeadLetter | None = None) -> dict[str, Any]:
     """One row of `layout.LEDGER_SCHEMA`; the name of its shard is set when the run is published."""
     return {
         "uri": source.uri,
         "version": source.version,
+        "listed_version": source.listed_version or None,
         "size": source.size,
-        "updated": None if source.updated is None else round(source.updated * 1_000_000),
+        "updated": round(source.updated * 1_000_000) if _is_a_date(source.updated) else None,
         "outcome": "failed" if failure else "embedded",
         "row": row,
         "stage": failure.stage if failure else None,
         "error": failure.error if failure else None,
     }
+
+
+def _is_a_date(seconds: float | None) -> TypeGuard[float]:
+    """Whether a time is one that readers of Parquet can show; files may claim any."""
+    return seconds is not None and 0 <= seconds < LAST_DATE
 
 
 def ledger_bytes(table: pa.Table) -> bytes:

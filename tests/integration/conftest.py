@@ -1,0 +1,75 @@
+"""Object stores as real servers on loopback, from packages of an ordinary set-up."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+# Before gcsfs is imported: else it asks an API that stand-ins of the store lack, and waits for it.
+os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
+
+from transforms import storage
+
+BUCKET = "bucket"
+
+
+@dataclass
+class Server:
+    """A store: the scheme of its URIs, where it listens, and the options that reach it."""
+
+    scheme: str
+    port: int
+    options: dict[str, dict[str, Any]]
+
+    def uri(self, key: str) -> str:
+        return f"{self.scheme}://{BUCKET}/{key}"
+
+    def through(self, port: int) -> dict[str, dict[str, Any]]:
+        """The options that reach it through a proxy at `port`."""
+        return {self.scheme: {**self.options[self.scheme], "endpoint_url": f"http://127.0.0.1:{port}"}}
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[Server]:
+    pytest.importorskip("moto.server", reason="the S3 server comes with moto, of the extra 'dev'")
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    _, port = server.get_host_and_port()
+    options = {"key": "test", "secret": "test", "endpoint_url": f"http://127.0.0.1:{port}"}
+    storage.configure({"s3": options})
+    storage.filesystem("s3://").mkdir(BUCKET)
+    yield Server("s3", port, {"s3": options})
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def gs_server() -> Iterator[Server]:
+    from http.server import HTTPServer
+
+    from gcp_storage_emulator.server import create_server
+
+    HTTPServer.request_queue_size = 128  # it is 5, and a burst of connections is then refused
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    server = create_server("127.0.0.1", port, in_memory=True, default_bucket=BUCKET)
+    server.start()
+    options = {"token": "anon", "project": "test", "endpoint_url": f"http://127.0.0.1:{port}"}
+    yield Server("gs", port, {"gs": options})
+    server.stop()
+
+
+@pytest.fixture(params=["s3", "gs"])
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """Each store, with nothing in it and reached by this process."""
+    found: Server = request.getfixturevalue(f"{request.param}_server")
+    storage.configure(found.options)
+    storage.remove_folder(found.uri(""))
+    yield found
+    storage.configure({})

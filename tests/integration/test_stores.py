@@ -1,0 +1,93 @@
+"""The whole pipeline on object stores: input, output and model, on real servers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.config import make_config
+from pipeline.dataset import load_features
+from pipeline.run import RunError, RunReport, run
+from pipeline.verify import verify_output
+from tests.conftest import Run, photo
+from tests.integration.conftest import Server
+from transforms import storage
+from transforms.inputs import list_input
+
+NAMES = ["plain.jpg", "with space.jpg", "deep/er/naïve 写真.jpg", "hash#1.jpg", "what?.jpg", "a[1].jpg", "100%.jpg"]
+
+
+def put_images(server: Server, folder: Path, prefix: str = "images") -> None:
+    """The same images under a prefix of the store and in a local folder."""
+    for i, name in enumerate(NAMES):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        photo(60, 50, i).save(path, quality=90)
+        storage.write_bytes(server.uri(f"{prefix}/{name}"), path.read_bytes())
+
+
+def run_on(server: Server, tiny_module: str, **options: Any) -> RunReport:
+    given = {"model": tiny_module, "storage_options": server.options, **options}
+    report = run(make_config(given, []))
+    assert report is not None
+    return report
+
+
+def test_listing_tells_names_sizes_versions(server: Server, tmp_path: Path) -> None:
+    put_images(server, tmp_path)
+    storage.write_bytes(server.uri("images/readme.txt"), b"x")
+    rows = list(list_input(server.uri("images")))
+    assert sorted(row.uri for row in rows) == sorted(server.uri(f"images/{name}") for name in NAMES)
+    for row in rows:
+        assert row.size == (tmp_path / row.uri.partition("/images/")[2]).stat().st_size
+        assert row.version
+        assert row.updated is not None
+    assert [row.uri for row in list_input(server.uri("images/w*.jpg"))] == [
+        server.uri("images/what?.jpg"), server.uri("images/with space.jpg"),
+    ]  # fmt: skip
+    assert len(list(list_input(server.uri("images/**/*.jpg")))) == len(NAMES)
+    assert [row.uri for row in list_input(server.uri("images/a[1].jpg"))] == [server.uri("images/a[1].jpg")]
+
+
+def test_the_whole_pipeline_runs_on_a_store(
+    server: Server, tmp_path: Path, tiny_module: str, run_pipeline: Run
+) -> None:
+    put_images(server, tmp_path / "local")
+    storage.write_bytes(server.uri("images/broken.jpg"), b"no image")
+    storage.filesystem(server.uri("")).put(tiny_module, server.uri("module"), recursive=True)
+    output = server.uri("out/features")
+    options = {"input": server.uri("images"), "output": output, "model": server.uri("module"), "shard_size": 1000}
+    report = run_on(server, tiny_module, run_id="r", **options)
+    assert report.manifest["counts"]["failed_by_error"] == {"NotAnImage": 1}
+    assert len(report.manifest["shards"]) > 1
+    uris, vectors = load_features(report.folder)
+    local = dict(zip(*load_features(run_pipeline(input=str(tmp_path / "local")).folder), strict=True))
+    assert sorted(uris) == sorted(server.uri(f"images/{name}") for name in NAMES)
+    expected = [local[str(tmp_path / "local" / uri.partition("/images/")[2])] for uri in uris]
+    assert vectors.tobytes() == np.stack(expected).tobytes()
+    storage.configure(server.options)  # the local run has set its own
+    assert verify_output(output).holds
+    assert not storage.filesystem(output).find(f"{output}/.staging")
+    with pytest.raises(RunError, match="is published in"):
+        run_on(server, tiny_module, run_id="r", **options)
+
+
+def test_secrets_stand_in_no_manifest(server: Server, tmp_path: Path, tiny_module: str) -> None:
+    put_images(server, tmp_path / "local")
+    report = run_on(server, tiny_module, input=server.uri("images"), output=str(tmp_path / "output"))
+    stores = report.manifest["config"]["storage_options"]
+    assert stores == {server.scheme: sorted(server.options[server.scheme])}
+    assert "127.0.0.1" not in (tmp_path / "output/runs" / report.manifest["run_id"] / "run.json").read_text()
+
+
+def test_exclusive_writes_have_one_winner(s3_server: Server) -> None:
+    """S3's conditional writes; the emulator of gs:// does not honour preconditions."""
+    storage.configure(s3_server.options)
+    uri = s3_server.uri("exclusive")
+    storage.write_bytes(uri, b"first", exclusive=True)
+    with pytest.raises(FileExistsError):
+        storage.write_bytes(uri, b"second", exclusive=True)
+    assert storage.read_bytes(uri) == b"first"
