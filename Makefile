@@ -3,7 +3,12 @@ PYTHON ?= $(firstword $(foreach python,python3.11 python3.12 python3,$(shell com
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo test lint types check lock clean
+# Tools that tests need beyond Python, outside of the repository; EMBED_IMAGES_CACHE_DIR moves it.
+TOOLS := $(or $(EMBED_IMAGES_CACHE_DIR),$(HOME)/.cache/embed-images)/tools
+FAKE_GCS_VERSION := v1.56.1
+FAKE_GCS := $(TOOLS)/fake-gcs-server-$(FAKE_GCS_VERSION)/fake-gcs-server
+
+.PHONY: help setup demo test test-stores lint types check lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -21,6 +26,12 @@ demo: setup  ## makes a corpus of real photos, embeds it, says what came out and
 
 test: setup  ## every test that needs no cluster
 	$(BIN)/python -m pytest
+
+test-stores: setup $(FAKE_GCS)  ## tests that need a GCS server with pages, generations and preconditions
+	FAKE_GCS_SERVER=$(FAKE_GCS) $(BIN)/python -m pytest -m stores
+
+$(FAKE_GCS):  # built from the Go module proxy, which checks it against Go's checksum database
+	GOBIN=$(dir $@) go install github.com/fsouza/fake-gcs-server@$(FAKE_GCS_VERSION)
 
 lint: setup  ## ruff: rules and format
 	$(BIN)/ruff check .

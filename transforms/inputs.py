@@ -12,29 +12,81 @@ import os
 import posixpath
 import re
 from collections.abc import Callable, Iterable, Iterator
-from typing import IO, Any
+from contextlib import contextmanager
+from typing import IO, Any, NamedTuple
 
 from fsspec.utils import glob_translate
 
-from transforms import storage
+from transforms import paging, storage, walking
 from transforms.decoding import extensions
 from transforms.elements import ImageObject
 from transforms.fetching import describe_error, is_forbidden
 
 MANIFEST_EXTENSIONS = (".txt", ".csv", ".jsonl", ".parquet")
+# Prefixes that a listing of a store is split into, to be listed at once, and how deep it looks for them.
+WANTED_PARTS = 32
+SPLIT_LEVELS = 3
 
 
 class ListingError(Exception):
     """An input that cannot be listed; its text is one sentence for a person."""
 
 
+Skipped = Callable[[ImageObject], object]
+
+
+def ignore(_: ImageObject) -> None:
+    """What is done by default with a file that is left out: nothing."""
+
+
+class Part(NamedTuple):
+    """A part of an input that one worker lists.
+
+    Attributes:
+        text: the input.
+        prefix: of a store, below which everything is listed; "" stands for the whole input.
+    """
+
+    text: str
+    prefix: str = ""
+
+
+def split_input(text: str, all_files: bool = False, skipped: Skipped = ignore) -> Iterator[Part | ImageObject]:
+    """Cuts a folder or glob of a store into prefixes that can be listed at once.
+
+    Images that lie beside the prefixes come as themselves. Other inputs are one part.
+
+    Raises:
+        ListingError: as `list_input`.
+    """
+    uri = storage.normalize(text)
+    with _sentences(text):
+        found = None if storage.is_local(uri) else _store_listing(uri, all_files)
+        if found is None or not found.recursive:
+            yield Part(text)
+            return
+        frontier = [found.prefix]
+        for _ in range(SPLIT_LEVELS):
+            below: list[str] = []
+            for prefix in frontier:
+                for page in paging.pages(prefix, recursive=False):
+                    yield from found.kept(page.objects, skipped)
+                    below += page.folders
+            frontier = below
+            if len(frontier) >= WANTED_PARTS:
+                break
+        for prefix in frontier:
+            yield Part(text, prefix)
+
+
 def list_input(
     text: str,
     all_files: bool = False,
     uri_column: str = "uri",
-    skipped: Callable[[ImageObject], object] = lambda image: None,
+    skipped: Skipped = ignore,
+    prefix: str = "",
 ) -> Iterator[ImageObject]:
-    """Lists one input.
+    """Lists one input, or one part of it.
 
     A name that exists is taken literally, whatever characters it has: a folder recursively (files with
     an extension that is decoded here, or `all_files`), a manifest by its rows, any other file as itself.
@@ -44,137 +96,110 @@ def list_input(
 
     Args:
         skipped: called with each file of a folder that is left out for its extension.
+        prefix: of a `Part`.
 
     Raises:
         ListingError: nothing of that name, or a manifest that cannot be read.
     """
     uri = storage.normalize(text)
-    try:
-        yield from _list(uri, all_files, uri_column, skipped)
-    except FileNotFoundError:
-        raise ListingError(f"{text}: no such file or folder, and no glob (which has *, ? or [)") from None
-    except ListingError:
-        raise
-    except Exception as e:  # stores have error classes of their own
-        hint = "; give credentials that may list it, see docs/operations.md" if is_forbidden(e) else ""
-        raise ListingError(f"{text}: cannot be listed: {describe_error(e)}{hint}") from e
+    with _sentences(text):
+        if storage.is_local(uri):
+            yield from _list_local(uri, all_files, uri_column, skipped)
+            return
+        found = _store_listing(uri, all_files)
+        if found is not None:
+            for page in paging.pages(prefix or found.prefix, found.recursive):
+                yield from found.kept(page.objects, skipped)
+        elif uri.lower().endswith(MANIFEST_EXTENSIONS):
+            yield from _read_manifest(uri, uri_column)
+        else:
+            yield storage.describe(uri)
 
 
-def _list(
-    uri: str, all_files: bool, uri_column: str, skipped: Callable[[ImageObject], object]
-) -> Iterator[ImageObject]:
-    if _is_folder(uri):
-        kept = None if all_files else extensions()
-        for image in _walk(uri):
-            if kept is None or posixpath.splitext(image.uri)[1].lower() in kept:
+class _StoreListing(NamedTuple):
+    """What to list of a store, and what of it to keep.
+
+    Attributes:
+        recursive: through all folders below the prefix.
+        keep: tells by its URI whether an object belongs to the input.
+        is_glob: what is not kept was not asked for; of a folder, it is left out.
+    """
+
+    prefix: str
+    recursive: bool
+    keep: Callable[[str], bool]
+    is_glob: bool
+
+    def kept(self, objects: Iterable[ImageObject], skipped: Skipped) -> Iterator[ImageObject]:
+        for image in objects:
+            if self.keep(image.uri):
+                yield image
+            elif not self.is_glob:
+                skipped(image)
+
+
+def _store_listing(uri: str, all_files: bool) -> _StoreListing | None:
+    """The listing that a URI of a store asks for; None for a single object."""
+    if storage.filesystem(uri).isdir(uri):
+        return _StoreListing(uri.rstrip("/") + "/", True, _keeper(all_files), False)
+    if not glob.has_magic(uri) or storage.exists(uri):
+        return None
+    matches = _matcher(uri)
+    recursive = "**" in uri or glob.has_magic(posixpath.dirname(uri))
+    plain = re.split(r"[*?[]", uri, maxsplit=1)[0]
+    if storage.scheme_of(uri) not in ("gs", "gcs", "s3", "s3a"):
+        plain = plain.rpartition("/")[0] + "/"
+    return _StoreListing(plain, recursive, lambda name: matches(name) is not None, True)
+
+
+def _list_local(uri: str, all_files: bool, uri_column: str, skipped: Skipped) -> Iterator[ImageObject]:
+    if os.path.isdir(uri):
+        keep = _keeper(all_files)
+        for image in walking.walk_folder(uri):
+            if keep(image.uri):
                 yield image
             else:
                 skipped(image)
-    elif glob.has_magic(uri) and not storage.exists(uri):
-        yield from _matches(uri)
+    elif glob.has_magic(uri) and not os.path.lexists(uri):
+        matches = _matcher(uri)
+        steps = uri.split("/")
+        plain = next(i for i, step in enumerate(steps) if glob.has_magic(step))
+        root = "/".join(steps[:plain]) or "/"
+        if os.path.isdir(root):
+            yield from walking.match_folder(root, steps[plain:], matches)
     elif uri.lower().endswith(MANIFEST_EXTENSIONS):
         yield from _read_manifest(uri, uri_column)
     else:
         yield storage.describe(uri)
 
 
-def _is_folder(uri: str) -> bool:
-    return os.path.isdir(uri) if storage.is_local(uri) else bool(storage.filesystem(uri).isdir(uri))
+def _keeper(all_files: bool) -> Callable[[str], bool]:
+    """Tells of a file of a folder whether it is an image, by its extension."""
+    if all_files:
+        return lambda uri: True
+    kept = extensions()
+    return lambda uri: posixpath.splitext(uri)[1].lower() in kept
 
 
-def _matches(pattern: str) -> Iterator[ImageObject]:
-    """The files that a glob matches, entering only folders that it can match."""
+def _matcher(pattern: str) -> Callable[[str], re.Match[str] | None]:
     try:
-        matches = re.compile(glob_translate(pattern)).match
+        return re.compile(glob_translate(pattern)).match
     except ValueError as e:
         raise ListingError(f"{pattern}: {e}") from None
-    steps = pattern.split("/")
-    plain = next(i for i, step in enumerate(steps) if glob.has_magic(step))
-    root = "/".join(steps[:plain]) or "/"
-    if not _is_folder(root):
-        return
-    if storage.is_local(root):
-        yield from _match_local(root, steps[plain:], matches)
-        return
-    depth = None if "**" in pattern else len(steps) - plain
-    for image in _walk(root, depth):
-        if matches(image.uri):
-            yield image
 
 
-def _match_local(folder: str, steps: list[str], matches: Callable[[str], object]) -> Iterator[ImageObject]:
-    """Follows a pattern folder by folder up to its `**`, below which everything is looked at."""
-    if steps[0] == "**":
-        yield from (image for image in _walk_local(folder, set()) if matches(image.uri))
-        return
-    step = re.compile(glob_translate(steps[0])).match
-    for entry in _entries(folder):
-        if not step(entry.name):
-            continue
-        if len(steps) == 1:
-            yield from _file(entry)
-        elif _is_dir(entry):
-            yield from _match_local(entry.path, steps[1:], matches)
-
-
-def _walk(root: str, depth: int | None = None) -> Iterator[ImageObject]:
-    """Every file below a folder, in the order of names; in a store `depth` levels deep at most."""
-    if storage.is_local(root):
-        yield from _walk_local(root, set())
-        return
-    fs = storage.filesystem(root)
-    scheme = storage.scheme_of(root)
-    for path, info in sorted(fs.find(root, maxdepth=depth, detail=True).items()):
-        yield storage.describe_remote(path if "://" in path else f"{scheme}://{path}", info)
-
-
-def _walk_local(folder: str, visited: set[tuple[int, int]]) -> Iterator[ImageObject]:
-    entries = _entries(folder)
-    stat = os.stat(folder)
-    if (stat.st_dev, stat.st_ino) in visited:
-        return
-    visited.add((stat.st_dev, stat.st_ino))
-    for entry in entries:
-        if _is_dir(entry):
-            yield from _walk_local(entry.path, visited)
-        else:
-            yield from _file(entry)
-
-
-def _entries(folder: str) -> list[os.DirEntry[str]]:
+@contextmanager
+def _sentences(text: str) -> Iterator[None]:
+    """Turns what goes wrong while an input is listed into a sentence."""
     try:
-        return sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except OSError as e:
-        raise ListingError(f"{folder}: cannot be listed: {e.strerror}") from None
-
-
-def _is_dir(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link that leads to itself
-        return False
-
-
-def _file(entry: os.DirEntry[str]) -> Iterator[ImageObject]:
-    """The row of a file; of a link to nothing, or a file that went away meanwhile, its bare name.
-
-    The fetch will say what is wrong with it. Devices and pipes are no files and not listed.
-    """
-    try:
-        if entry.is_file():
-            yield storage.describe_local(_as_text(entry.path), entry.stat())
-        elif entry.is_symlink() and not os.path.exists(entry.path):
-            yield ImageObject(_as_text(entry.path))
-    except OSError:
-        yield ImageObject(_as_text(entry.path))
-
-
-def _as_text(path: str) -> str:
-    """A name that is no UTF-8 with its odd bytes spelled out: records and ledgers hold text.
-
-    Such a file cannot be found again by that spelling and so ends as a dead letter that names it.
-    """
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+        yield
+    except ListingError:
+        raise
+    except FileNotFoundError:
+        raise ListingError(f"{text}: no such file or folder, and no glob (which has *, ? or [)") from None
+    except Exception as e:  # stores have error classes of their own
+        hint = "; give credentials that may list it, see docs/operations.md" if is_forbidden(e) else ""
+        raise ListingError(f"{text}: cannot be listed: {describe_error(e)}{hint}") from e
 
 
 def _read_manifest(uri: str, column: str) -> Iterator[ImageObject]:

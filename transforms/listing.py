@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import apache_beam as beam
-from apache_beam.pvalue import PCollection
+from apache_beam.pvalue import PCollection, TaggedOutput
 
 from transforms import storage, tally
 from transforms.elements import ImageObject
-from transforms.inputs import list_input
+from transforms.inputs import list_input, split_input
 from transforms.storage import StorageOptions
+
+BESIDE = "beside"  # images that lie beside the prefixes that a store's listing is split into
 
 
 @dataclass
@@ -31,9 +34,29 @@ class ListImages(beam.PTransform[PCollection[str], PCollection[ImageObject]]):
     storage_options: StorageOptions = field(default_factory=dict)
 
     def expand(self, inputs: PCollection[str]) -> PCollection[ImageObject]:
-        list_each = beam.ParDo(_List(self)).with_output_types(ImageObject)
-        listed: PCollection[ImageObject] = inputs | "List" >> list_each
+        parts, beside = inputs | "Split" >> beam.ParDo(_Split(self)).with_outputs(BESIDE, main="parts")
+        # Prefixes of stores are listed at once, by as many workers as there are.
+        in_parts = (
+            parts | "Spread" >> beam.Reshuffle() | "List" >> beam.ParDo(_List(self)).with_output_types(ImageObject)
+        )
+        listed: PCollection[ImageObject] = (in_parts, beside) | "All" >> beam.Flatten()
         return listed
+
+
+class _Split(beam.DoFn):
+    def __init__(self, options: ListImages):
+        self._options = options
+
+    def setup(self) -> None:
+        storage.configure(self._options.storage_options)
+
+    def process(self, element: str) -> Iterator[Any]:
+        for found in split_input(element, self._options.all_files, _count_skipped):
+            if isinstance(found, ImageObject):
+                tally.count("objects_listed")
+                yield TaggedOutput(BESIDE, found)
+            else:
+                yield tuple(found)
 
 
 class _List(beam.DoFn):
@@ -43,8 +66,10 @@ class _List(beam.DoFn):
     def setup(self) -> None:
         storage.configure(self._options.storage_options)
 
-    def process(self, element: str) -> Iterator[ImageObject]:
-        for image in list_input(element, self._options.all_files, self._options.uri_column, _count_skipped):
+    def process(self, element: tuple[str, str]) -> Iterator[ImageObject]:
+        text, prefix = element
+        options = self._options
+        for image in list_input(text, options.all_files, options.uri_column, _count_skipped, prefix):
             tally.count("objects_listed")
             yield image
 
