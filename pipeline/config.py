@@ -194,7 +194,7 @@ OPTIONS = (
     Option("max_failure_rate", _fraction, 0.5, "share of failed images above which nothing is published", "0..1"),
     Option("max_image_pixels", _whole_number(1, 1 << 31), 100_000_000, "larger images are refused undecoded", "N"),
     Option("max_object_bytes", _bytes, 128 << 20, "larger objects are refused unread", "SIZE"),
-    Option("fetch_concurrency", _whole_number(1, 256), 32, "objects fetched at once by one worker", "N"),
+    Option("fetch_concurrency", _whole_number(1, 256), 64, "objects fetched at once by one worker", "N"),
     Option("prefetch_bytes", _bytes, 256 << 20, "encoded bytes that a worker holds at once", "SIZE"),
     Option("fetch_retries", _whole_number(0, 100), 6, "tries of one object after the first, for transient errors", "N"),
     Option(

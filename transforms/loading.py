@@ -52,7 +52,7 @@ class LoadImages(beam.PTransform[PCollection[ImageObject], DoOutputsTuple]):
     resize: str
     max_image_pixels: int
     max_object_bytes: int
-    fetch_concurrency: int = 32
+    fetch_concurrency: int = 64
     prefetch_bytes: int = 256 << 20
     policy: Policy = field(default_factory=Policy)
     storage_options: StorageOptions = field(default_factory=dict)

@@ -1,0 +1,230 @@
+"""Fetching 2,000 objects of 45 KB at 20 ms latency: this pipeline's loading beside what Beam offers.
+
+Each way runs in a process of its own, interleaved, over one fake-gcs-server behind one proxy that holds
+every answer back for the latency. `make bench-fetch` builds the server and runs it; it prints a table and
+writes benchmarks/results/fetch.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib.metadata
+import json
+import os
+import platform
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+BUCKET = "bench"
+SIZE = 45_000
+RESULTS = Path(__file__).parent / "results" / "fetch.json"
+
+
+def ours(port: int, names: list[str]) -> int:
+    """The fetching of LoadImages: its threads and its policy, versions and checksums compared."""
+    from transforms import storage
+    from transforms.elements import ImageObject
+    from transforms.fetching import Policy, fetch
+    from transforms.inputs import list_input
+
+    storage.configure(store_options(port))
+    rows: list[ImageObject] = list(list_input(f"gs://{BUCKET}/images"))
+    with ThreadPoolExecutor(64) as pool:
+        return sum(len(fetched.data) for fetched in pool.map(lambda row: fetch(row, Policy()), rows))
+
+
+def bare_concurrent_cat(port: int, names: list[str]) -> int:
+    """gcsfs alone, all at once: fs.cat(list)."""
+    return sum(map(len, filesystem(port).cat([f"{BUCKET}/{name}" for name in names]).values()))
+
+
+def one_by_one(port: int, names: list[str]) -> int:
+    fs = filesystem(port)
+    return sum(len(fs.cat_file(f"{BUCKET}/{name}")) for name in names)
+
+
+def beam_16_threads(port: int, names: list[str]) -> int:
+    """16 threads of Beam's FileSystems.open."""
+    from apache_beam.io.filesystems import FileSystems
+
+    def read(name: str) -> int:
+        with FileSystems.open(f"gs://{BUCKET}/{name}") as file:
+            return len(file.read())
+
+    with ThreadPoolExecutor(16) as pool:
+        return sum(pool.map(read, names))
+
+
+def beam_read_matches(port: int, names: list[str]) -> int:
+    """Beam's fileio as its documentation shows it, on the local runner."""
+    import apache_beam as beam
+    from apache_beam.io import fileio
+
+    with beam.Pipeline(runner="FnApiRunner") as pipeline:
+        read = (
+            pipeline
+            | fileio.MatchFiles(f"gs://{BUCKET}/images/*.jpg")
+            | fileio.ReadMatches()
+            | beam.Map(lambda file: len(file.read()))
+        )
+        _ = read | beam.CombineGlobally(sum) | beam.Map(lambda total: print(total, flush=True))
+    return 0
+
+
+WAYS: dict[str, Callable[[int, list[str]], int]] = {
+    "ours": ours,
+    "gcsfs cat, all at once": bare_concurrent_cat,
+    "gcsfs cat_file, one by one": one_by_one,
+    "Beam FileSystems, 16 threads": beam_16_threads,
+    "Beam ReadMatches": beam_read_matches,
+}
+
+
+def store_options(port: int) -> dict[str, dict[str, str]]:
+    return {"gs": {"token": "anon", "project": "test", "endpoint_url": f"http://127.0.0.1:{port}"}}
+
+
+def filesystem(port: int):  # type: ignore[no-untyped-def]
+    from transforms import storage
+
+    storage.configure(store_options(port))
+    return storage.filesystem("gs://")
+
+
+async def delay(port: int, target: int, seconds: float) -> None:
+    """A proxy of bytes that passes each answer on after `seconds`."""
+
+    async def connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        upstream_reader, upstream_writer = await asyncio.open_connection("127.0.0.1", target, limit=1 << 20)
+        asked = 0.0
+
+        async def up() -> None:
+            nonlocal asked
+            while data := await reader.read(1 << 16):
+                asked = time.monotonic()
+                upstream_writer.write(data)
+            upstream_writer.close()
+
+        async def down() -> None:
+            while data := await upstream_reader.read(1 << 20):
+                await asyncio.sleep(max(0.0, asked + seconds - time.monotonic()))
+                writer.write(data)
+            writer.close()
+
+        await asyncio.gather(up(), down(), return_exceptions=True)  # resets of clients that end are no news
+
+    server = await asyncio.start_server(connection, "127.0.0.1", port, backlog=512)
+    async with server:
+        await server.serve_forever()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
+def wait_for(port: int) -> None:
+    for _ in range(200):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.1)
+    raise TimeoutError(f"nothing listens at {port}")
+
+
+def measure(way: str, port: int, count: int) -> float:
+    """Seconds of one way in a process of its own, imports and listing of names left out where it lists none."""
+    environment = {**os.environ, "STORAGE_EMULATOR_HOST": f"http://127.0.0.1:{port}", "GOOGLE_CLOUD_PROJECT": "test"}
+    command = [sys.executable, __file__, "--way", way, "--port", str(port), "--objects", str(count)]
+    output = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if output.returncode:
+        raise RuntimeError(f"{way} failed:\n{output.stderr[-2000:]}")
+    *_, total, seconds = output.stdout.split()
+    if int(total) != count * SIZE:
+        raise RuntimeError(f"{way} read {total} bytes of {count * SIZE}")
+    return float(seconds)
+
+
+def names_of(count: int) -> list[str]:
+    return [f"images/{i:05}.jpg" for i in range(count)]
+
+
+def run_way(way: str, port: int, count: int) -> None:
+    import apache_beam  # noqa: F401
+    import gcsfs  # noqa: F401
+
+    started = time.monotonic()
+    total = WAYS[way](port, names_of(count))
+    if total:
+        print(total)
+    print(time.monotonic() - started)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--objects", type=int, default=2000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
+    parser.add_argument("--latency_ms", type=float, default=20)
+    parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
+    parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--target", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.way:
+        run_way(options.way, options.port, options.objects)
+        return
+    if options.target:
+        asyncio.run(delay(options.port, options.target, options.latency_ms / 1000))
+        return
+
+    store, proxy = free_port(), free_port()
+    address = ["-scheme=http", "-host=127.0.0.1", f"-port={store}", f"-public-host=127.0.0.1:{proxy}"]
+    server = subprocess.Popen([os.environ["FAKE_GCS_SERVER"], *address, "-backend=memory", "-log-level=error"])
+    own = ["--port", str(proxy), "--target", str(store), "--latency_ms", str(options.latency_ms)]
+    delaying = subprocess.Popen([sys.executable, __file__, *own])
+    try:
+        wait_for(store)
+        wait_for(proxy)
+        fs = filesystem(store)
+        fs.mkdir(BUCKET)
+        data = os.urandom(SIZE)
+        fs.pipe({f"{BUCKET}/{name}": data for name in names_of(options.objects)})
+        seconds: dict[str, list[float]] = {way: [] for way in options.ways}
+        for _ in range(options.rounds):
+            for way in options.ways:
+                seconds[way].append(measure(way, proxy, options.objects))
+    finally:
+        delaying.terminate()
+        server.terminate()
+    report(seconds, options)
+
+
+def report(seconds: dict[str, list[float]], options: argparse.Namespace) -> None:
+    medians = {way: statistics.median(times) for way, times in seconds.items()}
+    print(f"{'way':<30} {'median s':>9} {'min':>7} {'max':>7} {'objects/s':>10} {'ours is':>8}")
+    for way, times in seconds.items():
+        rate, ratio = options.objects / medians[way], medians[way] / medians["ours"]
+        print(f"{way:<30} {medians[way]:9.2f} {min(times):7.2f} {max(times):7.2f} {rate:10.0f} {ratio:7.1f}x")
+    RESULTS.parent.mkdir(exist_ok=True)
+    packages = ("apache-beam", "gcsfs", "fsspec", "aiohttp")
+    content = {
+        "objects": options.objects,
+        "bytes": SIZE,
+        "latency_ms": options.latency_ms,
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "versions": {name: importlib.metadata.version(name) for name in packages},
+        "seconds": seconds,
+    }
+    RESULTS.write_text(json.dumps(content, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
