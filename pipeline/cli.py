@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 
 from pipeline import __version__
@@ -103,9 +104,11 @@ def _run(given: argparse.Namespace, unknown: list[str]) -> int:
     except ConfigError as e:
         return _refuse(e, EXIT_USAGE)
     except (ListingError, ModelError, RunError) as e:
+        if config.verbose:
+            traceback.print_exc()
         return _refuse(e, EXIT_FAILED)
     if report is not None:
-        print(summary(report))
+        _say(summary(report))
     return 0
 
 
@@ -119,7 +122,7 @@ def _verify(given: argparse.Namespace, _: list[str]) -> int:
         return _refuse(e, EXIT_USAGE)
     except OutputError as e:
         return _refuse(e, EXIT_FAILED)
-    print(result.as_json() if given.json else result.as_text())
+    _say(result.as_json() if given.json else result.as_text())
     return 0 if result.holds else EXIT_FAILED
 
 
@@ -136,6 +139,14 @@ def _demo(given: argparse.Namespace, _: list[str]) -> int:
     except (ModelError, RunError) as e:
         return _refuse(e, EXIT_FAILED)
     return 0
+
+
+def _say(text: str) -> None:
+    """Prints a result. A closed or full stdout does not change what was done, nor the exit code."""
+    try:
+        print(text, flush=True)
+    except OSError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - the interpreter flushes it at its exit
 
 
 def _refuse(error: Exception, status: int) -> int:

@@ -291,7 +291,7 @@ def make_config(given: Mapping[str, Any], beam_args: Sequence[str], now: datetim
         if not checked[name]:
             raise ConfigError(f"--{name}", checked[name], f"it must be given: {_BY_NAME[name].help}")
     checked["output"] = storage.normalize(checked["output"])
-    checked["run_id"] = checked["run_id"] or f"{now or datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    checked["run_id"] = checked["run_id"] or f"{now or datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
     return RunConfig(**checked, beam_args=(*passed_on, *beam_args))
 
 

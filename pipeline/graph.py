@@ -46,7 +46,7 @@ def build(
     listed = (
         pipeline
         | "Inputs" >> beam.Create(list(config.input))
-        | "ListImages" >> ListImages(config.all_files, config.uri_column, stores)
+        | "ListImages" >> ListImages(config.all_files, config.uri_column, stores, config.output)
     )
     # The one shuffle, of uris. From here to WriteShards all is one fused stage: no pixel and no vector
     # is ever serialized.

@@ -19,8 +19,11 @@ def set_up(verbose: bool) -> None:
     stop all of it). Unless `verbose`, that descriptor is pointed at a temporary file, and Python keeps
     the real one.
     """
-    if not verbose:
+    if sys.stderr is None:  # closed, as some schedulers do
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - for the life of the process
+    elif not verbose:
         _divert_native_stderr()
+    if not verbose:
         warnings.simplefilter("ignore")
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")

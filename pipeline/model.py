@@ -153,14 +153,20 @@ def _artifact(
         folder.mkdir(parents=True)
         (folder / "artifact").write_bytes(conversion.artifact)
         facts = {
+            "sha256": hashlib.sha256(conversion.artifact).hexdigest(),
             "input_size": conversion.input_size,
             "feature_dim": conversion.feature_dim,
             "parity": dict(conversion.parity),
         }
         (folder / "facts.json").write_text(json.dumps(facts))
 
-    folder = _cached(f"artifacts/{digest[:32]}-{engine}-{PRECISION}-{size}-{recipe}", build)
-    facts = json.loads((folder / "facts.json").read_text())
+    key = f"artifacts/{digest[:32]}-{engine}-{PRECISION}-{size}-{recipe}"
+    folder = _cached(key, build)
+    facts = _facts(folder)
+    if not facts:  # damaged, by a full disk or a hand: made anew
+        shutil.rmtree(folder, ignore_errors=True)
+        folder = _cached(key, build)
+        facts = _facts(folder)
     return FeatureModel(
         handle=handle,
         digest=digest,
@@ -171,6 +177,16 @@ def _artifact(
         parity=facts["parity"],
         artifact=str(folder / "artifact"),
     )
+
+
+def _facts(folder: Path) -> dict[str, Any]:
+    """What was learnt when an artifact was made; empty when the folder is not what was written there."""
+    try:
+        facts: dict[str, Any] = json.loads((folder / "facts.json").read_text())
+        whole = hashlib.sha256((folder / "artifact").read_bytes()).hexdigest() == facts["sha256"]
+    except (OSError, ValueError, KeyError):
+        return {}
+    return facts if whole else {}
 
 
 def _resolve_hub(handle: str) -> Path:

@@ -12,7 +12,7 @@ from pipeline.config import ConfigError, RunConfig, add_arguments
 # What Beam calls DirectRunner first tries Prism, a Go binary that it downloads, and falls back
 # without a word where it cannot. Its in-process runner needs nothing, so it is named outright.
 LOCAL_RUNNER = "FnApiRunner"
-LOCAL_NAMES = (None, "DirectRunner", "direct", LOCAL_RUNNER)
+LOCAL_NAMES = ("directrunner", "direct", "fnapirunner", "fnapi")
 
 NOT_FOR_BEAM = ("beam_args", "input_size", "storage_options")
 
@@ -36,7 +36,7 @@ def beam_options(config: RunConfig) -> PipelineOptions:
     own = {name: value for name, value in config.describe().items() if name not in NOT_FOR_BEAM}
     options = EmbeddingOptions([*config.beam_args], **own)
     standard = options.view_as(StandardOptions)
-    if standard.runner in LOCAL_NAMES:
+    if standard.runner is None or standard.runner.lower() in LOCAL_NAMES:
         if unknown:
             name = unknown[0].partition("=")[0]
             raise ConfigError(name, " ".join(unknown), "neither an option of this program nor one of Beam's")

@@ -16,7 +16,7 @@ def summary(report: RunReport) -> str:
     counts, model = report.manifest["counts"], report.manifest["model"]
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold")
-    table.add_column(overflow="fold")
+    table.add_column(no_wrap=True)
     table.add_row("listed", f"{counts['listed']:,}")
     table.add_row("embedded", f"{counts['embedded']:,}")
     table.add_row("failed", f"{counts['failed']:,}")
@@ -28,5 +28,5 @@ def summary(report: RunReport) -> str:
     table.add_row("engine", f"{model['engine']} {model['precision']}, {model['feature_dim']} features")
     table.add_row("run", escape(report.folder))
     text = StringIO()
-    Console(file=text, width=100, highlight=False).print(table)
+    Console(file=text, width=10_000, highlight=False).print(table)
     return "\n".join(line.rstrip() for line in text.getvalue().rstrip().splitlines())

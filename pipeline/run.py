@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import time
 import uuid
@@ -10,12 +11,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from itertools import islice
+from posixpath import basename
 from typing import TYPE_CHECKING, Any
 
 from pipeline import __version__
 from pipeline.config import ConfigError, RunConfig
+from pipeline.conversion import ModelError
 from pipeline.logs import logger
 from transforms import layout, storage
 from transforms.decoding import DRAFT_FACTOR, PREPROCESSING_VERSION
@@ -62,9 +66,9 @@ def _launching() -> Iterator[None]:
     """Turns what may go wrong before a pipeline runs into a sentence."""
     try:
         yield
-    except (RunError, ListingError, ConfigError):
+    except (RunError, ListingError, ConfigError, ModelError):
         raise
-    except (OSError, ImportError, ValueError) as e:
+    except Exception as e:  # of files, packages and stores, which have error classes of their own
         raise RunError(f"the run cannot start: {describe_error(e)}") from e
 
 
@@ -158,18 +162,36 @@ def _check_output(config: RunConfig) -> None:
     if storage.exists(storage.join(folder, layout.SUCCESS)):
         raise RunError(f"--run_id: {config.run_id!r} is published in {config.output} already; give another one")
     if storage.exists(folder):
+        foreign = [
+            path for path in storage.filesystem(folder).find(folder) if not layout.OWN_FILE.match(basename(path))
+        ]
+        if foreign:
+            raise RunError(
+                f"--run_id: {folder} holds {basename(foreign[0])!r}, which no run has written; give another one"
+            )
         logger.info("clearing %s, which an earlier run left without %s", folder, layout.SUCCESS)
         storage.remove_folder(folder)
     storage.remove_folder(layout.refused_folder(config.output, config.run_id))
+    if storage.is_local(folder):
+        existing = folder
+        while not os.path.lexists(existing):
+            existing = os.path.dirname(existing)
+        if not os.path.isdir(existing) or not os.access(existing, os.W_OK | os.X_OK):
+            raise RunError(f"--output: {existing} is no folder that can be written to")
 
 
 def _check_inputs(config: RunConfig) -> None:
     """Refuses inputs that hold nothing, and ones whose first images may all not be read."""
     for text in config.input:
-        first = list(islice(list_input(text, config.all_files, config.uri_column), PROBED_IMAGES))
+        left_out: list[ImageObject] = []
+        listed = list_input(text, config.all_files, config.uri_column, left_out.append)
+        own = partial(layout.is_own, config.output)
+        first = list(islice((image for image in listed if not own(image.uri)), PROBED_IMAGES))
         if not first:
-            hint = "" if config.all_files else " with an extension of an image (--all_files takes any)"
-            raise ListingError(f"--input: {text!r} matches no file{hint}")
+            hint = (
+                f"; {len(left_out):,} files have no extension of an image (--all_files takes any)" if left_out else ""
+            )
+            raise ListingError(f"--input: {text!r} holds no image{hint}")
         if not storage.is_local(first[0].uri) and (denied := _denied(first, config.max_object_bytes)):
             raise RunError(
                 f"--input: the store lets none of the first {len(first)} images of {text!r} be read ({denied}); "

@@ -53,7 +53,8 @@ class Result:
     def as_text(self) -> str:
         lines = []
         for run in self.runs:
-            verdict = "holds" if not run.problems else f"{len(run.problems)} problems"
+            found = len(run.problems)
+            verdict = "holds" if not found else f"{found} problem{'s' if found > 1 else ''}"
             lines.append(f"run {run.run_id}: {run.records:,} records, {run.dead_letters:,} dead letters: {verdict}")
             lines += [f"  {problem.file}: {problem.message}" for problem in run.problems]
         return "\n".join(lines)
@@ -100,6 +101,8 @@ def verify_run(output: str, run_id: str) -> RunResult:
             message = f"schema_version {manifest['schema_version']}, but this program knows {layout.SCHEMA_VERSION}"
             result.problems.append(Problem(layout.MANIFEST, message))
             return result
+        if manifest["run_id"] != run_id:
+            result.problems.append(Problem(layout.MANIFEST, f"it is of the run {manifest['run_id']!r}"))
         result.problems += _Verification(folder, manifest, result).problems()
     except (OSError, ValueError, KeyError, TypeError) as e:
         result.problems.append(Problem(layout.MANIFEST, f"cannot be read: {type(e).__name__}: {e}"))
@@ -187,7 +190,11 @@ class _Verification:
             self._shard_of[uri] = (name, row)
 
     def _check_dead_letters(self, entry: dict[str, Any]) -> Iterator[Problem]:
-        letters = dataset.read_dead_letters(storage.join(self._folder, entry["path"]))
+        try:
+            letters = dataset.read_dead_letters(storage.join(self._folder, entry["path"]))
+        except ValueError as e:
+            yield Problem(entry["path"], f"cannot be read: {type(e).__name__}: {e}")
+            return
         self._result.dead_letters += len(letters)
         if len(letters) != entry["records"]:
             yield Problem(entry["path"], f"{len(letters)} lines, the manifest says {entry['records']}")
@@ -201,7 +208,11 @@ class _Verification:
         """Every ledger row points at its record or dead letter, and nothing is left without a row."""
         seen: set[str] = set()
         for entry in self._manifest["ledgers"]:
-            table = dataset.read_ledger(storage.join(self._folder, entry["path"]))
+            try:
+                table = dataset.read_ledger(storage.join(self._folder, entry["path"]))
+            except (OSError, ValueError) as e:
+                yield Problem(entry["path"], f"cannot be read: {type(e).__name__}: {e}")
+                continue
             if table.num_rows != entry["records"]:
                 yield Problem(entry["path"], f"{table.num_rows} rows, the manifest says {entry['records']}")
             for number, row in enumerate(table.select(["uri", "outcome", "shard", "row", "error"]).to_pylist()):
@@ -215,6 +226,8 @@ class _Verification:
                     yield Problem(
                         entry["path"], f"row {number}: {uri} should be record {row['row']} of {row['shard']}; {where}"
                     )
+                if row["outcome"] not in ("embedded", "failed"):
+                    yield Problem(entry["path"], f"row {number}: {uri} has the outcome {row['outcome']!r}")
                 if row["outcome"] == "failed" and self._dead.get(uri) != (row["shard"], row["row"], row["error"]):
                     message = f"row {number}: {uri} failed with {row['error']}, but line {row['row']} of {row['shard']}"
                     yield Problem(entry["path"], f"{message} is no dead letter that says so")

@@ -96,6 +96,16 @@ def test_refusals_after_beam_is_loaded_are_one_sentence_too(
     assert not (tmp_path / "output").exists()
 
 
+@pytest.mark.parametrize("closing", ["| true", "> /dev/full", "2>&-"])
+def test_closed_streams_change_nothing(closing: str, images: Path, tiny_module: str, tmp_path: Path) -> None:
+    line = f"{PROGRAM} run --input {images} --output {tmp_path}/output --model {tiny_module} {closing}"
+    shell = ["/bin/bash", "-c", f"{line}; exit ${{PIPESTATUS[0]}}"]
+    result = subprocess.run(shell, capture_output=True, text=True, timeout=120, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "Traceback" not in result.stderr
+    assert command("verify", f"{tmp_path}/output").returncode == 0
+
+
 def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exited:
         main([])

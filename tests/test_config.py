@@ -38,7 +38,7 @@ def test_defaults_are_the_documented_ones() -> None:
     assert config.model == "https://tfhub.dev/google/imagenet/mobilenet_v2_130_224/feature_vector/4"
     assert (config.engine, config.precision, config.resize) == ("auto", "f32", "squash")
     assert (config.shard_size, config.compression) == (256 * 2**20, "none")
-    assert config.run_id == "20260203T040506Z"
+    assert config.run_id == "20260203T040506.000000Z"
     assert config.beam_args == ()
 
 

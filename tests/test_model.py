@@ -317,3 +317,15 @@ def test_parity_is_what_it_says() -> None:
     assert parity["mean_cosine"] == pytest.approx(2 / 3)
     assert parity["max_relative_error"] == 0.25
     assert np.isnan(measure_parity(expected, expected * np.nan)["min_cosine"])
+
+
+@pytest.mark.parametrize("name", ["artifact", "facts.json"])
+def test_a_damaged_cache_is_made_anew(
+    tiny_module: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    monkeypatch.setenv("EMBED_IMAGES_CACHE_DIR", str(tmp_path))
+    before = prepare_model(tiny_module, "litert")
+    file = Path(before.artifact).with_name(name)
+    file.write_bytes(file.read_bytes()[:10])
+    assert prepare_model(tiny_module, "litert") == before
+    assert len(file.read_bytes()) > 10

@@ -363,3 +363,24 @@ def test_odd_times_and_names_fail_no_run(images: Path, run_pipeline: Run) -> Non
     assert report.manifest["counts"]["embedded"] == 12
     assert report.manifest["counts"]["failed"] == 2
     assert verify_output(report.folder.rpartition("/runs/")[0]).holds
+
+
+def test_an_output_below_its_own_input_is_no_input(images: Path, run_pipeline: Run) -> None:
+    for run_id in ("one", "two"):
+        report = run_pipeline(input=[f"{images}/**", str(images)], output=str(images), all_files=True, run_id=run_id)
+        assert report.manifest["counts"]["listed"] == report.manifest["counts"]["embedded"] == 12
+
+
+def test_files_of_others_are_never_cleared(tmp_path: Path, images: Path, run_pipeline: Run) -> None:
+    notes = tmp_path / "output/runs/r/notes.txt"
+    notes.parent.mkdir(parents=True)
+    notes.write_text("mine")
+    with pytest.raises(RunError, match=r"holds 'notes\.txt', which no run has written"):
+        run_pipeline(input=str(images), run_id="r")
+    assert notes.read_text() == "mine"
+
+
+def test_an_output_that_is_no_folder_is_refused_at_launch(tmp_path: Path, images: Path, run_pipeline: Run) -> None:
+    (tmp_path / "output").write_text("a file")
+    with pytest.raises(RunError, match="is no folder that can be written to"):
+        run_pipeline(input=str(images))

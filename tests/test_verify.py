@@ -225,3 +225,15 @@ def test_outputs_without_runs_are_refused(output: Path, tmp_path: Path) -> None:
     (output / "runs/r/_SUCCESS").unlink()
     with pytest.raises(OutputError, match="no published run"):
         verify_output(str(output))
+
+
+def test_junk_is_blamed_on_its_own_file(output: Path) -> None:
+    for name in ("ledger-00000-of-00004.parquet", "dead_letters-00000-of-00001.jsonl"):
+        (output / "runs/r" / name).write_bytes(b"junk")
+        reseal(output, name)
+        assert any(file == name and message.startswith("cannot be read") for file, message in problems(output))
+
+
+def test_a_renamed_run_is_named(output: Path) -> None:
+    (output / "runs/r").rename(output / "runs/s")
+    assert problems(output) == [("run.json", "it is of the run 'r'")]

@@ -198,7 +198,8 @@ def _sentences(text: str) -> Iterator[None]:
     except FileNotFoundError:
         raise ListingError(f"{text}: no such file or folder, and no glob (which has *, ? or [)") from None
     except Exception as e:  # stores have error classes of their own
-        hint = "; give credentials that may list it, see docs/operations.md" if is_forbidden(e) else ""
+        remote = not storage.is_local(storage.normalize(text))
+        hint = "; give credentials that may list it, see docs/operations.md" if remote and is_forbidden(e) else ""
         raise ListingError(f"{text}: cannot be listed: {describe_error(e)}{hint}") from e
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pyarrow as pa
 
 from transforms import storage
@@ -40,6 +42,19 @@ def staging_folder(output: str, run_id: str, attempt: str = "") -> str:
 def refused_folder(output: str, run_id: str) -> str:
     """Where the dead letters of a run that failed too often are kept."""
     return storage.join(output, "refused", run_id)
+
+
+OWN_FILE = re.compile(
+    r"(features|ledger|dead_letters)-\d{5}-of-\d{5}\.(tfrecord(\.gz)?|parquet|jsonl)|run\.json|_SUCCESS"
+)
+
+
+def is_own(output: str, uri: str) -> bool:
+    """Whether a file is one that runs of this output have written, and so no input of another run."""
+    place, _, rest = uri.removeprefix(output + "/").partition("/") if uri.startswith(output + "/") else ("", "", "")
+    if place in ("runs", "refused"):
+        return OWN_FILE.fullmatch(rest.rpartition("/")[2]) is not None
+    return place == ".staging"
 
 
 def shard_name(kind: str, number: int, of: int, compression: str = "none") -> str:

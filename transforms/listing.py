@@ -9,7 +9,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.pvalue import PCollection, TaggedOutput
 
-from transforms import storage, tally
+from transforms import layout, storage, tally
 from transforms.elements import ImageObject
 from transforms.inputs import list_input, split_input
 from transforms.storage import StorageOptions
@@ -27,11 +27,13 @@ class ListImages(beam.PTransform[PCollection[str], PCollection[ImageObject]]):
         all_files: take the files of folders whatever their extension.
         uri_column: the column of CSV, JSON Lines and Parquet manifests.
         storage_options: of the stores, see `storage.configure`.
+        output: of the run; what runs have written there is not listed.
     """
 
     all_files: bool = False
     uri_column: str = "uri"
     storage_options: StorageOptions = field(default_factory=dict)
+    output: str = ""
 
     def expand(self, inputs: PCollection[str]) -> PCollection[ImageObject]:
         parts, beside = inputs | "Split" >> beam.ParDo(_Split(self)).with_outputs(BESIDE, main="parts")
@@ -53,6 +55,8 @@ class _Split(beam.DoFn):
     def process(self, element: str) -> Iterator[Any]:
         for found in split_input(element, self._options.all_files, _count_skipped):
             if isinstance(found, ImageObject):
+                if layout.is_own(self._options.output, found.uri):
+                    continue
                 tally.count("objects_listed")
                 yield TaggedOutput(BESIDE, found)
             else:
@@ -70,6 +74,8 @@ class _List(beam.DoFn):
         text, prefix = element
         options = self._options
         for image in list_input(text, options.all_files, options.uri_column, _count_skipped, prefix):
+            if layout.is_own(options.output, image.uri):
+                continue
             tally.count("objects_listed")
             yield image
 
