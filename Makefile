@@ -8,7 +8,7 @@ TOOLS := $(or $(EMBED_IMAGES_CACHE_DIR),$(HOME)/.cache/embed-images)/tools
 FAKE_GCS_VERSION := v1.56.1
 FAKE_GCS := $(TOOLS)/fake-gcs-server-$(FAKE_GCS_VERSION)/fake-gcs-server
 
-.PHONY: help setup demo test test-stores lint types check lock clean
+.PHONY: help setup demo test test-stores bench-fetch lint types check lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -29,6 +29,9 @@ test: setup  ## every test that needs no cluster
 
 test-stores: setup $(FAKE_GCS)  ## tests that need a GCS server with pages, generations and preconditions
 	FAKE_GCS_SERVER=$(FAKE_GCS) $(BIN)/python -m pytest -m stores
+
+bench-fetch: setup $(FAKE_GCS)  ## fetching beside Beam's own ways, at 20 ms latency
+	FAKE_GCS_SERVER=$(FAKE_GCS) $(BIN)/python benchmarks/fetch.py
 
 $(FAKE_GCS):  # built from the Go module proxy, which checks it against Go's checksum database
 	GOBIN=$(dir $@) go install github.com/fsouza/fake-gcs-server@$(FAKE_GCS_VERSION)
