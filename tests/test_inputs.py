@@ -116,10 +116,10 @@ def test_manifest_names_may_start_with_a_tilde(tmp_path: Path) -> None:
 
 
 def test_a_linked_folder_is_an_input_and_part_of_one(tmp_path: Path) -> None:
-    touch(tmp_path / "elsewhere/a.jpg", tmp_path / "root/b.jpg")
-    (tmp_path / "root/linked").symlink_to(tmp_path / "elsewhere")
-    assert names(tmp_path / "root") == [f"{tmp_path}/root/b.jpg", f"{tmp_path}/root/linked/a.jpg"]
-    assert names(tmp_path / "root/linked") == [f"{tmp_path}/root/linked/a.jpg"]
+    touch(tmp_path / "elsewhere/a.jpg", tmp_path / "top/b.jpg")
+    (tmp_path / "top/linked").symlink_to(tmp_path / "elsewhere")
+    assert names(tmp_path / "top") == [f"{tmp_path}/top/b.jpg", f"{tmp_path}/top/linked/a.jpg"]
+    assert names(tmp_path / "top/linked") == [f"{tmp_path}/top/linked/a.jpg"]
 
 
 def test_names_that_are_no_utf8_are_spelled_out(tmp_path: Path) -> None:

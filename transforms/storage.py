@@ -30,6 +30,8 @@ READ_SECONDS = 30
 
 StorageOptions = Mapping[str, Mapping[str, Any]]
 _options: dict[str, dict[str, Any]] = {}
+# fsspec keeps its instances as well, but finding one there costs 0.2 ms, a tenth of a fetch.
+_filesystems: dict[tuple[int, str, int | None], AbstractFileSystem] = {}
 
 
 class NotAFileError(OSError):
@@ -41,6 +43,9 @@ def configure(options: StorageOptions) -> None:
 
     Every DoFn that touches a store calls it first, since workers are processes of their own.
     """
+    if _options == options:
+        return
+    _filesystems.clear()
     _options.clear()
     _options.update({scheme: dict(values) for scheme, values in options.items()})
 
@@ -64,7 +69,7 @@ def normalize(uri: str) -> str:
 
 
 def filesystem(uri: str, max_attempts: int | None = None) -> AbstractFileSystem:
-    """The fsspec filesystem of `uri`; fsspec keeps one instance a process and set of options.
+    """The fsspec filesystem of `uri`, one instance for a process and its options.
 
     Listings are never taken from a cache, and a store that says nothing is given up.
 
@@ -76,6 +81,13 @@ def filesystem(uri: str, max_attempts: int | None = None) -> AbstractFileSystem:
         ImportError: the package of that scheme is not installed.
     """
     scheme = scheme_of(uri)
+    key = (os.getpid(), scheme, max_attempts)
+    if key not in _filesystems:
+        _filesystems[key] = _make_filesystem(scheme, max_attempts)
+    return _filesystems[key]
+
+
+def _make_filesystem(scheme: str, max_attempts: int | None) -> AbstractFileSystem:
     options = dict(_options.get(scheme, {}))
     if scheme in ("gs", "gcs"):
         if "endpoint_url" in options:
