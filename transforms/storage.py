@@ -27,6 +27,8 @@ CONNECT_SECONDS = 15
 # Without a byte for so long, a connection is given up. (A limit on the whole request would end large
 # objects on slow lines; and no limit, the default of some stores, lets one stalled body hang a run.)
 READ_SECONDS = 30
+# Larger files are uploaded in such parts (resumable, multipart), of which one that fails is sent again alone.
+UPLOAD_CHUNK_BYTES = 8 << 20
 
 StorageOptions = Mapping[str, Mapping[str, Any]]
 _options: dict[str, dict[str, Any]] = {}
@@ -199,7 +201,8 @@ def upload(local_path: str, uri: str) -> None:
         with open(uri, "rb") as file:
             os.fsync(file.fileno())
         return
-    filesystem(uri).put_file(local_path, uri)
+    in_chunks = {"chunksize": UPLOAD_CHUNK_BYTES} if scheme_of(uri) in ("gs", "gcs", "s3", "s3a") else {}
+    filesystem(uri).put_file(local_path, uri, **in_chunks)
     os.remove(local_path)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -91,3 +92,12 @@ def test_exclusive_writes_have_one_winner(s3_server: Server) -> None:
     with pytest.raises(FileExistsError):
         storage.write_bytes(uri, b"second", exclusive=True)
     assert storage.read_bytes(uri) == b"first"
+
+
+def test_large_files_are_uploaded_in_parts(s3_server: Server, tmp_path: Path) -> None:
+    storage.configure(s3_server.options)
+    data = os.urandom(storage.UPLOAD_CHUNK_BYTES * 2 + 12_345)
+    (tmp_path / "large").write_bytes(data)
+    storage.upload(str(tmp_path / "large"), s3_server.uri("large"))
+    assert storage.read_bytes(s3_server.uri("large")) == data
+    assert not (tmp_path / "large").exists()

@@ -137,3 +137,12 @@ def test_the_whole_pipeline_runs_and_a_rival_cannot_publish(
     local = dict(zip(*load_features(run_pipeline(input=str(tmp_path / "local")).folder), strict=True))
     expected = [local[f"{tmp_path}/local/{uri.rpartition('/')[2]}"] for uri in uris]
     assert vectors.tobytes() == np.stack(expected).tobytes()
+
+
+def test_large_files_are_uploaded_in_parts(bucket: Server, tmp_path: Path) -> None:
+    storage.configure(bucket.options)
+    data = os.urandom(storage.UPLOAD_CHUNK_BYTES * 2 + 12_345)
+    (tmp_path / "large").write_bytes(data)
+    storage.upload(str(tmp_path / "large"), bucket.uri("large"))
+    assert storage.read_bytes(bucket.uri("large")) == data
+    assert not (tmp_path / "large").exists()
