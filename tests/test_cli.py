@@ -31,7 +31,8 @@ def test_a_run_prints_lines_of_its_own_only(images: Path, tiny_module: str, tmp_
     arguments = ["run", "--input", str(images), "--output", output, "--model", tiny_module, "--engine=tensorflow"]
     result = command(*arguments, "--run_id=r")
     assert result.returncode == 0, result.stderr
-    phases = [line.split(" ")[1].rstrip(":") for line in result.stderr.splitlines()]
+    first_words = [line.split(" ")[1].rstrip(":") for line in result.stderr.splitlines()]
+    phases = [word for word in first_words if not word[0].isdigit()]  # a slow machine shows progress, in figures
     assert phases == ["run", "model", "list", "embed", "publish"]
     lines = [line.split() for line in result.stdout.splitlines()]
     assert lines[:4] == [["listed", "13"], ["embedded", "12"], ["failed", "1"], ["NotAnImage", "1"]]
