@@ -61,7 +61,7 @@ setup(
         ],
         "bench": [*DEMO, "psutil>=6"],
     },
-    entry_points={"console_scripts": ["embed-images = pipeline.cli:main"]},
+    entry_points={"console_scripts": ["embed-images = pipeline.cli:program"]},
     classifiers=[
         "License :: OSI Approved :: Apache Software License",
         "Programming Language :: Python :: 3.11",
