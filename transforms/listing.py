@@ -38,46 +38,41 @@ class ListImages(beam.PTransform[PCollection[str], PCollection[ImageObject]]):
     def expand(self, inputs: PCollection[str]) -> PCollection[ImageObject]:
         parts, beside = inputs | "Split" >> beam.ParDo(_Split(self)).with_outputs(BESIDE, main="parts")
         # Prefixes of stores are listed at once, by as many workers as there are.
-        in_parts = (
-            parts | "Spread" >> beam.Reshuffle() | "List" >> beam.ParDo(_List(self)).with_output_types(ImageObject)
+        in_parts = parts | "Spread" >> beam.Reshuffle() | "List" >> beam.ParDo(_List(self))
+        listed: PCollection[ImageObject] = (
+            (in_parts, beside)
+            | "All" >> beam.Flatten()
+            | "LeaveOutOwn" >> beam.FlatMap(_inputs_only, self.output).with_output_types(ImageObject)
         )
-        listed: PCollection[ImageObject] = (in_parts, beside) | "All" >> beam.Flatten()
         return listed
 
 
-class _Split(beam.DoFn):
+class _ListingDoFn(beam.DoFn):
     def __init__(self, options: ListImages):
         self._options = options
 
     def setup(self) -> None:
         storage.configure(self._options.storage_options)
 
+
+class _Split(_ListingDoFn):
     def process(self, element: str) -> Iterator[Any]:
         for found in split_input(element, self._options.all_files, _count_skipped):
-            if isinstance(found, ImageObject):
-                if layout.is_own(self._options.output, found.uri):
-                    continue
-                tally.count("objects_listed")
-                yield TaggedOutput(BESIDE, found)
-            else:
-                yield tuple(found)
+            yield TaggedOutput(BESIDE, found) if isinstance(found, ImageObject) else tuple(found)
 
 
-class _List(beam.DoFn):
-    def __init__(self, options: ListImages):
-        self._options = options
-
-    def setup(self) -> None:
-        storage.configure(self._options.storage_options)
-
+class _List(_ListingDoFn):
     def process(self, element: tuple[str, str]) -> Iterator[ImageObject]:
         text, prefix = element
         options = self._options
-        for image in list_input(text, options.all_files, options.uri_column, _count_skipped, prefix):
-            if layout.is_own(options.output, image.uri):
-                continue
-            tally.count("objects_listed")
-            yield image
+        yield from list_input(text, options.all_files, options.uri_column, _count_skipped, prefix)
+
+
+def _inputs_only(image: ImageObject, output: str) -> Iterator[ImageObject]:
+    """Leaves out what runs of the output have written, and counts the rest."""
+    if not layout.is_own(output, image.uri):
+        tally.count("objects_listed")
+        yield image
 
 
 def _count_skipped(_: ImageObject) -> None:

@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,6 +33,16 @@ class Server:
     def through(self, port: int) -> dict[str, dict[str, Any]]:
         """The options that reach it through a proxy at `port`."""
         return {self.scheme: {**self.options[self.scheme], "endpoint_url": f"http://127.0.0.1:{port}"}}
+
+
+def check_large_upload(server: Server, path: Path) -> None:
+    """A file of three parts arrives as it was, and is gone from the disk."""
+    storage.configure(server.options)
+    data = os.urandom(storage.UPLOAD_CHUNK_BYTES * 2 + 12_345)
+    path.write_bytes(data)
+    storage.upload(str(path), server.uri("large"))
+    assert storage.read_bytes(server.uri("large")) == data
+    assert not path.exists()
 
 
 @pytest.fixture(scope="session")

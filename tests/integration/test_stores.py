@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from pipeline.dataset import load_features
 from pipeline.run import RunError, RunReport, run
 from pipeline.verify import verify_output
 from tests.conftest import Run, photo
-from tests.integration.conftest import Server
+from tests.integration.conftest import Server, check_large_upload
 from transforms import storage
 from transforms.inputs import list_input
 
@@ -95,9 +94,4 @@ def test_exclusive_writes_have_one_winner(s3_server: Server) -> None:
 
 
 def test_large_files_are_uploaded_in_parts(s3_server: Server, tmp_path: Path) -> None:
-    storage.configure(s3_server.options)
-    data = os.urandom(storage.UPLOAD_CHUNK_BYTES * 2 + 12_345)
-    (tmp_path / "large").write_bytes(data)
-    storage.upload(str(tmp_path / "large"), s3_server.uri("large"))
-    assert storage.read_bytes(s3_server.uri("large")) == data
-    assert not (tmp_path / "large").exists()
+    check_large_upload(s3_server, tmp_path / "large")

@@ -17,7 +17,7 @@ from pipeline.dataset import load_features
 from pipeline.run import RunError, run
 from pipeline.verify import verify_output
 from tests.conftest import Run, photo
-from tests.integration.conftest import BUCKET, Server
+from tests.integration.conftest import BUCKET, Server, check_large_upload
 from transforms import paging, storage
 from transforms.elements import ImageObject
 from transforms.fetching import FetchError, Policy, fetch
@@ -140,9 +140,4 @@ def test_the_whole_pipeline_runs_and_a_rival_cannot_publish(
 
 
 def test_large_files_are_uploaded_in_parts(bucket: Server, tmp_path: Path) -> None:
-    storage.configure(bucket.options)
-    data = os.urandom(storage.UPLOAD_CHUNK_BYTES * 2 + 12_345)
-    (tmp_path / "large").write_bytes(data)
-    storage.upload(str(tmp_path / "large"), bucket.uri("large"))
-    assert storage.read_bytes(bucket.uri("large")) == data
-    assert not (tmp_path / "large").exists()
+    check_large_upload(bucket, tmp_path / "large")
