@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 TOOLS := $(or $(EMBED_IMAGES_CACHE_DIR),$(HOME)/.cache/embed-images)/tools
 FAKE_GCS_VERSION := v1.56.1
 FAKE_GCS := $(TOOLS)/fake-gcs-server-$(FAKE_GCS_VERSION)/fake-gcs-server
+AZURITE_VERSION := 3.35.0
+AZURITE := $(TOOLS)/azurite-$(AZURITE_VERSION)/node_modules/.bin/azurite-blob
 
 .PHONY: help setup demo test test-stores bench-fetch lint types check lock clean
 
@@ -27,14 +29,17 @@ demo: setup  ## makes a corpus of real photos, embeds it, says what came out and
 test: setup  ## every test that needs no cluster
 	$(BIN)/python -m pytest
 
-test-stores: setup $(FAKE_GCS)  ## tests that need a GCS server with pages, generations and preconditions
-	FAKE_GCS_SERVER=$(FAKE_GCS) $(BIN)/python -m pytest -m stores
+test-stores: setup $(FAKE_GCS) $(AZURITE)  ## tests of stores whose servers are no Python packages: needs Go and npm
+	FAKE_GCS_SERVER=$(FAKE_GCS) AZURITE=$(AZURITE) $(BIN)/python -m pytest -m stores
 
 bench-fetch: setup $(FAKE_GCS)  ## fetching beside Beam's own ways, at 20 ms latency
 	FAKE_GCS_SERVER=$(FAKE_GCS) $(BIN)/python benchmarks/fetch.py
 
 $(FAKE_GCS):  # built from the Go module proxy, which checks it against Go's checksum database
 	GOBIN=$(dir $@) go install github.com/fsouza/fake-gcs-server@$(FAKE_GCS_VERSION)
+
+$(AZURITE):
+	npm install --silent --no-audit --no-fund --no-save --prefix $(TOOLS)/azurite-$(AZURITE_VERSION) azurite@$(AZURITE_VERSION)
 
 lint: setup  ## ruff: rules and format
 	$(BIN)/ruff check .

@@ -10,6 +10,7 @@ HERE = Path(__file__).parent
 
 DEMO = ["scikit-image>=0.25"]  # its wheel bundles the photos of the demo
 S3 = ["s3fs>=2025.3"]
+AZURE = ["adlfs>=2024.12"]
 
 setup(
     name="embed-images",
@@ -46,10 +47,11 @@ setup(
         "demo": DEMO,
         "openvino": ["openvino>=2025.0"],
         "s3": S3,
-        "azure": ["adlfs>=2024.12"],
+        "azure": AZURE,
         "dev": [
             *DEMO,
             *S3,
+            *AZURE,
             "gcp-storage-emulator>=2026.7",
             "hypothesis>=6.100",
             "moto[server,s3]>=5.1",

@@ -17,40 +17,70 @@ import socket
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+import fsspec
+
+from transforms import filesystems
+from transforms.elements import ImageObject
+from transforms.fetching import Policy, fetch
+from transforms.inputs import list_input
+from transforms.loading import LoadImages
+
+Work = Callable[[], int]  # what is timed; the bytes that it read
 
 BUCKET = "bench"
 SIZE = 45_000
 RESULTS = Path(__file__).parent / "results" / "fetch.json"
 
 
-def ours(port: int, names: list[str]) -> int:
-    """The fetching of LoadImages: its threads and its policy, versions and checksums compared."""
-    from transforms import storage
-    from transforms.elements import ImageObject
-    from transforms.fetching import Policy, fetch
-    from transforms.inputs import list_input
-
-    storage.configure(store_options(port))
-    rows: list[ImageObject] = list(list_input(f"gs://{BUCKET}/images"))
-    with ThreadPoolExecutor(64) as pool:
-        return sum(len(fetched.data) for fetched in pool.map(lambda row: fetch(row, Policy()), rows))
+def ours(port: int, names: list[str]) -> Work:
+    """The fetching of LoadImages, of rows that were listed before: its policy, versions and checksums compared."""
+    rows = listed(port)
+    return lambda: fetch_all(rows)
 
 
-def bare_concurrent_cat(port: int, names: list[str]) -> int:
-    """gcsfs alone, all at once: fs.cat(list)."""
-    return sum(map(len, filesystem(port).cat([f"{BUCKET}/{name}" for name in names]).values()))
+def ours_and_listing(port: int, names: list[str]) -> Work:
+    return lambda: fetch_all(listed(port))
 
 
-def one_by_one(port: int, names: list[str]) -> int:
+def listed(port: int) -> list[ImageObject]:
+    filesystems.configure(store_options(port))
+    return list(list_input(f"gs://{BUCKET}/images"))
+
+
+def fetch_all(rows: list[ImageObject]) -> int:
+    limit = LoadImages.fetch_concurrency
+
+    async def run() -> int:
+        slots = asyncio.Semaphore(limit)
+
+        async def one(row: ImageObject) -> int:
+            async with slots:
+                return len((await fetch(row, Policy())).data)
+
+        return sum(await asyncio.gather(*map(one, rows)))
+
+    total: int = fsspec.asyn.sync(fsspec.asyn.get_loop(), run)
+    return total
+
+
+def bare_concurrent_cat(port: int, names: list[str]) -> Work:
+    """gcsfs alone: fs.cat of all names, of which it has 128 under way at once."""
     fs = filesystem(port)
-    return sum(len(fs.cat_file(f"{BUCKET}/{name}")) for name in names)
+    return lambda: sum(map(len, fs.cat([f"{BUCKET}/{name}" for name in names]).values()))
 
 
-def beam_16_threads(port: int, names: list[str]) -> int:
+def one_by_one(port: int, names: list[str]) -> Work:
+    fs = filesystem(port)
+    return lambda: sum(len(fs.cat_file(f"{BUCKET}/{name}")) for name in names)
+
+
+def beam_16_threads(port: int, names: list[str]) -> Work:
     """16 threads of Beam's FileSystems.open."""
     from apache_beam.io.filesystems import FileSystems
 
@@ -58,28 +88,37 @@ def beam_16_threads(port: int, names: list[str]) -> int:
         with FileSystems.open(f"gs://{BUCKET}/{name}") as file:
             return len(file.read())
 
-    with ThreadPoolExecutor(16) as pool:
-        return sum(pool.map(read, names))
+    def work() -> int:
+        with ThreadPoolExecutor(16) as pool:
+            return sum(pool.map(read, names))
+
+    return work
 
 
-def beam_read_matches(port: int, names: list[str]) -> int:
-    """Beam's fileio as its documentation shows it, on the local runner."""
+def beam_read_matches(port: int, names: list[str]) -> Work:
+    """Beam's fileio as its documentation shows it, on the local runner; it matches within its time."""
     import apache_beam as beam
     from apache_beam.io import fileio
 
-    with beam.Pipeline(runner="FnApiRunner") as pipeline:
-        read = (
-            pipeline
-            | fileio.MatchFiles(f"gs://{BUCKET}/images/*.jpg")
-            | fileio.ReadMatches()
-            | beam.Map(lambda file: len(file.read()))
-        )
-        _ = read | beam.CombineGlobally(sum) | beam.Map(lambda total: print(total, flush=True))
-    return 0
+    def work() -> int:
+        with tempfile.NamedTemporaryFile() as total:
+            path = Path(total.name)
+            with beam.Pipeline(runner="FnApiRunner") as pipeline:
+                read = (
+                    pipeline
+                    | fileio.MatchFiles(f"gs://{BUCKET}/images/*.jpg")
+                    | fileio.ReadMatches()
+                    | beam.Map(lambda file: len(file.read()))
+                )
+                _ = read | beam.CombineGlobally(sum) | beam.Map(lambda value: path.write_text(str(value)))
+            return int(path.read_text())
+
+    return work
 
 
-WAYS: dict[str, Callable[[int, list[str]], int]] = {
+WAYS: dict[str, Callable[[int, list[str]], Work]] = {
     "ours": ours,
+    "ours, listing included": ours_and_listing,
     "gcsfs cat, all at once": bare_concurrent_cat,
     "gcsfs cat_file, one by one": one_by_one,
     "Beam FileSystems, 16 threads": beam_16_threads,
@@ -91,11 +130,9 @@ def store_options(port: int) -> dict[str, dict[str, str]]:
     return {"gs": {"token": "anon", "project": "test", "endpoint_url": f"http://127.0.0.1:{port}"}}
 
 
-def filesystem(port: int):  # type: ignore[no-untyped-def]
-    from transforms import storage
-
-    storage.configure(store_options(port))
-    return storage.filesystem("gs://")
+def filesystem(port: int) -> fsspec.AbstractFileSystem:
+    filesystems.configure(store_options(port))
+    return filesystems.filesystem("gs://")
 
 
 async def delay(port: int, target: int, seconds: float) -> None:
@@ -140,7 +177,7 @@ def wait_for(port: int) -> None:
 
 
 def measure(way: str, port: int, count: int) -> float:
-    """Seconds of one way in a process of its own, imports and listing of names left out where it lists none."""
+    """Seconds of one way in a process of its own, without its imports."""
     environment = {**os.environ, "STORAGE_EMULATOR_HOST": f"http://127.0.0.1:{port}", "GOOGLE_CLOUD_PROJECT": "test"}
     command = [sys.executable, __file__, "--way", way, "--port", str(port), "--objects", str(count)]
     output = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
@@ -160,11 +197,9 @@ def run_way(way: str, port: int, count: int) -> None:
     import apache_beam  # noqa: F401
     import gcsfs  # noqa: F401
 
+    work = WAYS[way](port, names_of(count))
     started = time.monotonic()
-    total = WAYS[way](port, names_of(count))
-    if total:
-        print(total)
-    print(time.monotonic() - started)
+    print(work(), time.monotonic() - started)
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from pipeline import __version__
 from pipeline.config import ConfigError, add_arguments, check_option, make_config
-from transforms import storage
+from transforms import filesystems
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -137,7 +137,7 @@ def _verify(given: argparse.Namespace, _: list[str]) -> int:
     from pipeline.verify import OutputError, verify_output
 
     try:
-        storage.configure(check_option("storage_options", given.storage_options))
+        filesystems.configure(check_option("storage_options", given.storage_options))
         result = verify_output(given.output, given.run_id)
     except ConfigError as e:
         return _refuse(e, EXIT_USAGE)

@@ -16,7 +16,7 @@ from typing import Any
 
 import fsspec
 
-from transforms import storage
+from transforms import filesystems, storage
 from transforms.decoding import RESIZE_MODES
 from transforms.engines import ENGINES
 from transforms.layout import EXTENSIONS
@@ -73,7 +73,7 @@ def _uri(value: Any) -> str:
         text.encode()
     except UnicodeEncodeError:
         raise NotAllowedError("a name that is UTF-8") from None
-    scheme = storage.scheme_of(text)
+    scheme = filesystems.scheme_of(text)
     if scheme not in fsspec.available_protocols():
         raise NotAllowedError(f"a path, or a URI of a store; fsspec knows none for {scheme}://")
     return text

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
-from transforms import layout, storage
+from transforms import filesystems, layout, storage
 from transforms.tfrecord import read_records
 
 BATCH_RECORDS = 1024
@@ -23,7 +23,7 @@ BATCH_RECORDS = 1024
 def run_ids(output: str) -> list[str]:
     """The ids of the published runs of an output, in the order of names."""
     runs = storage.join(output, "runs")
-    fs = storage.filesystem(runs)
+    fs = filesystems.filesystem(runs)
     if not fs.isdir(runs):
         return []
     folders = (posixpath.basename(path.rstrip("/")) for path in fs.ls(runs, detail=False))
@@ -38,7 +38,7 @@ def read_manifest(folder: str) -> dict[str, Any]:
 
 def open_shard(uri: str) -> IO[bytes]:
     """A shard as its framed records, decompressed as its name says."""
-    file: IO[bytes] = storage.filesystem(uri).open(uri, "rb")
+    file: IO[bytes] = filesystems.filesystem(uri).open(uri, "rb")
     return gzip.GzipFile(fileobj=file) if uri.endswith(".gz") else file  # type: ignore[return-value]
 
 

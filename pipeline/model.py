@@ -23,7 +23,7 @@ from typing import Any
 
 from pipeline.conversion import CONVERSION_VERSION, ModelError, convert
 from pipeline.standin import export_standin
-from transforms import storage
+from transforms import filesystems, storage
 
 STANDIN_HANDLE = "builtin:mobilenet_v2_130_224"
 STANDIN_VERSION = 1
@@ -121,7 +121,7 @@ def resolve(handle: str) -> Path:
     uri = storage.normalize(handle)
     if uri.endswith((".tar.gz", ".tgz")):
         return _checked(_extract(handle, uri), handle)
-    if storage.is_local(uri):
+    if filesystems.is_local(uri):
         if not os.path.isdir(uri):
             raise ModelError(f"{handle}: no such folder; a model is {_alternatives()}")
         return _checked(Path(uri), handle)
@@ -230,7 +230,7 @@ def _extract(handle: str, uri: str) -> Path:
 
 def _download_folder(handle: str, uri: str) -> Path:
     """Copies a folder of a store into the cache, anew when anything in its listing has changed."""
-    fs = storage.filesystem(uri)
+    fs = filesystems.filesystem(uri)
     listing = fs.find(uri, detail=True)
     if not listing:
         raise ModelError(f"{handle}: nothing is there; a model is {_alternatives()}")

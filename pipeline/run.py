@@ -21,11 +21,12 @@ from pipeline import __version__
 from pipeline.config import ConfigError, RunConfig
 from pipeline.conversion import ModelError
 from pipeline.logs import logger
-from transforms import layout, storage
+from transforms import filesystems, layout, storage
 from transforms.decoding import DRAFT_FACTOR, PREPROCESSING_VERSION
 from transforms.elements import ImageObject
-from transforms.fetching import FetchError, Policy, describe_error, fetch
+from transforms.fetching import FetchError, Policy, fetch_and_wait
 from transforms.inputs import ListingError, list_input
+from transforms.store_errors import describe_error
 
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
@@ -83,7 +84,7 @@ def run(config: RunConfig) -> RunReport | None:
     started = datetime.now(UTC)
     logger.info("run %s: %s to %s", config.run_id, ", ".join(config.input), config.output)
     with _launching(), _phase("start", seconds):
-        storage.configure(config.storage_options)
+        filesystems.configure(config.storage_options)
         _check_output(config)
         _check_inputs(config)
         import apache_beam as beam
@@ -163,7 +164,7 @@ def _check_output(config: RunConfig) -> None:
         raise RunError(f"--run_id: {config.run_id!r} is published in {config.output} already; give another one")
     if storage.exists(folder):
         foreign = [
-            path for path in storage.filesystem(folder).find(folder) if not layout.OWN_FILE.match(basename(path))
+            path for path in filesystems.filesystem(folder).find(folder) if not layout.OWN_FILE.match(basename(path))
         ]
         if foreign:
             raise RunError(
@@ -172,7 +173,7 @@ def _check_output(config: RunConfig) -> None:
         logger.info("clearing %s, which an earlier run left without %s", folder, layout.SUCCESS)
         storage.remove_folder(folder)
     storage.remove_folder(layout.refused_folder(config.output, config.run_id))
-    if storage.is_local(folder):
+    if filesystems.is_local(folder):
         existing = folder
         while not os.path.lexists(existing):
             existing = os.path.dirname(existing)
@@ -192,7 +193,7 @@ def _check_inputs(config: RunConfig) -> None:
                 f"; {len(left_out):,} files have no extension of an image (--all_files takes any)" if left_out else ""
             )
             raise ListingError(f"--input: {text!r} holds no image{hint}")
-        if not storage.is_local(first[0].uri) and (denied := _denied(first, config.max_object_bytes)):
+        if not filesystems.is_local(first[0].uri) and (denied := _denied(first, config.max_object_bytes)):
             raise RunError(
                 f"--input: the store lets none of the first {len(first)} images of {text!r} be read ({denied}); "
                 f"give credentials that may, see docs/operations.md"
@@ -206,7 +207,7 @@ def _denied(images: list[ImageObject], max_bytes: int) -> str:
         if image.size > max_bytes:
             return ""
         try:
-            fetch(image, Policy(retries=1))
+            fetch_and_wait(image, Policy(retries=1))
         except FetchError as e:
             if e.error != "PermissionDenied":
                 return ""

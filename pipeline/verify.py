@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline import dataset
-from transforms import layout, storage
+from transforms import filesystems, layout, storage
 from transforms.tfrecord import DamagedRecordError
 
 CHUNK = 1 << 20
@@ -144,7 +144,7 @@ class _Verification:
         uri = storage.join(self._folder, entry["path"])
         checksum, size = google_crc32c.Checksum(), 0
         try:
-            with storage.filesystem(uri).open(uri, "rb") as file:
+            with filesystems.filesystem(uri).open(uri, "rb") as file:
                 while chunk := file.read(CHUNK):
                     checksum.update(chunk)
                     size += len(chunk)
@@ -251,7 +251,7 @@ class _Verification:
     def _check_strays(self, known: set[str]) -> Iterator[Problem]:
         known |= {layout.MANIFEST, layout.SUCCESS}
         root = self._folder.partition("://")[2] or self._folder
-        for path in sorted(storage.filesystem(self._folder).find(self._folder)):
+        for path in sorted(filesystems.filesystem(self._folder).find(self._folder)):
             name = path.partition("://")[2] or path
             name = name.removeprefix(root).lstrip("/")
             if name not in known:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import threading
@@ -15,7 +16,7 @@ import pytest
 from pipeline.options import LOCAL_RUNNER
 from tests.collecting import Collect
 from tests.conftest import photo
-from transforms import loading, storage
+from transforms import fetching, loading, storage
 from transforms.decoding import decode_image
 from transforms.elements import DeadLetter, ImageObject
 from transforms.loading import ByteBudget, LoadImages
@@ -92,21 +93,21 @@ def test_every_failure_is_named_and_nothing_else_is_lost(tmp_path: Path, many: l
 def test_no_more_is_in_flight_than_allowed(many: list[ImageObject], monkeypatch: pytest.MonkeyPatch) -> None:
     """The look-ahead is filled, never passed, while a slow stage takes the images one by one."""
     lock, held, most = threading.Lock(), 0, 0
-    fetch = loading.fetch
+    fetch = fetching.fetch
 
-    def counted(*arguments: Any) -> Any:
+    async def counted(*arguments: Any) -> Any:
         nonlocal held, most
         with lock:
             held += 1
             most = max(most, held)
-        return fetch(*arguments)
+        return await fetch(*arguments)
 
     def take(_: Any) -> None:
         nonlocal held
         with lock:
             held -= 1
 
-    monkeypatch.setattr(loading, "fetch", counted)
+    monkeypatch.setattr(fetching, "fetch", counted)
     load_dofn = loading._Load(LoadImages(SIZE, "squash", 10**6, 10**6, fetch_concurrency=3))
     load_dofn.setup()
     load_dofn.start_bundle()
@@ -121,25 +122,20 @@ def test_no_more_is_in_flight_than_allowed(many: list[ImageObject], monkeypatch:
 
 
 def test_the_byte_budget_is_kept_and_oversized_ones_go_alone() -> None:
-    budget, lock, held, most = ByteBudget(100), threading.Lock(), 0, 0
-
-    def work(size: int) -> None:
+    async def work(size: int) -> None:
         nonlocal held, most
-        with budget.hold(size):
-            with lock:
-                held += size
-                assert held <= 100 or held == size
-                most = max(most, held)
-            threading.Event().wait(0.002)
-            with lock:
-                held -= size
+        async with budget.hold(size):
+            held += size
+            assert held <= 100 or held == size
+            most = max(most, held)
+            await asyncio.sleep(0.002)
+            held -= size
 
+    async def work_on_all() -> None:
+        await asyncio.wait_for(asyncio.gather(*(work(size) for size in sizes)), 30)
+
+    budget, held, most = ByteBudget(100), 0, 0
     sizes = [30, 60, 250, 10, 100, 90, 5, 5, 0, 40] * 4
-    threads = [threading.Thread(target=work, args=(size,)) for size in sizes]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
-    assert not any(thread.is_alive() for thread in threads)
+    asyncio.run(work_on_all())
     assert held == 0
     assert most == 250

@@ -11,10 +11,10 @@ import numpy as np
 from apache_beam.ml.inference.base import KeyedModelHandler, ModelHandler, PredictionResult, RunInference
 from apache_beam.pvalue import DoOutputsTuple, PCollection, TaggedOutput
 
-from transforms import storage
+from transforms import filesystems, storage
 from transforms.elements import DeadLetter, ImageInfo
 from transforms.engines import Engine, load_engine
-from transforms.storage import StorageOptions
+from transforms.filesystems import StorageOptions
 
 FAILED = "failed"
 
@@ -31,7 +31,7 @@ class EmbedImages(beam.PTransform[PCollection[tuple[ImageInfo, np.ndarray]], DoO
         artifact_uri: the staged model, in the form that the engine loads.
         batch_size: images given to the engine at once.
         threads: of the engine; 0 stands for one a core.
-        storage_options: of the stores, see `storage.configure`.
+        storage_options: of the stores, see `filesystems.configure`.
     """
 
     engine: str
@@ -76,7 +76,7 @@ class FeatureModelHandler(ModelHandler[np.ndarray, PredictionResult, Engine]):
         self._storage_options = storage_options or {}
 
     def load_model(self) -> Engine:
-        storage.configure(self._storage_options)
+        filesystems.configure(self._storage_options)
         return load_engine(self._engine, storage.read_bytes(self._artifact_uri), self._batch_size, self._threads)
 
     def run_inference(

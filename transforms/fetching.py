@@ -1,32 +1,37 @@
 """The bytes of an image object: the version that was listed, whole, through faults of the store.
 
-One policy stands above all stores. gcsfs's own (six tries, about 34 s, fixed in a decorator), s3fs's
-and botocore's are taken out of the way of reads, so that a number of tries means that number.
+Fetches are coroutines of fsspec's event loop: hundreds at once cost one thread. One policy stands above all
+stores; gcsfs's, s3fs's and botocore's own retries are off for reads, so that a number of tries means that number.
 """
 
 from __future__ import annotations
 
 import base64
-import errno
 import hashlib
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple, TypeVar
 
 import google_crc32c
 import tenacity
 from fsspec import AbstractFileSystem
-from fsspec.asyn import sync
+from fsspec.asyn import get_loop, sync
 
-from transforms import storage
+from transforms import filesystems, storage
 from transforms.elements import ImageObject
-
-TRANSIENT_STATUS = frozenset({408, 429, 500, 502, 503, 504})
-TRANSIENT_ERRNO = frozenset(
-    {errno.EBUSY, errno.EIO, errno.ECONNRESET, errno.EPIPE, errno.ETIMEDOUT}  # s3fs's for 503, 500, …
-    | {getattr(errno, "EREMOTEIO", errno.EIO)}
+from transforms.store_errors import (
+    ChangedError,
+    DamagedBodyError,
+    describe_error,
+    error_class,
+    is_transient,
+    retry_after_seconds,
+    status_of,
 )
+
 FIRST_WAIT_SECONDS = 0.2
 LONGEST_WAIT_SECONDS = 20.0
+# Checksums of larger bodies are computed in a thread, so that the other fetches go on meanwhile.
+LARGE_BYTES = 1 << 20
 
 T = TypeVar("T")
 
@@ -36,19 +41,11 @@ class Policy(NamedTuple):
 
     Attributes:
         retries: tries after the first one.
-        seconds: after so long no further try is begun.
+        seconds: no further try begins later than so long after the first failure.
     """
 
     retries: int = 6
     seconds: float = 180.0
-
-
-class DamagedBodyError(Exception):
-    """What arrived is not what the store lists: another size, or another checksum."""
-
-
-class ChangedError(Exception):
-    """The version that was listed is not there any more."""
 
 
 class FetchError(Exception):
@@ -75,33 +72,60 @@ class Fetched(NamedTuple):
     retries: int
 
 
-def fetch(source: ImageObject, policy: Policy) -> Fetched:
+async def fetch(source: ImageObject, policy: Policy) -> Fetched:
     """Reads one object: the version of `source`, or the current one where that is gone or not told.
+
+    A coroutine for fsspec's loop (`fsspec.asyn.get_loop`), which its filesystems are bound to.
 
     Raises:
         FetchError: it cannot be had; transient failures after the last try.
     """
-    (row, data), tries = _persist(lambda: _read(source), policy)
+    (row, data), tries = await _persist(policy, _read, source)
     return Fetched(row, data, tries - 1)
 
 
-def describe(source: ImageObject, policy: Policy) -> ImageObject:
+def fetch_and_wait(source: ImageObject, policy: Policy) -> Fetched:
+    """`fetch`, from a thread that runs no event loop."""
+    fetched: Fetched = sync(get_loop(), fetch, source, policy)
+    return fetched
+
+
+async def describe(source: ImageObject, policy: Policy) -> ImageObject:
     """The row of an object of which only the name is known. Raises as `fetch` does."""
-    row, _ = _persist(lambda: _renewed(source, _filesystem_without_retries(source.uri)), policy)
+    row, _ = await _persist(policy, _current_row, source)
     return row
 
 
-def _persist(attempt: Callable[[], T], policy: Policy) -> tuple[T, int]:
+async def _persist(
+    policy: Policy, attempt: Callable[[ImageObject], Awaitable[T]], source: ImageObject
+) -> tuple[T, int]:
     """The result of the first try that succeeds, and their number."""
-    retrying = tenacity.Retrying(
+    try:
+        return await attempt(source), 1  # nearly always; tenacity would cost 0.15 ms, a third of a small fetch
+    except Exception as e:  # stores have error classes of their own, and not all are OSErrors
+        first_error = e
+    backoff = tenacity.wait_random_exponential(FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS)
+
+    def wait(state: tenacity.RetryCallState) -> float:
+        error = state.outcome and state.outcome.exception()
+        asked = retry_after_seconds(error) if error else 0.0
+        filesystems.last_retry_after.set("")
+        return max(backoff(state), asked)
+
+    async def try_again() -> T:
+        if retrying.statistics["attempt_number"] == 1:
+            raise first_error
+        return await attempt(source)
+
+    retrying = tenacity.AsyncRetrying(
         retry=tenacity.retry_if_exception(is_transient),
-        wait=tenacity.wait_random_exponential(FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS),
-        stop=tenacity.stop_after_attempt(policy.retries + 1) | tenacity.stop_after_delay(policy.seconds),
+        wait=wait,
+        stop=tenacity.stop_after_attempt(policy.retries + 1) | tenacity.stop_before_delay(policy.seconds),
         reraise=True,
     )
     try:
-        result = retrying(attempt)
-    except Exception as e:  # stores have error classes of their own, and not all are OSErrors
+        result: T = await retrying(try_again)
+    except Exception as e:
         tries = int(retrying.statistics["attempt_number"])
         suffix = f" (after {tries} tries)" if tries > 1 else ""
         error = error_class(e)
@@ -110,88 +134,44 @@ def _persist(attempt: Callable[[], T], policy: Policy) -> tuple[T, int]:
     return result, int(retrying.statistics["attempt_number"])
 
 
-def error_class(error: BaseException) -> str:
-    """The class of a dead letter."""
-    if isinstance(error, FileNotFoundError):
-        return "NotFound"
-    if isinstance(error, storage.NotAFileError):
-        return "NotAFile"
-    if is_forbidden(error):
-        return "PermissionDenied"
-    # botocore and gcsfs have checksum errors of their own, for the stores' headers.
-    damaged = isinstance(error, DamagedBodyError) or "Checksum" in type(error).__name__
-    return "DamagedBody" if damaged else "FetchFailed"
-
-
-def is_transient(error: BaseException) -> bool:
-    """Whether another try may end better."""
-    if isinstance(error, FileNotFoundError | PermissionError | storage.NotAFileError):
-        return False
-    if isinstance(error, DamagedBodyError | ChangedError | TimeoutError | ConnectionError):
-        return True
-    status = status_of(error)
-    if status is not None:
-        return status in TRANSIENT_STATUS
-    if isinstance(error, OSError) and error.errno is not None:
-        return error.errno in TRANSIENT_ERRNO
-    # Connections that broke, bodies that were cut, tokens that could not be renewed just now.
-    return type(error).__module__.partition(".")[0] in ("aiohttp", "botocore", "aiobotocore", "requests")
-
-
-def is_forbidden(error: BaseException) -> bool:
-    """gcsfs tells a 403 by the text of a plain OSError, and a 401 by its code."""
-    if isinstance(error, PermissionError):
-        return True
-    return status_of(error) in (401, 403) or (type(error) is OSError and str(error).startswith("Forbidden"))
-
-
-def status_of(error: BaseException) -> int | None:
-    """The HTTP status that a store's error carries: gcsfs's `code`, aiohttp's `status`, botocore's response."""
-    for value in (
-        getattr(error, "code", None),
-        getattr(error, "status", None),
-        _boto_status(error) or _boto_status(error.__cause__),
-    ):
-        if isinstance(value, int):
-            return value
-    return None
-
-
-def _boto_status(error: BaseException | None) -> int | None:
-    response = getattr(error, "response", None)
-    if not isinstance(response, dict):
-        return None
-    status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-    return status if isinstance(status, int) else None
-
-
-def describe_error(error: BaseException) -> str:
-    """One line for a person: many errors of connections have an empty text."""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-def _read(source: ImageObject) -> tuple[ImageObject, bytes]:
+async def _read(source: ImageObject) -> tuple[ImageObject, bytes]:
     """One try: the listed version, or, when that one is gone, what is there now."""
-    fs = _filesystem_without_retries(source.uri)
-    if not source.version or storage.is_local(source.uri):
-        row = _renewed(source, fs)
-        return row, _checked(row, fs.cat_file(row.uri))
-    read = _READERS.get(storage.scheme_of(source.uri), _read_current)
+    if filesystems.is_local(source.uri):
+        row, data = await filesystems.in_thread(_read_local, source)
+        return row, await _checked(row, data)
+    fs = await filesystems.filesystem_for_reads(source.uri)
+    read = _READERS.get(filesystems.scheme_of(source.uri), _read_current)
+    row = source if source.version or source.size >= 0 else await _current_row(source)
     try:
-        return source, _checked(source, read(fs, source))
+        return row, await _checked(row, await read(fs, row))
     except ChangedError:
-        row = _renewed(source, fs)
-        return row, _checked(row, read(fs, row))
+        row = await _current_row(source)
+        return row, await _checked(row, await read(fs, row))
 
 
-def _renewed(source: ImageObject, fs: AbstractFileSystem) -> ImageObject:
+async def _current_row(source: ImageObject) -> ImageObject:
     """The row of what is there now; it says so when another version was listed."""
-    row = storage.describe(source.uri, fs)
-    return row if source.version in ("", row.version) else row._replace(listed_version=source.version)
+    if filesystems.is_local(source.uri):
+        row = await filesystems.in_thread(storage.describe, source.uri)
+    else:
+        fs = await filesystems.filesystem_for_reads(source.uri)
+        row = storage.describe_remote(source.uri, await filesystems.call(fs, "info", source.uri))
+    return _marked(row, source)
 
 
-def _checked(row: ImageObject, data: bytes) -> bytes:
+def _marked(row: ImageObject, listed: ImageObject) -> ImageObject:
+    return row if listed.version in ("", row.version) else row._replace(listed_version=listed.version)
+
+
+async def _checked(row: ImageObject, data: bytes) -> bytes:
+    if len(data) < LARGE_BYTES:
+        _compare(row, data)
+    else:
+        await filesystems.in_thread(_compare, row, data)
+    return data
+
+
+def _compare(row: ImageObject, data: bytes) -> None:
     """gcsfs returns a cut or flipped body without a word when its length header agrees."""
     if row.size not in (-1, len(data)):
         raise DamagedBodyError(f"{len(data):,} bytes arrived, {row.size:,} are listed")
@@ -201,62 +181,47 @@ def _checked(row: ImageObject, data: bytes) -> bytes:
         found = base64.b64encode(digest).decode()
         if found != expected:
             raise DamagedBodyError(f"{kind} {found} arrived, {expected} is listed")
-    return data
 
 
-def _read_gcs(fs: AbstractFileSystem, row: ImageObject) -> bytes:
+def _read_local(source: ImageObject) -> tuple[ImageObject, bytes]:
+    row = storage.describe(source.uri)
+    with open(source.uri, "rb") as file:
+        return _marked(row, source), file.read()
+
+
+async def _read_gcs(fs: AbstractFileSystem, row: ImageObject) -> bytes:
     try:
-        data: bytes = fs.cat_file(row.uri, generation=row.version or None)
+        data: bytes = await fs._cat_file(row.uri, generation=row.version or None)
     except FileNotFoundError:
         raise ChangedError(row.uri) from None  # that generation is gone; whether the object is, is asked next
     return data
 
 
-def _read_s3(fs: AbstractFileSystem, row: ImageObject) -> bytes:
+async def _read_s3(fs: AbstractFileSystem, row: ImageObject) -> bytes:
     bucket, key, _ = fs.split_path(row.uri)
     match = {"IfMatch": f'"{row.version}"'} if row.version else {}
-
-    async def get() -> bytes:
-        response = await fs._call_s3("get_object", Bucket=bucket, Key=key, **match, **fs.req_kw)
-        try:
-            data: bytes = await response["Body"].read()
-        finally:
-            response["Body"].close()
-        return data
-
     try:
-        data: bytes = sync(fs.loop, get)
+        response = await fs._call_s3("get_object", Bucket=bucket, Key=key, **match, **fs.req_kw)
     except OSError as e:
         if status_of(e) == 412:
             raise ChangedError(row.uri) from None
         raise
+    try:
+        data: bytes = await response["Body"].read()
+    finally:
+        response["Body"].close()
     return data
 
 
-def _read_current(fs: AbstractFileSystem, row: ImageObject) -> bytes:
+async def _read_current(fs: AbstractFileSystem, row: ImageObject) -> bytes:
     """For stores whose fsspec filesystem cannot ask for a version."""
-    data: bytes = fs.cat_file(row.uri)
+    data: bytes = await filesystems.call(fs, "cat_file", row.uri)
     return data
 
 
-_READERS: dict[str, Callable[[AbstractFileSystem, ImageObject], bytes]] = {
+_READERS: dict[str, Callable[[AbstractFileSystem, ImageObject], Awaitable[bytes]]] = {
     "gs": _read_gcs,
     "gcs": _read_gcs,
     "s3": _read_s3,
     "s3a": _read_s3,
 }
-
-
-def _filesystem_without_retries(uri: str) -> AbstractFileSystem:
-    """An instance for reads only, whose own retries are off."""
-    scheme = storage.scheme_of(uri)
-    if scheme in ("gs", "gcs"):
-        fs = storage.filesystem(uri, max_attempts=1)
-        undecorated: Any = type(fs)._request.__wrapped__
-        fs._request = undecorated.__get__(fs)
-        return fs
-    if scheme in ("s3", "s3a"):
-        fs = storage.filesystem(uri, max_attempts=1)
-        fs.retries = 1
-        return fs
-    return storage.filesystem(uri)

@@ -17,10 +17,10 @@ from typing import IO, Any, NamedTuple
 
 from fsspec.utils import glob_translate
 
-from transforms import paging, storage, walking
+from transforms import filesystems, paging, storage, walking
 from transforms.decoding import extensions
 from transforms.elements import ImageObject
-from transforms.fetching import describe_error, is_forbidden
+from transforms.store_errors import describe_error, is_forbidden
 
 MANIFEST_EXTENSIONS = (".txt", ".csv", ".jsonl", ".parquet")
 # Prefixes that a listing of a store is split into, to be listed at once, and how deep it looks for them.
@@ -61,7 +61,7 @@ def split_input(text: str, all_files: bool = False, skipped: Skipped = ignore) -
     """
     uri = storage.normalize(text)
     with _sentences(text):
-        found = None if storage.is_local(uri) else _store_listing(uri, all_files)
+        found = None if filesystems.is_local(uri) else _store_listing(uri, all_files)
         if found is None or not found.recursive:
             yield Part(text)
             return
@@ -103,7 +103,7 @@ def list_input(
     """
     uri = storage.normalize(text)
     with _sentences(text):
-        if storage.is_local(uri):
+        if filesystems.is_local(uri):
             yield from _list_local(uri, all_files, uri_column, skipped)
             return
         found = _store_listing(uri, all_files)
@@ -140,14 +140,14 @@ class _StoreListing(NamedTuple):
 
 def _store_listing(uri: str, all_files: bool) -> _StoreListing | None:
     """The listing that a URI of a store asks for; None for a single object."""
-    if storage.filesystem(uri).isdir(uri):
+    if filesystems.filesystem(uri).isdir(uri):
         return _StoreListing(uri.rstrip("/") + "/", True, _keeper(all_files), False)
     if not glob.has_magic(uri) or storage.exists(uri):
         return None
     matches = _matcher(uri)
     recursive = "**" in uri or glob.has_magic(posixpath.dirname(uri))
     plain = re.split(r"[*?[]", uri, maxsplit=1)[0]
-    if storage.scheme_of(uri) not in ("gs", "gcs", "s3", "s3a"):
+    if filesystems.scheme_of(uri) not in ("gs", "gcs", "s3", "s3a"):
         plain = plain.rpartition("/")[0] + "/"
     return _StoreListing(plain, recursive, lambda name: matches(name) is not None, True)
 
@@ -198,7 +198,7 @@ def _sentences(text: str) -> Iterator[None]:
     except FileNotFoundError:
         raise ListingError(f"{text}: no such file or folder, and no glob (which has *, ? or [)") from None
     except Exception as e:  # stores have error classes of their own
-        remote = not storage.is_local(storage.normalize(text))
+        remote = not filesystems.is_local(storage.normalize(text))
         hint = "; give credentials that may list it, see docs/operations.md" if remote and is_forbidden(e) else ""
         raise ListingError(f"{text}: cannot be listed: {describe_error(e)}{hint}") from e
 
@@ -207,12 +207,12 @@ def _read_manifest(uri: str, column: str) -> Iterator[ImageObject]:
     """The images that a manifest names; relative paths start from the manifest's folder."""
     folder = uri.rpartition("/")[0] or "/"
     try:
-        with storage.filesystem(uri).open(uri, "rb") as file:
+        with filesystems.filesystem(uri).open(uri, "rb") as file:
             for row, name in enumerate(_manifest_names(file, uri, column), start=1):
                 if not isinstance(name, str) or not name:
                     raise ListingError(f"{uri}: row {row} has no text in its column {column!r}")
                 name.encode()  # a ValueError where it is no text that can be written
-                relative = storage.is_local(name) and not name.startswith((storage.LOCAL_SCHEME, "/"))
+                relative = filesystems.is_local(name) and not name.startswith((storage.LOCAL_SCHEME, "/"))
                 yield ImageObject(storage.normalize(storage.join(folder, name) if relative else name))
     except FileNotFoundError:
         raise ListingError(f"{uri}: no such manifest") from None

@@ -9,10 +9,10 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.pvalue import PCollection, TaggedOutput
 
-from transforms import layout, storage, tally
+from transforms import filesystems, layout, tally
 from transforms.elements import ImageObject
+from transforms.filesystems import StorageOptions
 from transforms.inputs import list_input, split_input
-from transforms.storage import StorageOptions
 
 BESIDE = "beside"  # images that lie beside the prefixes that a store's listing is split into
 
@@ -26,7 +26,7 @@ class ListImages(beam.PTransform[PCollection[str], PCollection[ImageObject]]):
     Attributes:
         all_files: take the files of folders whatever their extension.
         uri_column: the column of CSV, JSON Lines and Parquet manifests.
-        storage_options: of the stores, see `storage.configure`.
+        storage_options: of the stores, see `filesystems.configure`.
         output: of the run; what runs have written there is not listed.
     """
 
@@ -52,7 +52,7 @@ class _ListingDoFn(beam.DoFn):
         self._options = options
 
     def setup(self) -> None:
-        storage.configure(self._options.storage_options)
+        filesystems.configure(self._options.storage_options)
 
 
 class _Split(_ListingDoFn):

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from fsspec import AbstractFileSystem
 
-from transforms import storage
+from transforms import filesystems, storage
 from transforms.elements import ImageObject
 
 
@@ -32,9 +32,9 @@ def pages(prefix: str, recursive: bool) -> Iterator[Page]:
         prefix: `scheme://bucket/…`; it need not end where a name does, but for stores other than
             gs:// and s3://, where it is a folder.
     """
-    fs = storage.filesystem(prefix)
+    fs = filesystems.filesystem(prefix)
     read: Callable[[AbstractFileSystem, str, bool], Iterator[Page]] = _PAGERS.get(
-        storage.scheme_of(prefix), _all_at_once
+        filesystems.scheme_of(prefix), _all_at_once
     )
     yield from read(fs, prefix, recursive)
 
@@ -80,7 +80,7 @@ def _pages_of_s3(fs: AbstractFileSystem, prefix: str, recursive: bool) -> Iterat
 
 def _all_at_once(fs: AbstractFileSystem, prefix: str, recursive: bool) -> Iterator[Page]:
     """For stores that fsspec cannot list by pages."""
-    scheme = storage.scheme_of(prefix)
+    scheme = filesystems.scheme_of(prefix)
     found = list(fs.find(prefix, detail=True).values()) if recursive else fs.ls(prefix, detail=True)
 
     def uri(info: dict[str, Any]) -> str:

@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from apache_beam.pvalue import AsList, AsSingleton, PCollection
 
-from transforms import layout, storage
+from transforms import filesystems, layout, storage
 from transforms.elements import StagedFile
-from transforms.storage import StorageOptions
+from transforms.filesystems import StorageOptions
 from transforms.writing import ledger_bytes
 
 
@@ -62,7 +62,7 @@ class PublishRun(beam.PTransform[Mapping[str, PCollection[Any]], PCollection[str
         max_failure_rate: failed images by listed ones, above which nothing is published.
         head: what the manifest says of the run besides its results.
         attempt: unique to this pipeline: of two that work at one run id, one publishes.
-        storage_options: of the stores, see `storage.configure`.
+        storage_options: of the stores, see `filesystems.configure`.
     """
 
     output: str
@@ -88,7 +88,7 @@ class PublishRun(beam.PTransform[Mapping[str, PCollection[Any]], PCollection[str
         return manifest
 
     def _plan(self, _: None, staged: Sequence[StagedFile], listed: int) -> Plan:
-        storage.configure(self.storage_options)
+        filesystems.configure(self.storage_options)
         counts = count_outcomes(staged, listed)
         refusal = refusal_of(counts, self.max_failure_rate)
         if refusal:
@@ -103,7 +103,7 @@ class PublishRun(beam.PTransform[Mapping[str, PCollection[Any]], PCollection[str
 
     def _publish_file(self, folder_and_move: tuple[str, Move]) -> dict[str, Any]:
         """Moves one file; gives its manifest entry, with the one of its ledger under "ledger"."""
-        storage.configure(self.storage_options)
+        filesystems.configure(self.storage_options)
         folder, (staged, name, ledger_name) = folder_and_move
         storage.move(staged.uri, storage.join(folder, name))
         entry: dict[str, Any] = {
@@ -118,7 +118,7 @@ class PublishRun(beam.PTransform[Mapping[str, PCollection[Any]], PCollection[str
         return entry
 
     def _finish(self, _: None, plan: Plan, published: Sequence[dict[str, Any]]) -> str:
-        storage.configure(self.storage_options)
+        filesystems.configure(self.storage_options)
         manifest = json.dumps(
             {
                 **self.head,

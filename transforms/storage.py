@@ -7,59 +7,26 @@ name and do not expand it.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
 import posixpath
 import shutil
 import uuid
-from collections.abc import Mapping
 from datetime import datetime
 from stat import S_ISREG
 from typing import Any
 
-import fsspec
-from fsspec import AbstractFileSystem
-
 from transforms.elements import ImageObject
+from transforms.filesystems import filesystem, is_local, scheme_of
 
 LOCAL_SCHEME = "file://"
-CONNECT_SECONDS = 15
-# Without a byte for so long, a connection is given up. (A limit on the whole request would end large
-# objects on slow lines; and no limit, the default of some stores, lets one stalled body hang a run.)
-READ_SECONDS = 30
 # Larger files are uploaded in such parts (resumable, multipart), of which one that fails is sent again alone.
 UPLOAD_CHUNK_BYTES = 8 << 20
-
-StorageOptions = Mapping[str, Mapping[str, Any]]
-_options: dict[str, dict[str, Any]] = {}
-# fsspec keeps its instances as well, but finding one there costs 0.2 ms, a tenth of a fetch.
-_filesystems: dict[tuple[int, str, int | None], AbstractFileSystem] = {}
 
 
 class NotAFileError(OSError):
     """A local name that is no regular file."""
-
-
-def configure(options: StorageOptions) -> None:
-    """Sets the options of stores in this process: by scheme, what its fsspec filesystem is made with.
-
-    Every DoFn that touches a store calls it first, since workers are processes of their own.
-    """
-    if _options == options:
-        return
-    _filesystems.clear()
-    _options.clear()
-    _options.update({scheme: dict(values) for scheme, values in options.items()})
-
-
-def scheme_of(uri: str) -> str:
-    """The scheme of `uri`, "file" for a local path."""
-    scheme, separator, _ = uri.partition("://")
-    return scheme if separator and "/" not in scheme else "file"
-
-
-def is_local(uri: str) -> bool:
-    return scheme_of(uri) == "file"
 
 
 def normalize(uri: str) -> str:
@@ -70,67 +37,19 @@ def normalize(uri: str) -> str:
     return uri.rstrip("/")
 
 
-def filesystem(uri: str, max_attempts: int | None = None) -> AbstractFileSystem:
-    """The fsspec filesystem of `uri`, one instance for a process and its options.
-
-    Listings are never taken from a cache, and a store that says nothing is given up.
-
-    Args:
-        max_attempts: of botocore for one request of S3; makes an instance of its own for any store.
-
-    Raises:
-        ValueError: no such scheme.
-        ImportError: the package of that scheme is not installed.
-    """
-    scheme = scheme_of(uri)
-    key = (os.getpid(), scheme, max_attempts)
-    if key not in _filesystems:
-        _filesystems[key] = _make_filesystem(scheme, max_attempts)
-    return _filesystems[key]
-
-
-def _make_filesystem(scheme: str, max_attempts: int | None) -> AbstractFileSystem:
-    options = dict(_options.get(scheme, {}))
-    if scheme in ("gs", "gcs"):
-        if "endpoint_url" in options:
-            # Else gcsfs asks the storage control API for the kind of each bucket; stand-ins have none.
-            os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
-        options = {"use_listings_cache": False, "requests_timeout": _client_timeout(), **options}
-        if max_attempts is not None:
-            options["max_attempts"] = max_attempts  # no option of gcsfs: it tells the instances apart
-    elif scheme in ("http", "https"):
-        options = {"use_listings_cache": False, "client_kwargs": {"timeout": _client_timeout()}, **options}
-    elif scheme in ("s3", "s3a"):
-        limits: dict[str, Any] = {"connect_timeout": CONNECT_SECONDS, "read_timeout": READ_SECONDS}
-        if max_attempts is not None:
-            limits["retries"] = {"total_max_attempts": max_attempts}
-        options = {
-            "use_listings_cache": False,
-            **options,
-            "config_kwargs": {**limits, **options.get("config_kwargs", {})},
-        }
-    return fsspec.filesystem(scheme, **options)
-
-
-def _client_timeout() -> Any:
-    from aiohttp import ClientTimeout
-
-    return ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=READ_SECONDS)
-
-
 def join(folder: str, *names: str) -> str:
     return posixpath.join(folder, *names)
 
 
-def describe(uri: str, fs: AbstractFileSystem | None = None) -> ImageObject:
-    """The listing row of one object, asked of its store, through `fs` where one is given.
+def describe(uri: str) -> ImageObject:
+    """The listing row of one object, asked of its store.
 
     Raises:
         OSError: no such object, no permission, …; stores raise errors of their own as well.
     """
     if is_local(uri):
         return describe_local(uri, os.stat(uri))
-    return describe_remote(uri, (fs or filesystem(uri)).info(uri))
+    return describe_remote(uri, filesystem(uri).info(uri))
 
 
 def describe_local(path: str, stat: os.stat_result) -> ImageObject:
@@ -153,8 +72,8 @@ def describe_remote(uri: str, info: dict[str, Any]) -> ImageObject:
     # A store that unpacks an object on its way out sends bytes of another size than it lists.
     unpacked = info.get("contentEncoding") == "gzip"
     checksum = "" if unpacked else f"crc32c:{info['crc32c']}" if info.get("crc32c") else ""
-    if not checksum and not unpacked and info.get("md5Hash"):
-        checksum = f"md5:{info['md5Hash']}"
+    if not checksum and not unpacked and (md5 := _md5(info)):
+        checksum = f"md5:{md5}"
     return ImageObject(
         uri,
         -1 if unpacked or info.get("size") is None else int(info["size"]),
@@ -162,6 +81,13 @@ def describe_remote(uri: str, info: dict[str, Any]) -> ImageObject:
         None if updated is None else float(updated.timestamp()),
         checksum,
     )
+
+
+def _md5(info: dict[str, Any]) -> str:
+    """In base64, of Google Cloud Storage and of Azure; "" where it is not listed."""
+    if md5 := (info.get("content_settings") or {}).get("content_md5"):
+        return base64.b64encode(md5).decode()
+    return info.get("md5Hash") or ""
 
 
 def read_bytes(uri: str) -> bytes:

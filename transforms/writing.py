@@ -22,9 +22,9 @@ from apache_beam.pvalue import PCollection
 from apache_beam.transforms.window import GlobalWindows
 from apache_beam.utils.windowed_value import WindowedValue
 
-from transforms import layout, storage, tally
+from transforms import filesystems, layout, storage, tally
 from transforms.elements import DeadLetter, EncodedBatch, ImageObject, StagedFile
-from transforms.storage import StorageOptions
+from transforms.filesystems import StorageOptions
 from transforms.tfrecord import frame
 
 LAST_DATE = 253_402_300_800  # the end of the year 9999, in seconds since the epoch
@@ -44,7 +44,7 @@ class WriteShards(beam.PTransform[PCollection[EncodedBatch], PCollection[StagedF
         staging: folder that the files go to.
         shard_size: bytes of framed records, before compression, at which a shard is full.
         compression: a key of `layout.EXTENSIONS`.
-        storage_options: of the stores, see `storage.configure`.
+        storage_options: of the stores, see `filesystems.configure`.
     """
 
     staging: str
@@ -84,7 +84,7 @@ class _SpoolingDoFn(beam.DoFn):
         self._spool: Spool | None = None
 
     def setup(self) -> None:
-        storage.configure(self._storage_options)
+        filesystems.configure(self._storage_options)
 
     def start_bundle(self) -> None:
         self.teardown()  # of a bundle that failed

@@ -14,7 +14,7 @@ import pytest
 # Before gcsfs is imported: else it asks an API that stand-ins of the store lack, and waits for it.
 os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
 
-from transforms import storage
+from transforms import filesystems, storage
 
 BUCKET = "bucket"
 
@@ -35,13 +35,12 @@ class Server:
         return {self.scheme: {**self.options[self.scheme], "endpoint_url": f"http://127.0.0.1:{port}"}}
 
 
-def check_large_upload(server: Server, path: Path) -> None:
+def check_large_upload(uri: str, path: Path) -> None:
     """A file of three parts arrives as it was, and is gone from the disk."""
-    storage.configure(server.options)
     data = os.urandom(storage.UPLOAD_CHUNK_BYTES * 2 + 12_345)
     path.write_bytes(data)
-    storage.upload(str(path), server.uri("large"))
-    assert storage.read_bytes(server.uri("large")) == data
+    storage.upload(str(path), uri)
+    assert storage.read_bytes(uri) == data
     assert not path.exists()
 
 
@@ -54,8 +53,8 @@ def s3_server() -> Iterator[Server]:
     server.start()
     _, port = server.get_host_and_port()
     options = {"key": "test", "secret": "test", "endpoint_url": f"http://127.0.0.1:{port}"}
-    storage.configure({"s3": options})
-    storage.filesystem("s3://").mkdir(BUCKET)
+    filesystems.configure({"s3": options})
+    filesystems.filesystem("s3://").mkdir(BUCKET)
     yield Server("s3", port, {"s3": options})
     server.stop()
 
@@ -80,7 +79,7 @@ def gs_server() -> Iterator[Server]:
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
     """Each store, with nothing in it and reached by this process."""
     found: Server = request.getfixturevalue(f"{request.param}_server")
-    storage.configure(found.options)
+    filesystems.configure(found.options)
     storage.remove_folder(found.uri(""))
     yield found
-    storage.configure({})
+    filesystems.configure({})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,11 +25,17 @@ class FaultProxy:
     Attributes:
         port: where it listens.
         met: how often each fault was met; "" counts reads without one.
+        times: when each read arrived, by time.monotonic().
+        latency: seconds by which every answer is late.
+        retry_after: the header of refusals; "" for none.
     """
 
-    def __init__(self, target: int, decide: Callable[[str], str]):
+    def __init__(self, target: int, decide: Callable[[str], str], latency: float, retry_after: str):
         self._target = target
         self._decide = decide
+        self.latency = latency
+        self.retry_after = retry_after
+        self.times: list[float] = []
         self.met: Counter[str] = Counter()
         self.port = 0
 
@@ -39,8 +46,11 @@ class FaultProxy:
         fault = self._decide(path) if read else ""
         if read:
             self.met[fault] += 1
+            self.times.append(time.monotonic())
+        await asyncio.sleep(self.latency)
         if fault.isdigit():
-            return web.Response(status=int(fault), text="try later")
+            headers = {"Retry-After": self.retry_after} if self.retry_after else {}
+            return web.Response(status=int(fault), text="try later", headers=headers)
         if fault == "reset":
             assert request.transport is not None
             request.transport.abort()
@@ -68,7 +78,7 @@ class FaultProxy:
         skipped = ("host", "transfer-encoding", "content-length", "accept-encoding")
         headers = {key: value for key, value in request.headers.items() if key.lower() not in skipped}
         async with (
-            ClientSession(auto_decompress=False) as session,
+            ClientSession(auto_decompress=False, skip_auto_headers=("Content-Type",)) as session,
             session.request(request.method, url, headers=headers, data=await request.read()) as response,
         ):
             kept = {
@@ -81,9 +91,12 @@ class FaultProxy:
 
 
 @contextmanager
-def fault_proxy(target: int, decide: Callable[[str], str]) -> Iterator[FaultProxy]:
+def fault_proxy(
+    target: int, decide: Callable[[str], str], *, latency: float = 0, retry_after: str = ""
+) -> Iterator[FaultProxy]:
     """Runs a proxy in a thread of its own."""
-    proxy, loop, ready = FaultProxy(target, decide), asyncio.new_event_loop(), threading.Event()
+    proxy = FaultProxy(target, decide, latency, retry_after)
+    loop, ready = asyncio.new_event_loop(), threading.Event()
     runner: list[web.AppRunner] = []
 
     async def start() -> None:
@@ -106,9 +119,11 @@ def fault_proxy(target: int, decide: Callable[[str], str]) -> Iterator[FaultProx
     thread = threading.Thread(target=serve, name="fault-proxy")
     thread.start()
     assert ready.wait(10)
-    yield proxy
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join(30)
+    try:
+        yield proxy
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(30)
 
 
 def now_and_then(share: float, faults: tuple[str, ...], seed: int = 7) -> Callable[[str], str]:

@@ -14,9 +14,9 @@ from pipeline.verify import verify_output
 from tests.conftest import Run, photo
 from tests.integration.conftest import Server
 from tests.integration.faults import FAULTS, FaultProxy, fault_proxy, first_times, now_and_then
-from transforms import fetching, storage
+from transforms import fetching, filesystems, storage
 from transforms.elements import ImageObject
-from transforms.fetching import Fetched, FetchError, Policy, fetch
+from transforms.fetching import Fetched, FetchError, Policy, fetch_and_wait
 
 DATA = bytes(range(256)) * 40
 
@@ -26,12 +26,12 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits of milliseconds, and stalls that are given up after one second."""
     monkeypatch.setattr(fetching, "FIRST_WAIT_SECONDS", 0.01)
     monkeypatch.setattr(fetching, "LONGEST_WAIT_SECONDS", 0.05)
-    monkeypatch.setattr(storage, "READ_SECONDS", 1)
-    monkeypatch.setattr(storage, "_filesystems", {})  # which were made with another one
+    monkeypatch.setattr(filesystems, "READ_SECONDS", 1)
+    monkeypatch.setattr(filesystems, "_instances", {})  # which were made with another one
 
 
 def put(server: Server, name: str = "images/one.jpg", data: bytes = DATA) -> ImageObject:
-    storage.configure(server.options)
+    filesystems.configure(server.options)
     storage.write_bytes(server.uri(name), data)
     return storage.describe(server.uri(name))
 
@@ -40,8 +40,8 @@ def fetch_through(
     server: Server, source: ImageObject, decide: Callable[[str], str], retries: int = 3
 ) -> tuple[Fetched, FaultProxy]:
     with fault_proxy(server.port, decide) as proxy:
-        storage.configure(server.through(proxy.port))
-        return fetch(source, Policy(retries)), proxy
+        filesystems.configure(server.through(proxy.port))
+        return fetch_and_wait(source, Policy(retries)), proxy
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -59,31 +59,49 @@ def test_each_fault_is_survived(server: Server, fault: str) -> None:
 def test_lasting_faults_end_after_the_tries(server: Server, fault: str, error: str) -> None:
     source = put(server)
     with fault_proxy(server.port, lambda path: fault) as proxy:
-        storage.configure(server.through(proxy.port))
+        filesystems.configure(server.through(proxy.port))
         with pytest.raises(FetchError, match=r"\(after 4 tries\)") as failed:
-            fetch(source, Policy(retries=3))
+            fetch_and_wait(source, Policy(retries=3))
     assert failed.value.error == error
     assert proxy.met[fault] == 4 or (fault == "reset" and proxy.met[fault] <= 8)
     assert set(proxy.met) == {fault}
     assert "\n" not in str(failed.value)
 
 
+def test_a_store_that_asks_to_wait_is_waited_for(server: Server) -> None:
+    """Our own waits are of milliseconds here."""
+    source = put(server)
+    with fault_proxy(server.port, first_times(1, "503"), retry_after="1") as proxy:
+        filesystems.configure(server.through(proxy.port))
+        assert fetch_and_wait(source, Policy(retries=3)).retries == 1
+    assert proxy.times[1] - proxy.times[0] >= 1
+
+
+def test_a_wait_beyond_the_time_bound_is_not_begun(server: Server) -> None:
+    source = put(server)
+    with fault_proxy(server.port, lambda path: "503", retry_after="3600") as proxy:
+        filesystems.configure(server.through(proxy.port))
+        with pytest.raises(FetchError):
+            fetch_and_wait(source, Policy(retries=3, seconds=60))
+        assert proxy.met == {"503": 1}
+
+
 @pytest.mark.parametrize(("fault", "error"), [("403", "PermissionDenied"), ("400", "FetchFailed")])
 def test_lasting_refusals_are_not_tried_again(server: Server, fault: str, error: str) -> None:
     source = put(server)
     with fault_proxy(server.port, lambda path: fault) as proxy:
-        storage.configure(server.through(proxy.port))
+        filesystems.configure(server.through(proxy.port))
         with pytest.raises(FetchError) as failed:
-            fetch(source, Policy(retries=3))
+            fetch_and_wait(source, Policy(retries=3))
     assert failed.value.error == error
     assert proxy.met == {fault: 1}
 
 
 def test_a_deleted_object_is_gone(server: Server) -> None:
     source = put(server)
-    storage.filesystem(source.uri).rm_file(source.uri)
+    filesystems.filesystem(source.uri).rm_file(source.uri)
     with pytest.raises(FetchError, match="gone") as failed:
-        fetch(source, Policy(retries=3))
+        fetch_and_wait(source, Policy(retries=3))
     assert failed.value.error == "NotFound"
 
 
@@ -91,7 +109,7 @@ def test_a_replaced_object_is_fetched_anew_and_its_row_says_so(s3_server: Server
     """S3's If-Match; the emulator of gs:// does not honour generations."""
     source = put(s3_server)
     now = put(s3_server, data=DATA * 2)
-    fetched = fetch(source, Policy())
+    fetched = fetch_and_wait(source, Policy())
     assert fetched.data == DATA * 2
     assert fetched.source.version == now.version != source.version
     assert fetched.source.listed_version == source.version
@@ -100,7 +118,7 @@ def test_a_replaced_object_is_fetched_anew_and_its_row_says_so(s3_server: Server
 def test_no_image_is_lost_or_doubled_when_a_fifth_of_the_reads_fail(
     server: Server, tmp_path: Path, run_pipeline: Run
 ) -> None:
-    """500 of 500, and vectors equal to the local run's, byte for byte."""
+    """500 of 500 at 20 ms latency, and vectors equal to the local run's, byte for byte."""
     faults = tuple(fault for fault in FAULTS if fault not in ("flipped", "stall"))
     (tmp_path / "local").mkdir()
     for i in range(500):
@@ -108,7 +126,7 @@ def test_no_image_is_lost_or_doubled_when_a_fifth_of_the_reads_fail(
         photo(40, 30, i).save(path, quality=85)
         storage.write_bytes(server.uri(f"images/{i:03}.jpg"), path.read_bytes())
     local = dict(zip(*load_features(run_pipeline(input=str(tmp_path / "local"), run_id="local").folder), strict=True))
-    with fault_proxy(server.port, now_and_then(0.2, faults)) as proxy:
+    with fault_proxy(server.port, now_and_then(0.2, faults), latency=0.02) as proxy:
         report = run_pipeline(
             input=server.uri("images"), run_id="faults", storage_options=server.through(proxy.port), fetch_retries=10
         )

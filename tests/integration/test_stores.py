@@ -14,7 +14,7 @@ from pipeline.run import RunError, RunReport, run
 from pipeline.verify import verify_output
 from tests.conftest import Run, photo
 from tests.integration.conftest import Server, check_large_upload
-from transforms import storage
+from transforms import filesystems, storage
 from transforms.inputs import list_input
 
 NAMES = ["plain.jpg", "with space.jpg", "deep/er/naïve 写真.jpg", "hash#1.jpg", "what?.jpg", "a[1].jpg", "100%.jpg"]
@@ -57,7 +57,7 @@ def test_the_whole_pipeline_runs_on_a_store(
 ) -> None:
     put_images(server, tmp_path / "local")
     storage.write_bytes(server.uri("images/broken.jpg"), b"no image")
-    storage.filesystem(server.uri("")).put(tiny_module, server.uri("module"), recursive=True)
+    filesystems.filesystem(server.uri("")).put(tiny_module, server.uri("module"), recursive=True)
     output = server.uri("out/features")
     options = {"input": server.uri("images"), "output": output, "model": server.uri("module"), "shard_size": 1000}
     report = run_on(server, tiny_module, run_id="r", **options)
@@ -68,9 +68,9 @@ def test_the_whole_pipeline_runs_on_a_store(
     assert sorted(uris) == sorted(server.uri(f"images/{name}") for name in NAMES)
     expected = [local[str(tmp_path / "local" / uri.partition("/images/")[2])] for uri in uris]
     assert vectors.tobytes() == np.stack(expected).tobytes()
-    storage.configure(server.options)  # the local run has set its own
+    filesystems.configure(server.options)  # the local run has set its own
     assert verify_output(output).holds
-    assert not storage.filesystem(output).find(f"{output}/.staging")
+    assert not filesystems.filesystem(output).find(f"{output}/.staging")
     with pytest.raises(RunError, match="is published in"):
         run_on(server, tiny_module, run_id="r", **options)
 
@@ -85,7 +85,7 @@ def test_secrets_stand_in_no_manifest(server: Server, tmp_path: Path, tiny_modul
 
 def test_exclusive_writes_have_one_winner(s3_server: Server) -> None:
     """S3's conditional writes; the emulator of gs:// does not honour preconditions."""
-    storage.configure(s3_server.options)
+    filesystems.configure(s3_server.options)
     uri = s3_server.uri("exclusive")
     storage.write_bytes(uri, b"first", exclusive=True)
     with pytest.raises(FileExistsError):
@@ -94,4 +94,4 @@ def test_exclusive_writes_have_one_winner(s3_server: Server) -> None:
 
 
 def test_large_files_are_uploaded_in_parts(s3_server: Server, tmp_path: Path) -> None:
-    check_large_upload(s3_server, tmp_path / "large")
+    check_large_upload(s3_server.uri("large"), tmp_path / "large")

@@ -18,9 +18,9 @@ from pipeline.run import RunError, run
 from pipeline.verify import verify_output
 from tests.conftest import Run, photo
 from tests.integration.conftest import BUCKET, Server, check_large_upload
-from transforms import paging, storage
+from transforms import filesystems, paging, storage
 from transforms.elements import ImageObject
-from transforms.fetching import FetchError, Policy, fetch
+from transforms.fetching import FetchError, Policy, fetch_and_wait
 from transforms.inputs import Part, list_input, split_input
 
 pytestmark = pytest.mark.stores
@@ -42,8 +42,8 @@ def gcs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 break
         time.sleep(0.1)
-    storage.configure(options)
-    storage.filesystem("gs://").mkdir(BUCKET)
+    filesystems.configure(options)
+    filesystems.filesystem("gs://").mkdir(BUCKET)
     yield Server("gs", port, options)
     process.terminate()
     process.wait(10)
@@ -51,10 +51,10 @@ def gcs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def bucket(gcs: Server) -> Iterator[Server]:
-    storage.configure(gcs.options)
+    filesystems.configure(gcs.options)
     storage.remove_folder(gcs.uri(""))
     yield gcs
-    storage.configure({})
+    filesystems.configure({})
 
 
 def put(bucket: Server, name: str, data: bytes) -> ImageObject:
@@ -92,15 +92,15 @@ def test_listings_are_split_by_prefix(bucket: Server) -> None:
 
 def test_the_listed_generation_is_read_or_its_row_says_what_was(bucket: Server) -> None:
     listed = put(bucket, "images/one.jpg", b"first")
-    assert fetch(listed, Policy()).data == b"first"
+    assert fetch_and_wait(listed, Policy()).data == b"first"
     now = put(bucket, "images/one.jpg", b"second one")
-    fetched = fetch(listed, Policy())
+    fetched = fetch_and_wait(listed, Policy())
     assert fetched.data == b"second one"
     assert fetched.source.version == now.version != listed.version
     assert fetched.source.listed_version == listed.version
-    storage.filesystem(listed.uri).rm_file(listed.uri)
+    filesystems.filesystem(listed.uri).rm_file(listed.uri)
     with pytest.raises(FetchError) as failed:
-        fetch(listed, Policy())
+        fetch_and_wait(listed, Policy())
     assert failed.value.error == "NotFound"
 
 
@@ -127,7 +127,7 @@ def test_the_whole_pipeline_runs_and_a_rival_cannot_publish(
     uris, vectors = load_features(report.folder)
     assert verify_output(output).holds
     # A rival that was launched before the run was published finds it claimed.
-    storage.filesystem(output).rm_file(f"{output}/runs/r/_SUCCESS")
+    filesystems.filesystem(output).rm_file(f"{output}/runs/r/_SUCCESS")
     from pipeline import run as run_module
 
     with pytest.MonkeyPatch.context() as patch:
@@ -140,4 +140,4 @@ def test_the_whole_pipeline_runs_and_a_rival_cannot_publish(
 
 
 def test_large_files_are_uploaded_in_parts(bucket: Server, tmp_path: Path) -> None:
-    check_large_upload(bucket, tmp_path / "large")
+    check_large_upload(bucket.uri("large"), tmp_path / "large")

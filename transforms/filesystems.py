@@ -1,0 +1,153 @@
+"""The fsspec filesystem of each store: one instance for a process, with our time-outs."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
+from typing import Any, ParamSpec, TypeVar
+
+import fsspec
+from fsspec import AbstractFileSystem
+
+CONNECT_SECONDS = 15
+# Without a byte for so long, a connection is given up. (A limit on the whole request would end large
+# objects on slow lines; and no limit, the default of some stores, lets one stalled body hang a run.)
+READ_SECONDS = 30
+# Calls of stores without coroutines, the local disk above all, that may wait at once; their callers set lower bounds.
+BLOCKING_CALLS = 256
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# The Retry-After header of the last refusal that the current task met, of stores whose errors do not carry it.
+last_retry_after: ContextVar[str] = ContextVar("last_retry_after", default="")
+
+StorageOptions = Mapping[str, Mapping[str, Any]]
+_options: dict[str, dict[str, Any]] = {}
+# fsspec keeps its instances as well, but finding one there costs 0.2 ms, a tenth of a fetch.
+_instances: dict[tuple[int, str, bool], AbstractFileSystem] = {}
+
+
+def configure(options: StorageOptions) -> None:
+    """Sets the options of stores in this process: by scheme, what its fsspec filesystem is made with.
+
+    Every DoFn that touches a store calls it first, since workers are processes of their own.
+    """
+    if _options == options:
+        return
+    _instances.clear()
+    _options.clear()
+    _options.update({scheme: dict(values) for scheme, values in options.items()})
+
+
+def scheme_of(uri: str) -> str:
+    """The scheme of `uri`, "file" for a local path."""
+    scheme, separator, _ = uri.partition("://")
+    return scheme if separator and "/" not in scheme else "file"
+
+
+def is_local(uri: str) -> bool:
+    return scheme_of(uri) == "file"
+
+
+def filesystem(uri: str, *, retries: bool = True) -> AbstractFileSystem:
+    """The fsspec filesystem of `uri`. Listings are never taken from a cache.
+
+    Args:
+        retries: whether it tries again by itself. Without, it is for reads only, under a policy of ours.
+
+    Raises:
+        ValueError: no such scheme.
+        ImportError: the package of that scheme is not installed.
+    """
+    key = (os.getpid(), scheme_of(uri), retries)
+    if key not in _instances:
+        _instances[key] = _make(scheme_of(uri), retries)
+    return _instances[key]
+
+
+async def filesystem_for_reads(uri: str) -> AbstractFileSystem:
+    """`filesystem` without retries; made in a thread, since credentials may be asked for over the network."""
+    key = (os.getpid(), scheme_of(uri), False)
+    if key not in _instances:
+        await in_thread(filesystem, uri, retries=False)
+    return _instances[key]
+
+
+async def call(fs: AbstractFileSystem, method: str, *arguments: Any) -> Any:
+    """A method of `fs`, which must be one for reads: its coroutine, or, where it has none, in a thread."""
+    if fs.async_impl:
+        return await getattr(fs, f"_{method}")(*arguments)
+    return await in_thread(getattr(fs, method), *arguments)
+
+
+async def in_thread(function: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
+    """The result of a function that may wait."""
+    waiting = functools.partial(function, *arguments, **options)
+    return await asyncio.get_running_loop().run_in_executor(_threads(os.getpid()), waiting)
+
+
+@functools.cache
+def _threads(process: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(BLOCKING_CALLS, thread_name_prefix="store")
+
+
+def _make(scheme: str, retries: bool) -> AbstractFileSystem:
+    make = {"gs": _gcs, "gcs": _gcs, "s3": _s3, "s3a": _s3, "http": _http, "https": _http}.get(scheme)
+    options = dict(_options.get(scheme, {}))
+    return make(scheme, options, retries) if make else fsspec.filesystem(scheme, **options)
+
+
+def _gcs(scheme: str, options: dict[str, Any], retries: bool) -> AbstractFileSystem:
+    """gcsfs's retries (six tries, about 34 s) are fixed in a decorator: it is taken off, of this instance."""
+    if "endpoint_url" in options:
+        # Else gcsfs asks the storage control API for the kind of each bucket; stand-ins have none.
+        os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
+    options = {"use_listings_cache": False, "requests_timeout": _client_timeout(), **options}
+    if retries:
+        return fsspec.filesystem(scheme, **options)
+    options["session_kwargs"] = {"trace_configs": [_tracing()], **options.get("session_kwargs", {})}
+    fs = fsspec.filesystem(scheme, own_retries=False, **options)  # no option of gcsfs: it tells instances apart
+    undecorated: Any = type(fs)._request.__wrapped__
+    fs._request = undecorated.__get__(fs)
+    return fs
+
+
+def _s3(scheme: str, options: dict[str, Any], retries: bool) -> AbstractFileSystem:
+    """Both botocore and s3fs try again."""
+    limits: dict[str, Any] = {"connect_timeout": CONNECT_SECONDS, "read_timeout": READ_SECONDS}
+    if not retries:
+        limits["retries"] = {"total_max_attempts": 1}
+    config = {**limits, **options.pop("config_kwargs", {})}
+    fs = fsspec.filesystem(scheme, **{"use_listings_cache": False, **options, "config_kwargs": config})
+    if not retries:
+        fs.retries = 1
+    return fs
+
+
+def _http(scheme: str, options: dict[str, Any], retries: bool) -> AbstractFileSystem:
+    defaults = {"use_listings_cache": False, "client_kwargs": {"timeout": _client_timeout()}}
+    return fsspec.filesystem(scheme, **{**defaults, **options})
+
+
+def _client_timeout() -> Any:
+    from aiohttp import ClientTimeout
+
+    return ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=READ_SECONDS)
+
+
+def _tracing() -> Any:
+    """Keeps the Retry-After of refusals, which gcsfs's errors leave out."""
+    from aiohttp import ClientSession, TraceConfig, TraceRequestEndParams
+
+    async def ended(session: ClientSession, context: object, request: TraceRequestEndParams) -> None:
+        if request.response.status >= 400:
+            last_retry_after.set(request.response.headers.get("Retry-After", ""))
+
+    tracing = TraceConfig()
+    tracing.on_request_end.append(ended)
+    return tracing

@@ -1,0 +1,108 @@
+"""What a store's error means: each library has classes of its own, and not all of them are OSErrors."""
+
+from __future__ import annotations
+
+import email.utils
+import errno
+from datetime import UTC, datetime
+from typing import Any
+
+from transforms import filesystems, storage
+
+TRANSIENT_STATUS = frozenset({408, 429, 500, 502, 503, 504})
+TRANSIENT_ERRNO = frozenset(
+    {errno.EBUSY, errno.EIO, errno.ECONNRESET, errno.EPIPE, errno.ETIMEDOUT}  # s3fs's for 503, 500, …
+    | {getattr(errno, "EREMOTEIO", errno.EIO)}
+)
+# Of their errors without a status: connections that broke, bodies that were cut, tokens not renewed just now.
+NETWORK_PACKAGES = frozenset({"aiohttp", "aiobotocore", "azure", "botocore", "requests"})
+
+
+class DamagedBodyError(Exception):
+    """What arrived is not what the store lists: another size, or another checksum."""
+
+
+class ChangedError(Exception):
+    """The version that was listed is not there any more."""
+
+
+def error_class(error: BaseException) -> str:
+    """The class of a dead letter."""
+    if isinstance(error, FileNotFoundError):
+        return "NotFound"
+    if isinstance(error, storage.NotAFileError):
+        return "NotAFile"
+    if is_forbidden(error):
+        return "PermissionDenied"
+    # botocore and gcsfs have checksum errors of their own, for the stores' headers.
+    damaged = isinstance(error, DamagedBodyError) or "Checksum" in type(error).__name__
+    return "DamagedBody" if damaged else "FetchFailed"
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether another try may end better."""
+    if isinstance(error, FileNotFoundError | PermissionError | storage.NotAFileError):
+        return False
+    if isinstance(error, DamagedBodyError | ChangedError | TimeoutError | ConnectionError):
+        return True
+    status = status_of(error)
+    if status is not None:
+        return status in TRANSIENT_STATUS
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno in TRANSIENT_ERRNO
+    return type(error).__module__.partition(".")[0] in NETWORK_PACKAGES
+
+
+def is_forbidden(error: BaseException) -> bool:
+    """gcsfs tells a 403 by the text of a plain OSError, and a 401 by its code."""
+    if isinstance(error, PermissionError):
+        return True
+    return status_of(error) in (401, 403) or (type(error) is OSError and str(error).startswith("Forbidden"))
+
+
+def status_of(error: BaseException) -> int | None:
+    """The HTTP status that a store's error carries.
+
+    gcsfs's `code`, aiohttp's `status`, Azure's `status_code`, botocore's response.
+    """
+    for value in (
+        getattr(error, "code", None),
+        getattr(error, "status", None),
+        getattr(error, "status_code", None),
+        _boto_metadata(error).get("HTTPStatusCode"),
+    ):
+        if isinstance(value, int):
+            return value
+    return None
+
+
+def retry_after_seconds(error: BaseException) -> float:
+    """What the store asked to wait for, by its header (RFC 9110, 10.2.3: seconds, or a date); 0 for nothing.
+
+    gcsfs's errors carry no headers: of its answers, `filesystems` keeps the header of the last one.
+    """
+    headers = getattr(error, "headers", None) or _boto_metadata(error).get("HTTPHeaders") or {}
+    value = headers.get("Retry-After") or headers.get("retry-after") or filesystems.last_retry_after.get()
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, (email.utils.parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
+    except (TypeError, ValueError):  # no date, or one without a zone
+        return 0.0
+
+
+def describe_error(error: BaseException) -> str:
+    """One line for a person: many errors of connections have an empty text."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _boto_metadata(error: BaseException) -> dict[str, Any]:
+    """Of botocore's error, or of the one that s3fs made an OSError of."""
+    for cause in (error, error.__cause__):
+        response = getattr(cause, "response", None)
+        if isinstance(response, dict):
+            return dict(response.get("ResponseMetadata", {}))
+    return {}
