@@ -12,14 +12,11 @@ from typing import Any, NamedTuple
 
 import apache_beam as beam
 import google_crc32c
-import pyarrow as pa
-import pyarrow.parquet as pq
 from apache_beam.pvalue import AsList, AsSingleton, PCollection
 
-from transforms import filesystems, layout, storage
+from transforms import filesystems, layout, ledger, storage
 from transforms.elements import StagedFile
 from transforms.filesystems import StorageOptions
-from transforms.writing import ledger_bytes
 
 
 class Move(NamedTuple):
@@ -215,18 +212,10 @@ def plan_refusal(staged: Iterable[StagedFile]) -> list[Move]:
 
 def _publish_ledger(staged: StagedFile, shard: str, target: str) -> dict[str, Any]:
     """Completes ledger rows with the name that their shard got; gives the manifest entry."""
-    table = pq.read_table(pa.BufferReader(storage.read_bytes(staged.ledger_uri)))
-    column = table.schema.get_field_index("shard")
-    shards = pa.array([shard] * table.num_rows, pa.string())
-    data = ledger_bytes(table.set_column(column, layout.LEDGER_SCHEMA.field(column), shards))
+    data, rows = ledger.complete(storage.read_bytes(staged.ledger_uri), shard)
     storage.write_bytes(target, data)
     crc: bytes = google_crc32c.Checksum(data).digest()
-    return {
-        "path": target.rpartition("/")[2],
-        "records": table.num_rows,
-        "bytes": len(data),
-        "crc32c": crc.hex(),
-    }
+    return {"path": target.rpartition("/")[2], "records": rows, "bytes": len(data), "crc32c": crc.hex()}
 
 
 def _file_entries(published: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:

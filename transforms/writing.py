@@ -12,22 +12,20 @@ import weakref
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import IO, Any, TypeGuard
+from typing import IO
 
 import apache_beam as beam
 import google_crc32c
-import pyarrow as pa
-import pyarrow.parquet as pq
 from apache_beam.pvalue import PCollection
 from apache_beam.transforms.window import GlobalWindows
 from apache_beam.utils.windowed_value import WindowedValue
 
-from transforms import filesystems, layout, storage, tally
+from transforms import filesystems, storage, tally
 from transforms.elements import DeadLetter, EncodedBatch, ImageObject, StagedFile
 from transforms.filesystems import StorageOptions
+from transforms.ledger import LedgerSpool
 from transforms.tfrecord import frame
 
-LAST_DATE = 253_402_300_800  # the end of the year 9999, in seconds since the epoch
 GZIP_LEVEL = 1  # vectors hardly compress: level 9 costs many times more for a percent
 
 
@@ -63,7 +61,7 @@ class WriteDeadLetters(beam.PTransform[PCollection[DeadLetter], PCollection[Stag
     """In: `DeadLetter`. Out: `StagedFile` of kind "dead_letters", JSON Lines of about `shard_size` bytes."""
 
     staging: str
-    shard_size: int = 16 << 20  # the ledger rows of some 50,000 dead letters wait in memory meanwhile
+    shard_size: int = 16 << 20
     storage_options: StorageOptions = field(default_factory=dict)
 
     def expand(self, failed: PCollection[DeadLetter]) -> PCollection[StagedFile]:
@@ -125,7 +123,7 @@ _open_spools: weakref.WeakSet[Spool] = weakref.WeakSet()
 
 
 class Spool:
-    """A file that grows on local disk, the ledger rows of its records beside it in memory.
+    """A file that grows on local disk, and the ledger of its records beside it.
 
     Attributes:
         size: bytes added so far, before compression.
@@ -141,7 +139,8 @@ class Spool:
             # mtime=0 and no name: the same records make the same bytes.
             self._file = gzip.GzipFile("", "wb", GZIP_LEVEL, plain, mtime=0)  # type: ignore[assignment]
         self._plain = plain
-        self._ledger: list[dict[str, Any]] = []
+        self._ledger = LedgerSpool()
+        self._first_uri = ""
         self._errors: Counter[str] = Counter()
         self.size = 0
         _open_spools.add(self)
@@ -149,13 +148,15 @@ class Spool:
     def add(self, record: bytes, source: ImageObject, failure: DeadLetter | None = None) -> None:
         self._file.write(record)
         self.size += len(record)
-        self._ledger.append(ledger_row(source, len(self._ledger), failure))
+        self._first_uri = self._first_uri or source.uri
+        self._ledger.add(source, failure)
         if failure is not None:
             self._errors[failure.error] += 1
 
     def discard(self) -> None:
-        """Closes and removes the local file, staged or not."""
+        """Closes and removes the local files, staged or not."""
         self._close()
+        self._ledger.discard()
         with contextlib.suppress(FileNotFoundError):
             os.remove(self._path)
 
@@ -169,15 +170,15 @@ class Spool:
         size, crc32c = os.path.getsize(self._path), file_crc32c(self._path)
         storage.upload(self._path, self._target)
         ledger_uri = f"{self._target}.ledger"
-        storage.write_bytes(ledger_uri, ledger_bytes(pa.Table.from_pylist(self._ledger, layout.LEDGER_SCHEMA)))
+        self._ledger.stage(ledger_uri)
         return StagedFile(
             kind=self._kind,
             uri=self._target,
             ledger_uri=ledger_uri,
-            records=len(self._ledger),
+            records=self._ledger.rows,
             bytes=size,
             crc32c=crc32c,
-            first_uri=self._ledger[0]["uri"],
+            first_uri=self._first_uri,
             errors=dict(self._errors),
         )
 
@@ -186,33 +187,6 @@ def discard_spools() -> None:
     """Removes the local files of bundles of this process that will not end."""
     for spool in list(_open_spools):
         spool.discard()
-
-
-def ledger_row(source: ImageObject, row: int, failure: DeadLetter | None = None) -> dict[str, Any]:
-    """One row of `layout.LEDGER_SCHEMA`; the name of its shard is set when the run is published."""
-    return {
-        "uri": source.uri,
-        "version": source.version,
-        "listed_version": source.listed_version or None,
-        "size": source.size,
-        "updated": round(source.updated * 1_000_000) if _is_a_date(source.updated) else None,
-        "outcome": "failed" if failure else "embedded",
-        "row": row,
-        "stage": failure.stage if failure else None,
-        "error": failure.error if failure else None,
-    }
-
-
-def _is_a_date(seconds: float | None) -> TypeGuard[float]:
-    """Whether a time is one that readers of Parquet can show; files may claim any."""
-    return seconds is not None and 0 <= seconds < LAST_DATE
-
-
-def ledger_bytes(table: pa.Table) -> bytes:
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd")
-    data: bytes = sink.getvalue().to_pybytes()
-    return data
 
 
 def dead_letter_line(failure: DeadLetter) -> bytes:

@@ -1,0 +1,88 @@
+"""The ledger of a file: one row for each of its records, in Parquet."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from typing import Any, TypeGuard
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from transforms import layout, storage
+from transforms.elements import DeadLetter, ImageObject
+
+LAST_DATE = 253_402_300_800  # the end of the year 9999, in seconds since the epoch
+ROWS_IN_MEMORY = 2000
+
+
+class LedgerSpool:
+    """Rows that grow on local disk beside their file; the name of their shard is set at publish.
+
+    Attributes:
+        rows: added so far.
+    """
+
+    def __init__(self) -> None:
+        descriptor, self._path = tempfile.mkstemp(prefix="embed-images-", suffix=".ledger")
+        self._file = os.fdopen(descriptor, "wb")
+        self._parquet = pq.ParquetWriter(self._file, layout.LEDGER_SCHEMA, compression="zstd")
+        self._waiting: list[dict[str, Any]] = []
+        self.rows = 0
+
+    def add(self, source: ImageObject, failure: DeadLetter | None = None) -> None:
+        self._waiting.append(ledger_row(source, self.rows, failure))
+        self.rows += 1
+        if len(self._waiting) >= ROWS_IN_MEMORY:
+            self._flush()
+
+    def stage(self, uri: str) -> None:
+        """Finishes the file and moves it to `uri`."""
+        self._flush()
+        self._parquet.close()
+        self._file.close()
+        storage.upload(self._path, uri)
+
+    def discard(self) -> None:
+        """Closes and removes the local file, staged or not."""
+        self._parquet.close()
+        self._file.close()
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(self._path)
+
+    def _flush(self) -> None:
+        if self._waiting:
+            self._parquet.write_table(pa.Table.from_pylist(self._waiting, layout.LEDGER_SCHEMA))
+            self._waiting.clear()
+
+
+def ledger_row(source: ImageObject, row: int, failure: DeadLetter | None = None) -> dict[str, Any]:
+    """One row of `layout.LEDGER_SCHEMA`, but for its shard."""
+    return {
+        "uri": source.uri,
+        "version": source.version,
+        "listed_version": source.listed_version or None,
+        "size": source.size,
+        "updated": round(source.updated * 1_000_000) if _is_a_date(source.updated) else None,
+        "outcome": "failed" if failure else "embedded",
+        "row": row,
+        "stage": failure.stage if failure else None,
+        "error": failure.error if failure else None,
+    }
+
+
+def complete(staged: bytes, shard: str) -> tuple[bytes, int]:
+    """A staged ledger with the name that its shard got, and the number of its rows."""
+    table = pq.read_table(pa.BufferReader(staged))
+    column = table.schema.get_field_index("shard")
+    shards = pa.array([shard] * table.num_rows, pa.string())
+    sink = pa.BufferOutputStream()
+    completed = table.set_column(column, layout.LEDGER_SCHEMA.field(column), shards)
+    pq.write_table(completed, sink, compression="zstd")
+    return sink.getvalue().to_pybytes(), table.num_rows
+
+
+def _is_a_date(seconds: float | None) -> TypeGuard[float]:
+    """Whether a time is one that readers of Parquet can show; files may claim any."""
+    return seconds is not None and 0 <= seconds < LAST_DATE
