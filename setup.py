@@ -11,6 +11,7 @@ HERE = Path(__file__).parent
 DEMO = ["scikit-image>=0.25"]  # its wheel bundles the photos of the demo
 S3 = ["s3fs>=2025.3"]
 AZURE = ["adlfs>=2024.12"]
+OPENVINO = ["openvino>=2025.0"]
 
 setup(
     name="embed-images",
@@ -45,13 +46,14 @@ setup(
     ],
     extras_require={
         "demo": DEMO,
-        "openvino": ["openvino>=2025.0"],
+        "openvino": OPENVINO,
         "s3": S3,
         "azure": AZURE,
         "dev": [
             *DEMO,
             *S3,
             *AZURE,
+            *OPENVINO,
             "gcp-storage-emulator>=2026.7",
             "hypothesis>=6.100",
             "moto[server,s3]>=5.1",

@@ -18,7 +18,7 @@ import fsspec
 
 from transforms import filesystems, storage
 from transforms.decoding import RESIZE_MODES
-from transforms.engines import ENGINES
+from transforms.engines import BATCH_SIZES, PRECISIONS
 from transforms.layout import EXTENSIONS
 
 SEED_HANDLE = "https://tfhub.dev/google/imagenet/mobilenet_v2_130_224/feature_vector/4"
@@ -171,12 +171,25 @@ OPTIONS = (
     ),
     Option(
         "engine",
-        _choice("auto", *ENGINES),
+        _choice("auto", *PRECISIONS),
         "auto",
-        "what runs the module; auto: litert on CPUs when it reproduces the module, else tensorflow",
-        "|".join(("auto", *ENGINES)),
+        "what runs the module; auto: litert on CPUs when it reproduces the module, else tensorflow; of bf16 openvino",
+        "|".join(("auto", *PRECISIONS)),
     ),
-    Option("precision", _choice("f32"), "f32", "of the computation", "f32"),
+    Option(
+        "precision",
+        _choice("f32", "bf16", "int8"),
+        "f32",
+        "of the computation; f32 gives the module's vectors, bf16 (openvino) and int8 (litert) similar ones, faster",
+        "f32|bf16|int8",
+    ),
+    Option(
+        "min_parity",
+        _fraction,
+        0.95,
+        "least mean cosine of bf16 or int8 vectors to the module's, on a sample of the images",
+        "0..1",
+    ),
     Option(
         "resize",
         _choice(*RESIZE_MODES),
@@ -186,7 +199,20 @@ OPTIONS = (
     ),
     Option("input_size", _size, None, "of the module's images, where its signature leaves it open", "HxW"),
     Option(
-        "batch_size", _whole_number(1, 1024), None, "images given to the engine at once (litert 8, tensorflow 32)", "N"
+        "batch_size",
+        _whole_number(1, 1024),
+        None,
+        "images given to the engine at once ("
+        + ", ".join(f"{name} {size}" for name, size in BATCH_SIZES.items())
+        + ")",
+        "N",
+    ),
+    Option(
+        "threads",
+        _whole_number(0, 1024),
+        0,
+        "cores that a worker process uses: threads of the engine, and of decoding; 0: all",
+        "N",
     ),
     Option("shard_size", _bytes, 256 << 20, "bytes at which a shard of records is full", "SIZE"),
     Option("compression", _choice(*EXTENSIONS), "none", "of the shards", "|".join(EXTENSIONS)),
@@ -223,9 +249,11 @@ class RunConfig:
     model: str
     engine: str
     precision: str
+    min_parity: float
     resize: str
     input_size: tuple[int, int] | None
     batch_size: int | None
+    threads: int
     shard_size: int
     compression: str
     run_id: str
@@ -290,6 +318,9 @@ def make_config(given: Mapping[str, Any], beam_args: Sequence[str], now: datetim
     for name in _REQUIRED:
         if not checked[name]:
             raise ConfigError(f"--{name}", checked[name], f"it must be given: {_BY_NAME[name].help}")
+    engine, precision = checked["engine"], checked["precision"]
+    if engine != "auto" and precision not in PRECISIONS[engine]:
+        raise ConfigError("--precision", precision, f"engine {engine} computes in {' or '.join(PRECISIONS[engine])}")
     checked["output"] = storage.normalize(checked["output"])
     checked["run_id"] = checked["run_id"] or f"{now or datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
     return RunConfig(**checked, beam_args=(*passed_on, *beam_args))

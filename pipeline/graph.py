@@ -9,11 +9,12 @@ import apache_beam as beam
 from apache_beam.transforms.combiners import Count
 
 from pipeline.config import RunConfig
-from pipeline.model import DEFAULT_BATCH_SIZE, FeatureModel
+from pipeline.model import FeatureModel
 from transforms import layout
 from transforms.elements import register_row_coders
 from transforms.embedding import EmbedImages
 from transforms.encoding import EncodeExamples
+from transforms.engines import BATCH_SIZES
 from transforms.fetching import Policy
 from transforms.listing import ListImages
 from transforms.loading import LoadImages
@@ -40,7 +41,7 @@ def build(
     register_row_coders()
     stores = config.storage_options
     staging = layout.staging_folder(config.output, config.run_id, attempt)
-    batch_size = config.batch_size or DEFAULT_BATCH_SIZE[model.engine]
+    batch_size = config.batch_size or BATCH_SIZES[model.engine]
 
     # Listing runs in the graph: a bucket of millions is never in the launcher's memory.
     listed = (
@@ -60,9 +61,10 @@ def build(
         config.prefetch_bytes,
         Policy(config.fetch_retries),
         stores,
+        config.threads,
     )
     embedded, failed_to_embed = loaded | "EmbedImages" >> EmbedImages(
-        model.engine, artifact_uri, batch_size, storage_options=stores
+        model.engine, model.precision, artifact_uri, batch_size, config.threads, stores
     )
     shards = (
         embedded

@@ -24,6 +24,7 @@ from pipeline.logs import logger
 from transforms import filesystems, layout, storage
 from transforms.decoding import DRAFT_FACTOR, PREPROCESSING_VERSION
 from transforms.elements import ImageObject
+from transforms.engines import PACKAGES
 from transforms.fetching import FetchError, Policy, fetch_and_wait
 from transforms.inputs import ListingError, list_input
 from transforms.store_errors import describe_error
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from pipeline.model import FeatureModel
 
 PROBED_IMAGES = 3
-VERSIONS_OF = ("apache-beam", "tensorflow", "ai-edge-litert", "pillow", "numpy", "tfx-bsl")
+VERSIONS_OF = ("apache-beam", "tensorflow", "pillow", "numpy", "tfx-bsl")
 
 
 class RunError(Exception):
@@ -92,20 +93,32 @@ def run(config: RunConfig) -> RunReport | None:
         from pipeline.graph import build
         from pipeline.model import prepare_model
         from pipeline.options import beam_options, runs_here
+        from pipeline.quantization import quantize
+        from pipeline.sampling import take_sample
         from transforms import tally
 
         options = beam_options(config)
+        here = runs_here(options)
     with _launching(), _phase("model", seconds):
-        model = prepare_model(config.model, config.engine, config.input_size)
+        model = prepare_model(
+            config.model,
+            config.engine,
+            config.input_size,
+            config.precision,
+            here=here,
+            sample=partial(take_sample, config),
+            quantize=partial(quantize, config) if config.precision == "int8" else None,
+            min_parity=config.min_parity,
+        )
         attempt = uuid.uuid4().hex
         staging = layout.staging_folder(config.output, config.run_id, attempt)
         artifact_uri = storage.join(staging, "model", f"{model.digest[:16]}.{model.engine}")
         storage.write_bytes(artifact_uri, storage.read_bytes(model.artifact))
     logger.info(
-        "model: %s, %d features, engine %s %s (min cosine to the module %.7f), %.1f s",
-        model.handle, model.feature_dim, model.engine, model.precision, model.parity["min_cosine"], seconds["model"],
+        "model: %s, %d features, engine %s %s (cosine to the module on %d images: mean %.7f, least %.7f), %.1f s",
+        model.handle, model.feature_dim, model.engine, model.precision, model.parity["count"],
+        model.parity["mean_cosine"], model.parity["min_cosine"], seconds["model"],
     )  # fmt: skip
-    here = runs_here(options)
     tally.reset()
     with _launching():
         pipeline = beam.Pipeline(options=options)
@@ -151,7 +164,7 @@ def manifest_head(
         "versions": {
             "embed-images": __version__,
             "python": platform.python_version(),
-            **{name: version(name) for name in VERSIONS_OF},
+            **{name: version(name) for name in (*VERSIONS_OF, PACKAGES[model.engine])},
         },
         "config": config.describe(),
     }

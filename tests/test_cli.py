@@ -54,7 +54,7 @@ def test_a_run_prints_lines_of_its_own_only(images: Path, tiny_module: str, tmp_
         (
             ["run", "--input=a", "--output=o", "--engine=onnx"],
             2,
-            "--engine: 'onnx' is not allowed: one of auto, litert, tensorflow",
+            "--engine: 'onnx' is not allowed: one of auto, litert, openvino, tensorflow",
         ),
         (["run", "--input=a", "--output=o", "--bath_size=2"], 2, "did you mean batch_size?"),
         (["run", "--input=a", "--output=o", "--config=/no.yaml"], 2, "--config: '/no.yaml' is not allowed"),

@@ -45,8 +45,8 @@ def test_defaults_are_the_documented_ones() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "allowed"),
     [
-        ("engine", "onnx", "one of auto, litert, tensorflow"),
-        ("precision", "f64", "one of f32"),
+        ("engine", "onnx", "one of auto, litert, openvino, tensorflow"),
+        ("precision", "f64", "one of f32, bf16, int8"),
         ("resize", "stretch", "one of squash, slim_eval, fit_crop"),
         ("compression", "zip", "one of none, gzip"),
         ("batch_size", "0", "a whole number from 1 to 1_024"),
@@ -75,6 +75,15 @@ def test_a_bad_value_is_refused_by_name_value_and_what_is_allowed(name: str, val
     assert allowed in message
 
 
+@pytest.mark.parametrize(
+    ("engine", "precision", "computed"),
+    [("litert", "bf16", "f32 or int8"), ("openvino", "int8", "f32 or bf16"), ("tensorflow", "bf16", "f32")],
+)
+def test_an_engine_without_the_precision_is_refused(engine: str, precision: str, computed: str) -> None:
+    expected = f"--precision: {precision!r} is not allowed: engine {engine} computes in {computed}"
+    assert refusal(engine=engine, precision=precision) == expected
+
+
 @pytest.mark.parametrize("missing", ["input", "output"])
 def test_what_must_be_given_is_asked_for(missing: str) -> None:
     options = {name: value for name, value in MINIMAL.items() if name != missing}
@@ -90,7 +99,9 @@ def test_sizes_have_binary_units(number: int, unit: str) -> None:
 
 
 @given(st.fixed_dictionaries({}, optional={
-    "engine": st.sampled_from(["auto", "litert", "tensorflow"]),
+    "engine": st.sampled_from(["auto", "litert", "openvino", "tensorflow"]),
+    "threads": st.integers(0, 1024),
+    "min_parity": st.floats(0, 1),
     "resize": st.sampled_from(["squash", "slim_eval", "fit_crop"]),
     "batch_size": st.integers(1, 1024),
     "shard_size": st.integers(1, 2**50),

@@ -15,7 +15,7 @@ from tests.collecting import Collect
 from tests.conftest import TINY_SIZE, save_module
 from transforms.elements import ImageInfo, ImageObject
 from transforms.embedding import EmbedImages, FeatureModelHandler, pad_batch
-from transforms.engines import ENGINES, load_engine
+from transforms.engines import PRECISIONS, load_engine
 
 
 def pixels_of(count: int) -> list[np.ndarray]:
@@ -23,12 +23,12 @@ def pixels_of(count: int) -> list[np.ndarray]:
     return list(random.integers(0, 256, (count, TINY_SIZE, TINY_SIZE, 3), dtype=np.uint8))
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", PRECISIONS)
 def test_vectors_are_the_modules_and_examples_are_dropped(tiny_module: str, engine: str) -> None:
     import tensorflow as tf
 
     batch = pixels_of(5)
-    handler = FeatureModelHandler(engine, prepare_model(tiny_module, engine).artifact, batch_size=8)
+    handler = FeatureModelHandler(engine, "f32", prepare_model(tiny_module, engine).artifact, batch_size=8)
     results = handler.run_inference(batch, handler.load_model())
     assert isinstance(results, list)
     assert all(result.example is None for result in results)
@@ -38,17 +38,17 @@ def test_vectors_are_the_modules_and_examples_are_dropped(tiny_module: str, engi
     np.testing.assert_allclose(np.stack([result.inference for result in results]), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", PRECISIONS)
 def test_a_vector_does_not_depend_on_its_batch(tiny_module: str, engine: str) -> None:
     batch = pixels_of(8)
-    handler = FeatureModelHandler(engine, prepare_model(tiny_module, engine).artifact, batch_size=8)
+    handler = FeatureModelHandler(engine, "f32", prepare_model(tiny_module, engine).artifact, batch_size=8)
     model = handler.load_model()
     together = [result.inference for result in handler.run_inference(batch, model)]
     alone = [handler.run_inference([pixels], model)[0].inference for pixels in batch]
     np.testing.assert_array_equal(together, alone)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", PRECISIONS)
 def test_threads_share_an_engine(tiny_module: str, engine: str) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
@@ -86,7 +86,7 @@ def test_vectors_that_are_not_finite_are_dead_letters(tmp_path: Path) -> None:
             pipeline
             | beam.Create([elements])
             | beam.FlatMap(lambda x: x)
-            | EmbedImages("tensorflow", model.artifact, 4)
+            | EmbedImages("tensorflow", "f32", model.artifact, 4)
         )
         _ = good | "Good" >> embedded
         _ = bad | "Bad" >> failed
@@ -100,7 +100,7 @@ def test_beams_own_metrics_of_the_model_are_kept(tiny_module: str) -> None:
     model = prepare_model(tiny_module, "litert")
     elements = [(ImageInfo(ImageObject(f"{i}.jpg"), "JPEG", "", 1, 1), pixels) for i, pixels in enumerate(pixels_of(6))]
     pipeline = beam.Pipeline(runner=LOCAL_RUNNER)
-    _ = pipeline | beam.Create([elements]) | beam.FlatMap(lambda x: x) | EmbedImages("litert", model.artifact, 4)
+    _ = pipeline | beam.Create([elements]) | beam.FlatMap(lambda x: x) | EmbedImages("litert", "f32", model.artifact, 4)
     result = pipeline.run()
     metrics = result.metrics().query()
     counted = {metric.key.metric.name: metric.committed for metric in metrics["counters"]}

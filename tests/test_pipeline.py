@@ -17,7 +17,7 @@ from PIL import Image, ImageOps
 from pipeline.config import make_config
 from pipeline.corpus import BROKEN, broken_files, encode, make_corpus
 from pipeline.dataset import load_features, read_ledger
-from pipeline.model import STANDIN_HANDLE, resolve
+from pipeline.handles import STANDIN_HANDLE, resolve
 from pipeline.run import RunError, run
 from pipeline.verify import verify_output
 from tests.conftest import Run, photo

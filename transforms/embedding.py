@@ -27,7 +27,8 @@ class EmbedImages(beam.PTransform[PCollection[tuple[ImageInfo, np.ndarray]], DoO
     `failed`, `DeadLetter`, for vectors with NaN or infinite values.
 
     Attributes:
-        engine: one of `engines.ENGINES`.
+        engine: a key of `engines.PRECISIONS`.
+        precision: one of the engine's.
         artifact_uri: the staged model, in the form that the engine loads.
         batch_size: images given to the engine at once.
         threads: of the engine; 0 stands for one a core.
@@ -35,6 +36,7 @@ class EmbedImages(beam.PTransform[PCollection[tuple[ImageInfo, np.ndarray]], DoO
     """
 
     engine: str
+    precision: str
     artifact_uri: str
     batch_size: int
     threads: int = 0
@@ -42,7 +44,7 @@ class EmbedImages(beam.PTransform[PCollection[tuple[ImageInfo, np.ndarray]], DoO
 
     def expand(self, loaded: PCollection[tuple[ImageInfo, np.ndarray]]) -> DoOutputsTuple:
         handler = FeatureModelHandler(
-            self.engine, self.artifact_uri, self.batch_size, self.threads, self.storage_options
+            self.engine, self.precision, self.artifact_uri, self.batch_size, self.threads, self.storage_options
         )
         outputs: DoOutputsTuple = (
             loaded
@@ -63,6 +65,7 @@ class FeatureModelHandler(ModelHandler[np.ndarray, PredictionResult, Engine]):
     def __init__(
         self,
         engine: str,
+        precision: str,
         artifact_uri: str,
         batch_size: int,
         threads: int = 0,
@@ -70,6 +73,7 @@ class FeatureModelHandler(ModelHandler[np.ndarray, PredictionResult, Engine]):
     ):
         super().__init__(min_batch_size=batch_size, max_batch_size=batch_size)
         self._engine = engine
+        self._precision = precision
         self._artifact_uri = artifact_uri
         self._batch_size = batch_size
         self._threads = threads
@@ -77,7 +81,8 @@ class FeatureModelHandler(ModelHandler[np.ndarray, PredictionResult, Engine]):
 
     def load_model(self) -> Engine:
         filesystems.configure(self._storage_options)
-        return load_engine(self._engine, storage.read_bytes(self._artifact_uri), self._batch_size, self._threads)
+        artifact = storage.read_bytes(self._artifact_uri)
+        return load_engine(self._engine, artifact, self._batch_size, self._threads, self._precision)
 
     def run_inference(
         self, batch: Sequence[np.ndarray], model: Engine, inference_args: dict[str, Any] | None = None

@@ -44,6 +44,11 @@ def refused_folder(output: str, run_id: str) -> str:
     return storage.join(output, "refused", run_id)
 
 
+def artifact_file(output: str, name: str) -> str:
+    """Where an artifact lies that belongs to an output and not to the module alone."""
+    return storage.join(output, "artifacts", name)
+
+
 OWN_FILE = re.compile(
     r"(features|ledger|dead_letters)-\d{5}-of-\d{5}\.(tfrecord(\.gz)?|parquet|jsonl)|run\.json|_SUCCESS"
 )
@@ -54,7 +59,7 @@ def is_own(output: str, uri: str) -> bool:
     place, _, rest = uri.removeprefix(output + "/").partition("/") if uri.startswith(output + "/") else ("", "", "")
     if place in ("runs", "refused"):
         return OWN_FILE.fullmatch(rest.rpartition("/")[2]) is not None
-    return place == ".staging"
+    return place in (".staging", "artifacts")
 
 
 def shard_name(kind: str, number: int, of: int, compression: str = "none") -> str:

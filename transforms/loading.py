@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 import os
 import time
@@ -41,12 +42,12 @@ class LoadImages(beam.PTransform[PCollection[ImageObject], DoOutputsTuple]):
         resize: one of `decoding.RESIZE_MODES`.
         max_image_pixels: larger images are refused from their header.
         max_object_bytes: larger objects are refused unread.
-        fetch_concurrency: objects fetched at once. Twice as many images are in flight in one bundle:
-            being fetched, being decoded, or waiting as pixels.
-        prefetch_bytes: encoded bytes held at once, over all threads; one larger object goes alone.
+        fetch_concurrency: objects that a process fetches at once. Twice as many images are in flight in
+            one bundle: being fetched, being decoded, or waiting as pixels.
+        prefetch_bytes: encoded bytes that a process holds at once; one larger object goes alone.
         policy: how often and how long one object is tried.
         storage_options: of the stores, see `filesystems.configure`.
-        decode_threads: images decoded at once; 0 stands for one a core.
+        threads: images that a process decodes at once; 0 stands for one a core.
     """
 
     input_size: tuple[int, int]
@@ -57,7 +58,7 @@ class LoadImages(beam.PTransform[PCollection[ImageObject], DoOutputsTuple]):
     prefetch_bytes: int = 256 << 20
     policy: Policy = field(default_factory=Policy)
     storage_options: StorageOptions = field(default_factory=dict)
-    decode_threads: int = 0
+    threads: int = 0
 
     def expand(self, images: PCollection[ImageObject]) -> DoOutputsTuple:
         outputs: DoOutputsTuple = images | "FetchAndDecode" >> beam.ParDo(_Load(self)).with_outputs(
@@ -75,9 +76,7 @@ class _Load(beam.DoFn):
         filesystems.configure(options.storage_options)
         configure_pillow(options.max_image_pixels)
         self._look_ahead = 2 * options.fetch_concurrency
-        self._fetches = asyncio.Semaphore(options.fetch_concurrency)
-        self._budget = ByteBudget(options.prefetch_bytes)
-        self._decoders = ThreadPoolExecutor(options.decode_threads or os.cpu_count() or 1, "decode")
+        self._shared = _shared(os.getpid(), options.fetch_concurrency, options.prefetch_bytes, options.threads)
         self._in_flight: deque[Future[_Outcome]] = deque()
 
     def start_bundle(self) -> None:
@@ -98,7 +97,6 @@ class _Load(beam.DoFn):
 
     def teardown(self) -> None:
         self._abandon()
-        self._decoders.shutdown(wait=False, cancel_futures=True)
 
     def _abandon(self) -> None:
         while self._in_flight:
@@ -118,22 +116,22 @@ class _Load(beam.DoFn):
 
     async def _load(self, source: ImageObject) -> _Outcome:
         """Runs on fsspec's loop. Every failure of one image is caught here and named."""
-        options = self._options
+        options, shared = self._options, self._shared
         fetched, milliseconds = None, 0
         try:
             if source.size < 0:  # from a manifest: the budget needs a size
-                async with self._fetches:
+                async with shared.fetches:
                     source = await fetching.describe(source, options.policy)
             if source.size > options.max_object_bytes:
                 limit = f"--max_object_bytes allows {options.max_object_bytes:,}"
                 raise FetchError("ObjectTooLarge", f"{source.size:,} bytes; {limit}")
-            async with self._budget.hold(max(source.size, 0)):
-                async with self._fetches:
+            async with shared.budget.hold(max(source.size, 0)):
+                async with shared.fetches:
                     started = time.monotonic()
                     fetched = await fetching.fetch(source, options.policy)
                     milliseconds = round((time.monotonic() - started) * 1000)
                 source, size = fetched.source, len(fetched.data)
-                image, sha256 = await get_loop().run_in_executor(self._decoders, self._decode, fetched.data)
+                image, sha256 = await get_loop().run_in_executor(shared.decoders, self._decode, fetched.data)
                 fetched = fetched._replace(data=b"")
             info = ImageInfo(source, image.format, sha256, image.width, image.height)
             return _Outcome((info, image.pixels), fetched, milliseconds, size)
@@ -147,6 +145,20 @@ class _Load(beam.DoFn):
         options = self._options
         image = decode_image(data, options.input_size, options.resize, options.max_image_pixels)
         return image, hashlib.sha256(data).hexdigest()
+
+
+class _Shared(NamedTuple):
+    """What all bundles of a process share, however many its runner works on at once."""
+
+    fetches: asyncio.Semaphore
+    budget: ByteBudget
+    decoders: ThreadPoolExecutor
+
+
+@functools.cache
+def _shared(process: int, fetch_concurrency: int, prefetch_bytes: int, threads: int) -> _Shared:
+    decoders = ThreadPoolExecutor(threads or os.cpu_count() or 1, thread_name_prefix="decode")
+    return _Shared(asyncio.Semaphore(fetch_concurrency), ByteBudget(prefetch_bytes), decoders)
 
 
 class _Outcome(NamedTuple):

@@ -1,6 +1,6 @@
 """What executes the feature module: bytes of a model in, a callable out.
 
-An engine's file says how an artifact is loaded; how one is made is told in `pipeline/model.py`.
+An engine's file says how an artifact is loaded; how one is made is told in `pipeline/conversion.py`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,11 @@ from typing import Protocol
 
 import numpy as np
 
-ENGINES = ("litert", "tensorflow")
+# By engine, the precisions that it computes in; the first is its default.
+PRECISIONS = {"litert": ("f32", "int8"), "openvino": ("f32", "bf16"), "tensorflow": ("f32",)}
+PACKAGES = {"litert": "ai-edge-litert", "openvino": "openvino", "tensorflow": "tensorflow"}
+# Images of a call, at which each was fastest on CPUs (tensorflow: and is well fed on a GPU).
+BATCH_SIZES = {"litert": 8, "openvino": 8, "tensorflow": 32}
 
 
 class Engine(Protocol):
@@ -21,22 +25,31 @@ class Engine(Protocol):
         ...
 
 
-def load_engine(name: str, artifact: bytes, batch_size: int, threads: int = 0) -> Engine:
+def load_engine(name: str, artifact: bytes, batch_size: int, threads: int = 0, precision: str = "f32") -> Engine:
     """Loads an artifact.
 
     Args:
-        name: one of `ENGINES`.
-        artifact: what `pipeline.model` made for this engine.
+        name: a key of `PRECISIONS`.
+        artifact: what `pipeline.conversion` made for this engine.
         batch_size: images of each call.
         threads: used within a call; 0 stands for one a core.
+        precision: one of `PRECISIONS[name]`. An artifact of litert has its own, f32 or int8.
+
+    Raises:
+        ValueError: no such engine, or one that cannot compute in this precision on this machine.
+        ImportError: its package is not installed.
     """
     threads = threads or os.cpu_count() or 1
+    if precision not in PRECISIONS.get(name, ()):
+        raise ValueError(f"engine {name} does not compute in {precision}")
     if name == "litert":
         from transforms.engines.litert import LiteRTEngine
 
         return LiteRTEngine(artifact, batch_size, threads)
-    if name == "tensorflow":
-        from transforms.engines.tensorflow import TensorFlowEngine
+    if name == "openvino":
+        from transforms.engines.openvino import OpenVINOEngine
 
-        return TensorFlowEngine(artifact, threads)
-    raise ValueError(f"engine: {name!r} is not one of {', '.join(ENGINES)}")
+        return OpenVINOEngine(artifact, batch_size, threads, precision)
+    from transforms.engines.tensorflow import TensorFlowEngine
+
+    return TensorFlowEngine(artifact, threads)

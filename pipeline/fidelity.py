@@ -1,0 +1,114 @@
+"""How near an engine's vectors come to the untouched module's, on images of the run itself."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline.cache import cached, version_of
+from pipeline.conversion import OTHER_ENGINE, ModelError, first_line, reference_vectors
+from pipeline.sampling import Sample
+from transforms.engines import PACKAGES, load_engine
+
+if TYPE_CHECKING:
+    from pipeline.model import FeatureModel
+
+MIN_COSINE_F32 = 0.9999
+PROBE_BATCH = 8
+
+
+def measured_parity(model: FeatureModel, sample: Sample) -> dict[str, Any]:
+    """The parity of a model on the probes of a sample, from the cache where these were measured before.
+
+    TensorFlow is needed, for the module itself, when they were not.
+
+    Returns:
+        `measure_parity`'s, with "images", the source of the probes, and "count", their number.
+
+    Raises:
+        ModelError: the engine cannot run the model here.
+    """
+
+    def build(folder: Path) -> None:
+        expected = reference_vectors(Path(model.saved_model), model.handle, model.input_size, sample.probes)
+        parity = measure_parity(expected, run_engine(model, sample.probes))
+        folder.mkdir(parents=True)
+        facts = {"images": sample.source, "count": len(sample.probes), **parity}
+        (folder / "parity.json").write_text(json.dumps(facts))
+
+    engine = f"{model.engine}-{model.precision}-{PACKAGES[model.engine]}{version_of(PACKAGES[model.engine])}"
+    images = hashlib.sha256(sample.probes.tobytes()).hexdigest()
+    folder = cached(f"parity/{model.digest[:16]}-{model.artifact_sha256[:16]}-{engine}-{images[:32]}", build)
+    parity: dict[str, Any] = json.loads((folder / "parity.json").read_text())
+    return parity
+
+
+def check_parity(model: FeatureModel, parity: Mapping[str, Any], min_parity: float) -> None:
+    """Refuses f32 below a min cosine of `MIN_COSINE_F32`, other precisions below a mean cosine of `min_parity`.
+
+    Raises:
+        ModelError: says what was measured.
+    """
+    of = "images of the input" if parity["images"] == "input" else "procedural images"
+    measured = (
+        f"{model.handle}: engine {model.engine} in {model.precision} gives vectors of"
+        f" {{}} cosine {{:.6f}} to the module's own on {parity['count']} {of}"
+    )
+    if model.precision == "f32":
+        if not parity["min_cosine"] >= MIN_COSINE_F32:
+            least = measured.format("least", parity["min_cosine"])
+            raise ModelError(f"{least}, at least {MIN_COSINE_F32} is needed; {OTHER_ENGINE}")
+    elif not parity["mean_cosine"] >= min_parity:
+        mean = measured.format("mean", parity["mean_cosine"])
+        raise ModelError(f"{mean}; --min_parity asks for {min_parity}, and --precision f32 is exact")
+
+
+def run_engine(model: FeatureModel, pixels: np.ndarray) -> np.ndarray:
+    """float32 [N, D] of uint8 [N, height, width, 3], through a model's engine on this machine.
+
+    Raises:
+        ModelError: it cannot run here.
+    """
+    try:
+        engine = load_engine(model.engine, Path(model.artifact).read_bytes(), PROBE_BATCH, precision=model.precision)
+        padded = np.concatenate([pixels, np.zeros((-len(pixels) % PROBE_BATCH, *pixels.shape[1:]), np.uint8)])
+        batches = padded.reshape(-1, PROBE_BATCH, *pixels.shape[1:])
+        return np.concatenate([engine(batch) for batch in batches])[: len(pixels)]
+    except (RuntimeError, ValueError) as e:
+        reason = f"engine {model.engine} cannot run it in {model.precision} here ({first_line(e)})"
+        raise ModelError(f"{model.handle}: {reason}; {OTHER_ENGINE}") from e
+
+
+def measure_parity(expected: np.ndarray, actual: np.ndarray) -> dict[str, float]:
+    """Agreement of two float [N, D] arrays, row by row; a zero vector agrees with a zero vector only.
+
+    Returns:
+        "min_cosine" and "mean_cosine"; "max_relative_error", the largest difference by the largest value
+        expected; "neighbour_agreement", the share of rows whose nearest other row, by cosine, stays the same.
+    """
+    x, y = expected.astype(np.float64), actual.astype(np.float64)
+    norms = np.linalg.norm(x, axis=1) * np.linalg.norm(y, axis=1)
+    same = (x == y).all(axis=1)
+    cosines = np.where(same, 1.0, (x * y).sum(axis=1) / np.where(norms == 0, 1.0, norms))
+    scale = float(np.abs(x).max()) or 1.0
+    return {
+        "min_cosine": float(cosines.min()),
+        "mean_cosine": float(cosines.mean()),
+        "max_relative_error": float(np.abs(x - y).max() / scale),
+        "neighbour_agreement": float((nearest_others(x) == nearest_others(y)).mean()),
+    }
+
+
+def nearest_others(vectors: np.ndarray) -> np.ndarray:
+    """int [N]: for each row of float [N, D] the other row of the largest cosine; itself where N is 1."""
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit = vectors / np.where(norms == 0, 1.0, norms)
+    similarity = unit @ unit.T
+    np.fill_diagonal(similarity, -np.inf)
+    nearest: np.ndarray = similarity.argmax(axis=1)
+    return nearest

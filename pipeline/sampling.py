@@ -1,0 +1,98 @@
+"""Some images of a run, taken at launch: to measure parity on, and to calibrate int8 with."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+from fsspec.asyn import get_loop, sync
+
+from pipeline.config import RunConfig
+from pipeline.standin import procedural_images
+from transforms import layout
+from transforms.decoding import ImageError, configure_pillow, decode_image
+from transforms.elements import ImageObject
+from transforms.fetching import FetchError, Policy, fetch
+from transforms.inputs import list_input
+
+# Of the first so many listed images of each input, the sample is taken at even distances.
+POOL = 1000
+PROBES = 64
+CALIBRATION = 128  # besides the probes, so that int8 is not measured on what it was made with
+
+
+PROCEDURAL = 8
+PROCEDURAL_SEED = 7
+
+
+class Sample(NamedTuple):
+    """Attributes:
+    probes: uint8 [N, height, width, 3], N up to `PROBES` and at least one.
+    source: "input", or "procedural" for images that were made where the input has none that can be read.
+    calibration: rows of other images of the input; see `load_pixels`.
+    """
+
+    probes: np.ndarray
+    source: str
+    calibration: Sequence[ImageObject] = ()
+
+
+def procedural_sample(input_size: tuple[int, int]) -> Sample:
+    """The same images at each call."""
+    square = procedural_images(PROCEDURAL, np.random.default_rng(PROCEDURAL_SEED), max(64, *input_size))
+    return Sample(np.ascontiguousarray(square[:, : input_size[0], : input_size[1]]), "procedural")
+
+
+def take_sample(config: RunConfig, input_size: tuple[int, int]) -> Sample:
+    """A sample of the images of a run, the same for the same listing; what cannot be read is left out."""
+    own = partial(layout.is_own, config.output)
+    pool: list[ImageObject] = []
+    for text in config.input:
+        listed = list_input(text, config.all_files, config.uri_column)
+        pool.extend(islice((image for image in listed if not own(image.uri)), POOL))
+    images, calibration = split_pool(pool)
+    probes = load_pixels(images, config, input_size)
+    return Sample(probes, "input", calibration) if len(probes) else procedural_sample(input_size)
+
+
+def split_pool(pool: Sequence[ImageObject]) -> tuple[list[ImageObject], list[ImageObject]]:
+    """(probes, calibration) of a pool, at even distances, none in both; a single image is a probe."""
+    count = min(len(pool), PROBES + CALIBRATION)
+    chosen = [pool[i * len(pool) // count] for i in range(count)]
+    stride = (PROBES + CALIBRATION) // PROBES
+    return chosen[::stride], [image for i, image in enumerate(chosen) if i % stride]
+
+
+def load_pixels(images: Sequence[ImageObject], config: RunConfig, input_size: tuple[int, int]) -> np.ndarray:
+    """uint8 [N, height, width, 3]: as the run will load them; what fails is left out, the run will name it."""
+    configure_pillow(config.max_image_pixels)
+    small = [image for image in images if image.size <= config.max_object_bytes]
+
+    def decode(data: bytes) -> np.ndarray | None:
+        try:
+            return decode_image(data, input_size, config.resize, config.max_image_pixels).pixels
+        except ImageError:
+            return None
+
+    async def load(image: ImageObject, slots: asyncio.Semaphore, decoders: ThreadPoolExecutor) -> np.ndarray | None:
+        async with slots:  # held while decoding, so that few encoded images wait
+            try:
+                fetched = await fetch(image, Policy(retries=2))
+            except FetchError:
+                return None
+            pixels: np.ndarray | None = await get_loop().run_in_executor(decoders, decode, fetched.data)
+            return pixels
+
+    async def load_all() -> list[np.ndarray | None]:
+        slots = asyncio.Semaphore(min(config.fetch_concurrency, 16))
+        with ThreadPoolExecutor(config.threads or os.cpu_count() or 1) as decoders:
+            return await asyncio.gather(*(load(image, slots, decoders) for image in small))
+
+    loaded = [pixels for pixels in sync(get_loop(), load_all) if pixels is not None]
+    return np.stack(loaded) if loaded else np.zeros((0, *input_size, 3), np.uint8)
