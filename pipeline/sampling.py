@@ -27,6 +27,7 @@ PROBES = 64
 CALIBRATION = 128  # besides the probes, so that int8 is not measured on what it was made with
 
 
+SECONDS = 30  # an image that takes longer is left out
 PROCEDURAL = 8
 PROCEDURAL_SEED = 7
 
@@ -83,7 +84,7 @@ def load_pixels(images: Sequence[ImageObject], config: RunConfig, input_size: tu
     async def load(image: ImageObject, slots: asyncio.Semaphore, decoders: ThreadPoolExecutor) -> np.ndarray | None:
         async with slots:  # held while decoding, so that few encoded images wait
             try:
-                fetched = await fetch(image, Policy(retries=2))
+                fetched = await fetch(image, Policy(config.fetch_retries, SECONDS))
             except FetchError:
                 return None
             pixels: np.ndarray | None = await get_loop().run_in_executor(decoders, decode, fetched.data)
