@@ -74,13 +74,15 @@ def ledger_row(source: ImageObject, row: int, failure: DeadLetter | None = None)
 
 def complete(staged: bytes, shard: str) -> tuple[bytes, int]:
     """A staged ledger with the name that its shard got, and the number of its rows."""
-    table = pq.read_table(pa.BufferReader(staged))
-    column = table.schema.get_field_index("shard")
-    shards = pa.array([shard] * table.num_rows, pa.string())
+    rows = pq.ParquetFile(pa.BufferReader(staged))
+    column = layout.LEDGER_SCHEMA.get_field_index("shard")
     sink = pa.BufferOutputStream()
-    completed = table.set_column(column, layout.LEDGER_SCHEMA.field(column), shards)
-    pq.write_table(completed, sink, compression="zstd")
-    return sink.getvalue().to_pybytes(), table.num_rows
+    with pq.ParquetWriter(sink, layout.LEDGER_SCHEMA, compression="zstd") as parquet:
+        for batch in rows.iter_batches(ROWS_IN_MEMORY):
+            columns = batch.columns
+            columns[column] = pa.repeat(shard, batch.num_rows)
+            parquet.write_batch(pa.RecordBatch.from_arrays(columns, schema=layout.LEDGER_SCHEMA))
+    return sink.getvalue().to_pybytes(), rows.metadata.num_rows
 
 
 def _is_a_date(seconds: float | None) -> TypeGuard[float]:
