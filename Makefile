@@ -3,14 +3,17 @@ PYTHON ?= $(firstword $(foreach python,python3.11 python3.12 python3,$(shell com
 VENV := .venv
 BIN := $(VENV)/bin
 
-# Tools that tests need beyond Python, outside of the repository; EMBED_IMAGES_CACHE_DIR moves it.
-TOOLS := $(or $(EMBED_IMAGES_CACHE_DIR),$(HOME)/.cache/embed-images)/tools
+# What tests and benchmarks need beyond this project's Python, outside of the repository.
+CACHE := $(or $(EMBED_IMAGES_CACHE_DIR),$(HOME)/.cache/embed-images)
+TOOLS := $(CACHE)/tools
+PEERS := $(CACHE)/benchmarks/peers
 FAKE_GCS_VERSION := v1.56.1
 FAKE_GCS := $(TOOLS)/fake-gcs-server-$(FAKE_GCS_VERSION)/fake-gcs-server
 AZURITE_VERSION := 3.35.0
 AZURITE := $(TOOLS)/azurite-$(AZURITE_VERSION)/node_modules/.bin/azurite-blob
 
-.PHONY: help setup demo test test-stores bench-fetch lint types check lock clean
+.PHONY: help setup demo test test-stores bench bench-quick bench-stages bench-scaling bench-fetch lint types check \
+	lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -32,6 +35,19 @@ test: setup  ## every test that needs no cluster
 test-stores: setup $(FAKE_GCS) $(AZURITE)  ## tests of stores whose servers are no Python packages: needs Go and npm
 	FAKE_GCS_SERVER=$(FAKE_GCS) AZURITE=$(AZURITE) $(BIN)/python -m pytest -m stores
 
+bench: setup $(PEERS)/installed  ## throughput beside other systems, three rounds: most of an hour; needs Java 17
+	$(BIN)/python benchmarks/roofline.py
+	$(BIN)/python benchmarks/throughput.py
+
+bench-quick: setup $(PEERS)/installed  ## the same with a tenth of the images, one round
+	$(BIN)/python benchmarks/throughput.py --quick
+
+bench-stages: setup  ## where the core-milliseconds of one image go
+	$(BIN)/python benchmarks/stages.py
+
+bench-scaling: setup  ## listing, ledger and publishing without a model, 1,000 to 100,000 images
+	$(BIN)/python benchmarks/scaling.py
+
 bench-fetch: setup $(FAKE_GCS)  ## fetching beside Beam's own ways, at 20 ms latency
 	FAKE_GCS_SERVER=$(FAKE_GCS) $(BIN)/python benchmarks/fetch.py
 
@@ -40,6 +56,11 @@ $(FAKE_GCS):  # built from the Go module proxy, which checks it against Go's che
 
 $(AZURITE):
 	npm install --silent --no-audit --no-fund --no-save --prefix $(TOOLS)/azurite-$(AZURITE_VERSION) azurite@$(AZURITE_VERSION)
+
+$(PEERS)/installed: benchmarks/peers-requirements.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
+	@touch $@
 
 lint: setup  ## ruff: rules and format
 	$(BIN)/ruff check .
@@ -50,9 +71,11 @@ types: setup  ## mypy, strict
 
 check: lint types test  ## what .ci/run checks
 
-lock: setup  ## resolves setup.py anew into requirements.txt
+lock: setup  ## resolves setup.py, and the benchmark's peers, anew
 	$(BIN)/uv pip compile --quiet setup.py --universal --python-version 3.11 --extra demo --extra dev \
 		--generate-hashes --no-header --upgrade --output-file requirements.txt
+	$(BIN)/uv pip compile --quiet benchmarks/peers-requirements.in --universal --python-version 3.11 \
+		--generate-hashes --no-header --upgrade --output-file benchmarks/peers-requirements.txt
 
 clean:  ## removes what these targets made
 	rm -rf $(VENV) demo-output build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

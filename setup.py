@@ -58,12 +58,12 @@ setup(
             "hypothesis>=6.100",
             "moto[server,s3]>=5.1",
             "mypy>=1.15",
+            "psutil>=6",
             "pytest>=8.3",
             "ruff>=0.11",
             "types-PyYAML",
             "uv>=0.6",
         ],
-        "bench": [*DEMO, "psutil>=6"],
     },
     entry_points={"console_scripts": ["embed-images = pipeline.cli:program"]},
     classifiers=[

@@ -1,0 +1,40 @@
+"""Ray Data: read_images, an actor that holds the module, write_tfrecords, as its guide to batch inference does."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import peer
+import pyarrow as pa
+import ray
+
+
+class Embed:
+    """Decoding has a core of its own only as long as it lasts, so the module may use all of them."""
+
+    def __init__(self, folder: str):
+        self._vectors_of = peer.load_module(folder)
+
+    def __call__(self, batch: dict[str, Any]) -> pa.Table:
+        vectors = self._vectors_of(batch["image"].astype("float32") / 255)
+        # Lists, since write_tfrecords makes bytes of what Ray has as tensors.
+        return pa.table({"image/uri": batch["path"], "image/embedding": list(vectors)})
+
+
+def main() -> None:
+    options = peer.arguments()
+    started = time.monotonic()
+    ray.init(include_dashboard=False, logging_level="error")
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    (
+        ray.data.read_images(options.images, size=(peer.SIZE, peer.SIZE), mode="RGB", include_paths=True)
+        .map_batches(Embed, fn_constructor_args=(options.model,), batch_size=peer.BATCH, num_cpus=1, concurrency=1)
+        .write_tfrecords(options.output)
+    )
+    ray.shutdown()
+    peer.finish(time.monotonic() - started, ["ray", "tensorflow"])
+
+
+if __name__ == "__main__":
+    main()

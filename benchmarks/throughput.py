@@ -1,0 +1,228 @@
+"""Throughput: this pipeline beside what else turns a folder of images into TFRecords of vectors.
+
+Every system is a program of systems/, run as a command of its own, in turns, over the same images with the same
+module, and must write a record for every image. All is measured from outside, for all in the same way:
+
+- seconds: of the whole command over all images of a corpus.
+- images/s: of steady work. The command runs over the first half of the corpus, too; this is the images of the other
+  half by the seconds that they added. So it has nothing of the start and the end of a command in it, and no system
+  gains by doing its work in another order.
+- peak MB: of all processes of the command together (proportional set sizes).
+- cosine: the mean, over all images, of its vectors to those of the first system: that all do the same work.
+
+Before, each system of ours runs once unmeasured, and keeps what it made of the module in the cache. `--quick` takes a
+tenth of the images, one round and no halves, so it has no images/s.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import corpora
+import numpy as np
+from chart import bar_chart
+from measuring import Cost, machine, run_command
+
+from pipeline.dataset import read_shard, texts_of, vectors_of
+from pipeline.handles import STANDIN_HANDLE, resolve
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+WORK = corpora.folder() / "work"
+PEERS = corpora.folder() / "peers" / "bin" / "python"  # of the virtualenv of peers-requirements.txt
+FEATURES = 1664
+
+
+class System(NamedTuple):
+    """A program of systems/ and its arguments; `python` is what it runs in."""
+
+    file: str
+    arguments: tuple[str, ...] = ()
+    python: str = sys.executable
+
+    @property
+    def ours(self) -> bool:
+        return self.file == "ours.py"
+
+
+SYSTEMS = {
+    "ours: litert f32": System("ours.py", ("--engine=litert", "--precision=f32")),
+    "ours: litert int8": System("ours.py", ("--engine=litert", "--precision=int8")),
+    "ours: openvino f32": System("ours.py", ("--engine=openvino", "--precision=f32")),
+    "ours: openvino bf16": System("ours.py", ("--engine=openvino", "--precision=bf16")),
+    "ours: tensorflow f32": System("ours.py", ("--engine=tensorflow", "--precision=f32")),
+    "Beam RunInference": System("beam_stock.py"),
+    "tf.data": System("tf_data.py"),
+    "Ray Data": System("ray_data.py", python=str(PEERS)),
+    "Daft": System("daft_udf.py", python=str(PEERS)),
+    "PySpark": System("pyspark_udf.py", python=str(PEERS)),
+}
+
+
+@dataclass
+class Measured:
+    """Of one system and corpus, a value a round; `vectors` by file name and `last_line` of the last one."""
+
+    seconds: list[float] = field(default_factory=list)
+    half_seconds: list[float] = field(default_factory=list)
+    peak_mb: list[float] = field(default_factory=list)
+    last_line: dict[str, Any] = field(default_factory=dict)
+    vectors: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+def run_system(name: str, images: Path, model: Path) -> tuple[Cost, dict[str, np.ndarray]]:
+    """What the command cost, and its vectors by file name.
+
+    Raises:
+        RuntimeError: it failed, or a vector is missing or of another length.
+    """
+    system = SYSTEMS[name]
+    output = WORK / name.replace(": ", "-").replace(" ", "-") / images.name
+    leftover = output / "runs" if system.ours else output  # beside our runs is what they share
+    shutil.rmtree(leftover, ignore_errors=True)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    command = [system.python, str(HERE / "systems" / system.file), *system.arguments]
+    command += ["--images", str(images), "--model", str(model), "--output", str(output)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT) if system.ours else "", "TF_CPP_MIN_LOG_LEVEL": "2"}
+    cost = run_command(command, environment, output.parent)
+    print(f"{name}, {images.name}: {cost.seconds:.1f} s", file=sys.stderr, flush=True)
+    vectors = read_vectors(output)
+    shutil.rmtree(leftover)
+    names = {image.name for image in images.iterdir()}
+    if vectors.keys() != names or any(vector.shape != (FEATURES,) for vector in vectors.values()):
+        raise RuntimeError(f"{name} wrote {len(vectors)} vectors of {len(names)} images, or some of another length")
+    return cost, vectors
+
+
+def read_vectors(output: Path) -> dict[str, np.ndarray]:
+    """Of all TFRecords; their checksums are compared, and no image may have two records."""
+    vectors: dict[str, np.ndarray] = {}
+    records = 0
+    for shard in output.rglob("*"):
+        if shard.suffix in (".tfrecord", ".tar"):  # as Ray names its TFRecords
+            for batch in read_shard(str(shard)):
+                names = [os.path.basename(uri) for uri in texts_of(batch, "image/uri")]
+                vectors.update(zip(names, vectors_of(batch), strict=True))
+                records += len(names)
+    if records != len(vectors):
+        raise RuntimeError(f"{output} has {records} records of {len(vectors)} images")
+    return vectors
+
+
+def measure(name: str, images: Path, model: Path, measured: Measured, halves: bool) -> None:
+    """A round of one system over one corpus."""
+    cost, measured.vectors = run_system(name, images, model)
+    measured.seconds.append(cost.seconds)
+    measured.peak_mb.append(cost.peak_mb)
+    measured.last_line = json.loads(cost.last_line)
+    if halves:
+        measured.half_seconds.append(run_system(name, half_of(images), model)[0].seconds)
+
+
+def half_of(images: Path) -> Path:
+    return corpora.first_of(images, len(list(images.iterdir())) // 2)
+
+
+def summary(measured: Measured, reference: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """A system's entry of the results."""
+    images = len(measured.vectors)
+    added = images - images // 2
+    rates = [added / (whole - half) for whole, half in zip(measured.seconds, measured.half_seconds, strict=False)]
+    result: dict[str, Any] = {
+        "images": images,
+        "seconds": measured.seconds,
+        "half_seconds": measured.half_seconds,
+        "median_seconds": statistics.median(measured.seconds),
+        "peak_mb": max(measured.peak_mb),
+        "mean_cosine": mean_cosine(reference, measured.vectors),
+        **{key: value for key, value in measured.last_line.items() if key in ("versions", "parity")},
+    }
+    if rates:
+        median = added / (statistics.median(measured.seconds) - statistics.median(measured.half_seconds))
+        result["images_per_second"] = {"median": median, "min": min(rates), "max": max(rates)}
+    return result
+
+
+def mean_cosine(expected: Mapping[str, np.ndarray], actual: Mapping[str, np.ndarray]) -> float:
+    x, y = (np.stack([vectors[name] for name in sorted(vectors)]).astype(np.float64) for vectors in (expected, actual))
+    return float(np.mean((x * y).sum(1) / (np.linalg.norm(x, axis=1) * np.linalg.norm(y, axis=1))))
+
+
+def print_table(name: str, systems: Mapping[str, Mapping[str, Any]]) -> None:
+    images = next(iter(systems.values()))["images"]
+    print(f"\n{name}: {images:,} images of {'x'.join(map(str, corpora.SIZES[name]))}")
+    print(f"{'':<22} {'images/s':>8} {'min':>7} {'max':>7} {'seconds':>8} {'min':>7} {'max':>7} {'peak MB':>8} cosine")
+    for system, entry in systems.items():
+        rates = "".join(f" {value:7.1f}" for value in entry.get("images_per_second", {}).values()) or " " * 24
+        seconds = [entry["median_seconds"], min(entry["seconds"]), max(entry["seconds"])]
+        print(f"{system:<22} {rates} ", *(f"{value:7.1f}" for value in seconds), end="")
+        print(f" {entry['peak_mb']:8.0f} {entry['mean_cosine']:.6f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS), metavar="SYSTEM")
+    parser.add_argument("--corpora", nargs="+", choices=corpora.SIZES, default=list(corpora.SIZES))
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--quick", action="store_true")
+    options = parser.parse_args()
+    share, rounds = (10, 1) if options.quick else (1, options.rounds)
+    model = resolve(STANDIN_HANDLE)
+    images = {name: corpora.corpus(name, corpora.COUNTS[name] // share) for name in options.corpora}
+    measured = {name: {system: Measured() for system in options.systems} for name in images}
+    for folder in images.values():
+        for system in options.systems:
+            if SYSTEMS[system].ours:
+                run_system(system, folder, model)
+                if not options.quick:
+                    run_system(system, half_of(folder), model)
+    failed: dict[str, str] = {}
+    for number in range(1, rounds + 1):
+        for name, folder in images.items():
+            for system in options.systems:
+                if system not in failed:
+                    try:
+                        measure(system, folder, model, measured[name][system], halves=not options.quick)
+                    except RuntimeError as e:
+                        failed[system] = str(e)
+                        print(f"{system} is left out: {e}", file=sys.stderr)
+        report(
+            {name: without(of_corpus, failed) for name, of_corpus in measured.items()}, number, failed, options.quick
+        )
+
+
+def without(measured: Mapping[str, Measured], failed: Mapping[str, str]) -> dict[str, Measured]:
+    return {system: entry for system, entry in measured.items() if system not in failed}
+
+
+def report(measured: Mapping[str, Mapping[str, Measured]], rounds: int, failed: Mapping[str, str], quick: bool) -> None:
+    """Prints and writes what was measured up to now; after each round, since all of them take long."""
+    results = {
+        name: {system: summary(entry, next(iter(of_corpus.values())).vectors) for system, entry in of_corpus.items()}
+        for name, of_corpus in measured.items()
+    }
+    for name, systems in results.items():
+        print_table(name, systems)
+    content = {"machine": machine(), "rounds": rounds, "failed": failed, "corpora": results}
+    target = HERE / "results" / ("throughput-quick.json" if quick else "throughput.json")
+    target.parent.mkdir(exist_ok=True)
+    target.write_text(json.dumps(content, indent=2) + "\n")
+    if not quick:
+        charts = {
+            f"{name} images, images/s": {key: entry["images_per_second"]["median"] for key, entry in systems.items()}
+            for name, systems in results.items()
+        }
+        (ROOT / "docs" / "throughput.svg").write_text(bar_chart(charts))
+
+
+if __name__ == "__main__":
+    main()
