@@ -8,16 +8,19 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pipeline import rounding
+from pipeline.openvino_format import to_openvino
 from pipeline.sampling import procedural_sample
 from transforms.engines.tensorflow import INPUT_TENSOR, OUTPUT_TENSOR
 
 # Raise it when the same module would come out of `convert` with other values.
-CONVERSION_VERSION = 1
+CONVERSION_VERSION = 2
 # What a module takes when its signature leaves height and width open; TF Hub's MobileNets do.
 OPEN_INPUT_SIZE = 224
 OTHER_ENGINE = "--engine tensorflow runs any module"
@@ -56,27 +59,43 @@ class _ImageSignature:
         return self.call(**{self.input_name: images})[self.output_name]
 
 
-def convert(saved_model: Path, handle: str, engine: str, input_size: tuple[int, int] | None) -> Conversion:
-    """Makes the f32 artifact of an engine.
+def convert(
+    saved_model: Path, handle: str, engine: str, precision: str, input_size: tuple[int, int] | None
+) -> Conversion:
+    """Makes the artifact of an engine, in f32 or bf16.
 
     Args:
         saved_model: a folder with saved_model.pb.
         handle: how the user named it, for messages.
         engine: one of `engines.PRECISIONS`.
+        precision: one of the engine's; of int8, which needs images of the input, `to_int8` makes the artifact.
         input_size: (height, width) for modules whose signature leaves it open.
 
     Raises:
         ModelError: the module is not of the right shape, or the engine cannot convert it.
     """
     signature = _load(saved_model, handle, input_size)
-    feature_dim = _vectors(signature, procedural_sample(signature.input_size).probes, handle).shape[1]
+    pixels = procedural_sample(signature.input_size).probes
+    feature_dim = _vectors(signature, pixels, handle).shape[1]
     frozen = _freeze(signature)
-    artifact = _to_graph_def(frozen) if engine == "tensorflow" else _to_litert(frozen, handle, engine)
+    if engine == "tensorflow":
+        artifact = _to_graph_def(frozen)
+    else:
+        artifact = _converted(_converter(frozen).convert, handle, engine)
+        if engine == "openvino":
+            kept = 0
+            if precision == "bf16":
+                kept = rounding.kept_convolutions(artifact, precision)
+                artifact = rounding.rounded_to_bf16(artifact, rounding.input_means(artifact, pixels), kept)
+            artifact = _converted(partial(to_openvino, artifact, kept), handle, engine)
     return Conversion(artifact, signature.input_size, feature_dim)
 
 
 def to_int8(saved_model: Path, handle: str, pixels: np.ndarray) -> bytes:
-    """The int8 artifact of the engine litert, its ranges calibrated on uint8 [N, height, width, 3].
+    """The int8 artifact of the engine litert, its ranges and biases calibrated on uint8 [N, height, width, 3].
+
+    What stands before the first convolution stays in f32, whose pixels int8 would make coarser, and so do the
+    first convolutions themselves, see `rounding`.
 
     Raises:
         ModelError: the module cannot be quantized.
@@ -84,10 +103,24 @@ def to_int8(saved_model: Path, handle: str, pixels: np.ndarray) -> bytes:
     import tensorflow as tf
 
     frozen = _freeze(_load(saved_model, handle, (pixels.shape[1], pixels.shape[2])))
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen], frozen)
+    flatbuffer = _converted(_converter(frozen).convert, handle, "litert")
+    converter = _converter(frozen)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = lambda: ([image[None]] for image in pixels)
-    return _converted(converter, handle, "litert")
+
+    def quantized() -> bytes:
+        options = tf.lite.experimental.QuantizationDebugOptions()
+        first = lambda: ([image[None]] for image in pixels[:1])  # noqa: E731
+        debugger = tf.lite.experimental.QuantizationDebugger(
+            converter=converter, debug_dataset=first, debug_options=options
+        )
+        # The names are of this very calibration: those of another one would be ignored without a word.
+        kept = rounding.kept_convolutions(flatbuffer, "int8")
+        options.denylisted_nodes = rounding.outputs_up_to(debugger.calibrated_model, kept)
+        return bytes(debugger.get_nondebug_quantized_model())
+
+    means = rounding.input_means(flatbuffer, pixels)
+    return rounding.with_corrected_biases(_converted(quantized, handle, "litert"), flatbuffer, means)
 
 
 def reference_vectors(saved_model: Path, handle: str, input_size: tuple[int, int], pixels: np.ndarray) -> np.ndarray:
@@ -184,19 +217,18 @@ def _freeze(signature: _ImageSignature) -> Any:
     return convert_variables_to_constants_v2(tf.function(embed).get_concrete_function(images))
 
 
-def _to_litert(frozen: Any, handle: str, engine: str) -> bytes:
+def _converter(frozen: Any) -> Any:
     import tensorflow as tf
 
-    return _converted(tf.lite.TFLiteConverter.from_concrete_functions([frozen], frozen), handle, engine)
+    return tf.lite.TFLiteConverter.from_concrete_functions([frozen], frozen)
 
 
-def _converted(converter: Any, handle: str, engine: str) -> bytes:
+def _converted(convert: Callable[[], bytes], handle: str, engine: str) -> bytes:
     try:
         with warnings.catch_warnings(action="ignore"):  # it misses statistics of the uint8 input, which needs none
-            flatbuffer: bytes = converter.convert()
-    except Exception as e:  # the converter's errors are of many classes, some made on the fly
+            return convert()
+    except Exception as e:  # the converters' errors are of many classes, some made on the fly
         raise ModelError(f"{handle}: engine {engine} cannot convert it ({first_line(e)}); {OTHER_ENGINE}") from e
-    return flatbuffer
 
 
 def _to_graph_def(frozen: Any) -> bytes:

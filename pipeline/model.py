@@ -136,7 +136,7 @@ def _artifact(
     recipe = f"v{CONVERSION_VERSION}-tf{version_of('tensorflow')}-{PACKAGES[engine]}{version_of(PACKAGES[engine])}"
 
     def build(folder: Path) -> None:
-        conversion = convert(saved_model, handle, engine, input_size)
+        conversion = convert(saved_model, handle, engine, precision, input_size)
         folder.mkdir(parents=True)
         (folder / "artifact").write_bytes(conversion.artifact)
         facts = {
@@ -146,7 +146,7 @@ def _artifact(
         }
         (folder / "facts.json").write_text(json.dumps(facts))
 
-    key = f"artifacts/{digest[:32]}-{engine}-f32-{size}-{recipe}"
+    key = f"artifacts/{digest[:32]}-{engine}-{'f32' if precision == 'int8' else precision}-{size}-{recipe}"
     folder = cached(key, build)
     facts = _facts(folder)
     if not facts:  # damaged, by a full disk or a hand: made anew
