@@ -12,10 +12,11 @@ import pytest
 from pipeline.model import prepare_model
 from pipeline.options import LOCAL_RUNNER
 from tests.collecting import Collect
-from tests.conftest import TINY_SIZE, save_module
+from tests.conftest import TINY_SIZE, Run, save_module
+from transforms import embedding
 from transforms.elements import ImageInfo, ImageObject
 from transforms.embedding import EmbedImages, FeatureModelHandler, pad_batch
-from transforms.engines import PRECISIONS, load_engine
+from transforms.engines import PRECISIONS, Engine, load_engine
 
 
 def pixels_of(count: int) -> list[np.ndarray]:
@@ -108,3 +109,19 @@ def test_beams_own_metrics_of_the_model_are_kept(tiny_module: str) -> None:
     distributions = {metric.key.metric.name: metric.committed for metric in metrics["distributions"]}
     assert distributions["inference_request_batch_size"].max == 4
     assert {"inference_batch_latency_micro_secs", "load_model_latency_milli_secs"} <= set(distributions)
+
+
+def test_a_model_is_loaded_once_for_all_threads_of_a_process(
+    images: Path, run_pipeline: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads: list[str] = []
+
+    def counted(name: str, *arguments: Any, **options: Any) -> Engine:
+        loads.append(name)
+        return load_engine(name, *arguments, **options)
+
+    monkeypatch.setattr(embedding, "load_engine", counted)
+    threads = ["--direct_num_workers=3", "--direct_running_mode=multi_threading"]
+    report = run_pipeline(input=str(images), engine="litert", beam_args=threads)
+    assert report.manifest["counts"]["embedded"] == 12
+    assert loads == ["litert"]
