@@ -27,7 +27,7 @@ PROBES = 64
 CALIBRATION = 128  # besides the probes, so that int8 is not measured on what it was made with
 
 
-SECONDS = 30  # an image that takes longer is left out
+SECONDS = 10.0  # a store that hangs does not hold up the launch: what has not come by then is left out
 PROCEDURAL = 8
 PROCEDURAL_SEED = 7
 
@@ -71,7 +71,10 @@ def split_pool(pool: Sequence[ImageObject]) -> tuple[list[ImageObject], list[Ima
 
 
 def load_pixels(images: Sequence[ImageObject], config: RunConfig, input_size: tuple[int, int]) -> np.ndarray:
-    """uint8 [N, height, width, 3]: as the run will load them; what fails is left out, the run will name it."""
+    """uint8 [N, height, width, 3]: as the run will load them; what fails or is late is left out.
+
+    The run will name it.
+    """
     configure_pillow(config.max_image_pixels)
     small = [image for image in images if image.size <= config.max_object_bytes]
 
@@ -92,8 +95,13 @@ def load_pixels(images: Sequence[ImageObject], config: RunConfig, input_size: tu
 
     async def load_all() -> list[np.ndarray | None]:
         slots = asyncio.Semaphore(min(config.fetch_concurrency, 16))
-        with ThreadPoolExecutor(config.threads or os.cpu_count() or 1) as decoders:
-            return await asyncio.gather(*(load(image, slots, decoders) for image in small))
+        decoders = ThreadPoolExecutor(config.threads or os.cpu_count() or 1)
+        tasks = [asyncio.ensure_future(load(image, slots, decoders)) for image in small]
+        done, late = await asyncio.wait(tasks, timeout=SECONDS) if tasks else (set(), set())
+        for task in late:
+            task.cancel()
+        decoders.shutdown(wait=False)
+        return [task.result() for task in tasks if task in done]
 
     loaded = [pixels for pixels in sync(get_loop(), load_all) if pixels is not None]
     return np.stack(loaded) if loaded else np.zeros((0, *input_size, 3), np.uint8)

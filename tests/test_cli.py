@@ -122,7 +122,8 @@ def test_a_stopped_run_publishes_nothing_and_can_be_run_again(
     silent = socket.create_server(("127.0.0.1", 0))
     listing = tmp_path / "list.txt"
     never = f"http://127.0.0.1:{silent.getsockname()[1]}/never.jpg"
-    listing.write_text("\n".join([*map(str, images.iterdir()), never]))
+    first, *others = map(str, images.iterdir())
+    listing.write_text("\n".join([first, never, *others]))  # the second is no probe, which the launch would wait for
     output = tmp_path / "output"
     arguments = ["run", "--output", str(output), "--model", tiny_module, "--run_id=r"]
     program = [PROGRAM, *arguments, "--input", str(listing)]

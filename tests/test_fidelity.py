@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from pipeline import conversion
+from pipeline import conversion, sampling
 from pipeline.config import make_config
 from pipeline.conversion import ModelError
 from pipeline.fidelity import measure_parity, nearest_others
@@ -63,6 +64,17 @@ def test_a_sample_is_what_the_run_will_load(images: Path, tmp_path: Path) -> Non
     ]
     np.testing.assert_array_equal(pixels, expected)
     assert take_sample(config, (16, 24)).source == "input"
+
+
+def test_a_server_that_never_answers_does_not_hold_up_the_launch(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sampling, "SECONDS", 2.0)
+    config = make_config({"input": str(images), "output": str(tmp_path / "output")}, [])
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        never = ImageObject(f"http://127.0.0.1:{silent.getsockname()[1]}/never.jpg", 100, "v")
+        pixels = load_pixels([never, ImageObject(str(images / "02.jpg"))], config, (16, 24))
+    assert len(pixels) == 1
 
 
 def test_unreadable_images_give_a_procedural_sample(tmp_path: Path) -> None:
