@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +60,29 @@ def s3_server() -> Iterator[Server]:
     server.stop()
 
 
+def keep_last_bytes() -> None:
+    """The emulator parses uploads as mail, which takes a last carriage return for a part of the line's end."""
+    from gcp_storage_emulator import server
+
+    decode, read = server._decode_raw_data, server._read_data
+    raw = threading.local()
+
+    def decode_and_keep(*arguments: Any) -> bytes | None:
+        raw.data = decode(*arguments)
+        return raw.data
+
+    def read_exactly(handler: Any, query: Any) -> Any:
+        data = read(handler, query)
+        kind, _, boundary = (handler.headers.get("Content-Type") or "").partition("boundary=")
+        if kind.startswith("multipart/related"):
+            mark = b"--" + boundary.strip("\"'").encode()
+            content = raw.data.split(mark, 2)[2].partition(b"\n\n")[2]
+            data["content"] = content.rpartition(b"\n" + mark)[0]
+        return data
+
+    server._decode_raw_data, server._read_data = decode_and_keep, read_exactly
+
+
 @pytest.fixture(scope="session")
 def gs_server() -> Iterator[Server]:
     from http.server import HTTPServer
@@ -66,6 +90,7 @@ def gs_server() -> Iterator[Server]:
     from gcp_storage_emulator.server import create_server
 
     HTTPServer.request_queue_size = 128  # it is 5, and a burst of connections is then refused
+    keep_last_bytes()
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     server = create_server("127.0.0.1", port, in_memory=True, default_bucket=BUCKET)

@@ -52,6 +52,12 @@ def test_listing_tells_names_sizes_versions(server: Server, tmp_path: Path) -> N
     assert [row.uri for row in list_input(server.uri("images/a[1].jpg"))] == [server.uri("images/a[1].jpg")]
 
 
+@pytest.mark.parametrize("data", [b"", b"\r", b"a\n", b"a\r\n", b"a\r\r", b"--==0==\n\nb", bytes(range(256)) * 3])
+def test_bytes_arrive_as_they_are(server: Server, data: bytes) -> None:
+    storage.write_bytes(server.uri("bytes"), data)
+    assert storage.read_bytes(server.uri("bytes")) == data
+
+
 def test_the_whole_pipeline_runs_on_a_store(
     server: Server, tmp_path: Path, tiny_module: str, run_pipeline: Run
 ) -> None:
