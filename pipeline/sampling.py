@@ -20,6 +20,7 @@ from transforms.decoding import ImageError, configure_pillow, decode_image
 from transforms.elements import ImageObject
 from transforms.fetching import FetchError, Policy, fetch
 from transforms.inputs import list_input
+from transforms.loading import ByteBudget
 
 # Of the first so many listed images of each input, the sample is taken at even distances.
 POOL = 1000
@@ -76,6 +77,8 @@ def load_pixels(images: Sequence[ImageObject], config: RunConfig, input_size: tu
     The run will name it.
     """
     configure_pillow(config.max_image_pixels)
+    slots = asyncio.Semaphore(min(config.fetch_concurrency, 16))
+    budget = ByteBudget(config.prefetch_bytes)
     small = [image for image in images if image.size <= config.max_object_bytes]
 
     def decode(data: bytes) -> np.ndarray | None:
@@ -84,8 +87,8 @@ def load_pixels(images: Sequence[ImageObject], config: RunConfig, input_size: tu
         except ImageError:
             return None
 
-    async def load(image: ImageObject, slots: asyncio.Semaphore, decoders: ThreadPoolExecutor) -> np.ndarray | None:
-        async with slots:  # held while decoding, so that few encoded images wait
+    async def load(image: ImageObject, decoders: ThreadPoolExecutor) -> np.ndarray | None:
+        async with slots, budget.hold(max(image.size, 0)):  # held while decoding: few encoded images wait
             try:
                 fetched = await fetch(image, Policy(config.fetch_retries, SECONDS))
             except FetchError:
@@ -94,9 +97,8 @@ def load_pixels(images: Sequence[ImageObject], config: RunConfig, input_size: tu
             return pixels
 
     async def load_all() -> list[np.ndarray | None]:
-        slots = asyncio.Semaphore(min(config.fetch_concurrency, 16))
         decoders = ThreadPoolExecutor(config.threads or os.cpu_count() or 1)
-        tasks = [asyncio.ensure_future(load(image, slots, decoders)) for image in small]
+        tasks = [asyncio.ensure_future(load(image, decoders)) for image in small]
         done, late = await asyncio.wait(tasks, timeout=SECONDS) if tasks else (set(), set())
         for task in late:
             task.cancel()
