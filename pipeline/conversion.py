@@ -31,6 +31,14 @@ class ModelError(Exception):
     """A module that cannot be used; its text is one sentence for a person."""
 
 
+class ConversionError(ModelError):
+    """A module that an engine cannot run, as it will not the next time either; `reason` names no handle."""
+
+    def __init__(self, handle: str, reason: str):
+        super().__init__(f"{handle}: {reason}; {OTHER_ENGINE}")
+        self.reason = reason
+
+
 @dataclass(frozen=True)
 class Conversion:
     """An artifact and what was learnt while it was made.
@@ -72,7 +80,8 @@ def convert(
         input_size: (height, width) for modules whose signature leaves it open.
 
     Raises:
-        ModelError: the module is not of the right shape, or the engine cannot convert it.
+        ConversionError: the engine cannot convert it.
+        ModelError: the module is not of the right shape.
     """
     signature = _load(saved_model, handle, input_size)
     pixels = procedural_sample(signature.input_size).probes
@@ -227,8 +236,10 @@ def _converted(convert: Callable[[], bytes], handle: str, engine: str) -> bytes:
     try:
         with warnings.catch_warnings(action="ignore"):  # it misses statistics of the uint8 input, which needs none
             return convert()
+    except (MemoryError, OSError) as e:  # of this machine today, not of the module
+        raise ModelError(f"{handle}: engine {engine} could not convert it: {first_line(e)}") from e
     except Exception as e:  # the converters' errors are of many classes, some made on the fly
-        raise ModelError(f"{handle}: engine {engine} cannot convert it ({first_line(e)}); {OTHER_ENGINE}") from e
+        raise ConversionError(handle, f"engine {engine} cannot convert it ({first_line(e)})") from e
 
 
 def _to_graph_def(frozen: Any) -> bytes:

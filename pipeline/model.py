@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.cache import cached, is_installed, version_of
-from pipeline.conversion import CONVERSION_VERSION, ModelError, convert
+from pipeline.conversion import CONVERSION_VERSION, ConversionError, ModelError, convert
 from pipeline.fidelity import check_parity, measured_parity
 from pipeline.handles import digest_of, resolve
 from pipeline.sampling import Sample, procedural_sample
@@ -24,6 +24,7 @@ from transforms.engines import PACKAGES
 
 # What `--engine auto` takes on CPUs, by precision.
 AUTO_ENGINE = {"f32": "litert", "bf16": "openvino", "int8": "litert"}
+REFUSAL = "refusal.txt"
 
 __all__ = ["FeatureModel", "ModelError", "prepare_model"]
 
@@ -131,12 +132,20 @@ def has_gpu() -> bool:
 def _artifact(
     handle: str, saved_model: Path, digest: str, engine: str, precision: str, input_size: tuple[int, int] | None
 ) -> FeatureModel:
-    """The artifact from the cache, where it is converted once per module, engine and version."""
+    """The artifact from the cache, where it is converted once per module, engine and version.
+
+    That an engine cannot convert the module is kept there, too: finding out may take minutes.
+    """
     size = "x".join(map(str, input_size)) if input_size else "own-size"
     recipe = f"v{CONVERSION_VERSION}-tf{version_of('tensorflow')}-{PACKAGES[engine]}{version_of(PACKAGES[engine])}"
 
     def build(folder: Path) -> None:
-        conversion = convert(saved_model, handle, engine, precision, input_size)
+        try:
+            conversion = convert(saved_model, handle, engine, precision, input_size)
+        except ConversionError as e:
+            folder.mkdir(parents=True)
+            (folder / REFUSAL).write_text(e.reason)
+            return
         folder.mkdir(parents=True)
         (folder / "artifact").write_bytes(conversion.artifact)
         facts = {
@@ -148,6 +157,8 @@ def _artifact(
 
     key = f"artifacts/{digest[:32]}-{engine}-{'f32' if precision == 'int8' else precision}-{size}-{recipe}"
     folder = cached(key, build)
+    if (folder / REFUSAL).exists():
+        raise ConversionError(handle, (folder / REFUSAL).read_text())
     facts = _facts(folder)
     if not facts:  # damaged, by a full disk or a hand: made anew
         shutil.rmtree(folder, ignore_errors=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -98,6 +100,30 @@ def test_auto_falls_back_to_tensorflow_when_litert_cannot(tmp_path: Path, op: st
         prepare_model(folder, "litert")
     assert prepare_model(folder, "auto").engine == "tensorflow"
     assert prepare_model(folder, "auto").parity["min_cosine"] > 0.999999
+
+
+def test_a_refused_conversion_is_not_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even under another name; one that failed for want of disk or memory is."""
+    import tensorflow as tf
+
+    def forward(_: Any, images: Any) -> Any:
+        return {"default": tf.math.digamma(2 + tf.reduce_mean(images, axis=[1, 2]))}
+
+    folder = save_module(tmp_path / "module", forward=forward)
+    convert, full = model.convert, OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr(
+        tf.lite.TFLiteConverter, "from_concrete_functions", lambda *_: Mock(convert=Mock(side_effect=full))
+    )
+    with pytest.raises(ModelError, match=r"litert could not convert it: OSError: .*No space left"):
+        prepare_model(str(folder), "litert")
+    monkeypatch.undo()
+    conversions = Mock(side_effect=convert)
+    monkeypatch.setattr(model, "convert", conversions)
+    with pytest.raises(ModelError, match="module: engine litert cannot convert it"):
+        prepare_model(str(folder), "litert")
+    with pytest.raises(ModelError, match="renamed: engine litert cannot convert it"):
+        prepare_model(str(folder.rename(tmp_path / "renamed")), "litert")
+    assert conversions.call_count == 1
 
 
 def test_auto_is_litert_when_it_agrees(tiny_module: str) -> None:
