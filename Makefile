@@ -12,7 +12,7 @@ FAKE_GCS := $(TOOLS)/fake-gcs-server-$(FAKE_GCS_VERSION)/fake-gcs-server
 AZURITE_VERSION := 3.35.0
 AZURITE := $(TOOLS)/azurite-$(AZURITE_VERSION)/node_modules/.bin/azurite-blob
 
-.PHONY: help setup demo test test-stores bench bench-quick bench-stages bench-scaling bench-fetch lint types check \
+.PHONY: help setup demo test test-stores bench bench-quick bench-stages bench-fidelity bench-scaling bench-fetch lint types check \
 	lock clean
 
 help:  ## what can be made
@@ -44,6 +44,9 @@ bench-quick: setup $(PEERS)/installed  ## the same with a tenth of the images, o
 
 bench-stages: setup  ## where the core-milliseconds of one image go
 	$(BIN)/python benchmarks/stages.py
+
+bench-fidelity: setup  ## what bf16 and int8 lose with trained weights, by the layers left in f32
+	$(BIN)/python benchmarks/fidelity.py
 
 bench-scaling: setup  ## listing, ledger and publishing without a model, 1,000 to 100,000 images
 	$(BIN)/python benchmarks/scaling.py

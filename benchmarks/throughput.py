@@ -9,6 +9,9 @@ module, and must write a record for every image. All is measured from outside, f
   gains by doing its work in another order.
 - peak MB: of all processes of the command together (proportional set sizes).
 - cosine: the mean, over all images, of its vectors to those of the first system: that all do the same work.
+- real: the mean cosine of its vectors to the untouched module's, of trained weights, as a run of ours measures it at
+  launch: what a precision costs. With the SavedModel that EMBED_IMAGES_REAL_MODULE names, such as
+  https://tfhub.dev/google/imagenet/mobilenet_v2_130_224/feature_vector/4; the stand-in's weights are random.
 
 Before, each system of ours runs once unmeasured, and keeps what it made of the module in the cache. `--quick` takes a
 tenth of the images, one round and no halves, so it has no images/s.
@@ -70,12 +73,19 @@ SYSTEMS = {
 
 @dataclass
 class Measured:
-    """Of one system and corpus, a value a round; `vectors` by file name and `last_line` of the last one."""
+    """Of one system and corpus, a value a round.
+
+    Attributes:
+        vectors: by file name, of the last round.
+        last_line: what the system said last, in the last round.
+        real_parity: see `real_parity`; empty where there are no trained weights.
+    """
 
     seconds: list[float] = field(default_factory=list)
     half_seconds: list[float] = field(default_factory=list)
     peak_mb: list[float] = field(default_factory=list)
     last_line: dict[str, Any] = field(default_factory=dict)
+    real_parity: dict[str, Any] = field(default_factory=dict)
     vectors: dict[str, np.ndarray] = field(default_factory=dict)
 
 
@@ -86,14 +96,11 @@ def run_system(name: str, images: Path, model: Path) -> tuple[Cost, dict[str, np
         RuntimeError: it failed, or a vector is missing or of another length.
     """
     system = SYSTEMS[name]
-    output = WORK / name.replace(": ", "-").replace(" ", "-") / images.name
+    output = output_of(name) / images.name
     leftover = output / "runs" if system.ours else output  # beside our runs is what they share
     shutil.rmtree(leftover, ignore_errors=True)
     output.parent.mkdir(parents=True, exist_ok=True)
-    command = [system.python, str(HERE / "systems" / system.file), *system.arguments]
-    command += ["--images", str(images), "--model", str(model), "--output", str(output)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT) if system.ours else "", "TF_CPP_MIN_LOG_LEVEL": "2"}
-    cost = run_command(command, environment, output.parent)
+    cost = command_of(name, images, model, output)
     print(f"{name}, {images.name}: {cost.seconds:.1f} s", file=sys.stderr, flush=True)
     vectors = read_vectors(output)
     shutil.rmtree(leftover)
@@ -101,6 +108,28 @@ def run_system(name: str, images: Path, model: Path) -> tuple[Cost, dict[str, np
     if vectors.keys() != names or any(vector.shape != (FEATURES,) for vector in vectors.values()):
         raise RuntimeError(f"{name} wrote {len(vectors)} vectors of {len(names)} images, or some of another length")
     return cost, vectors
+
+
+def output_of(name: str) -> Path:
+    return WORK / name.replace(": ", "-").replace(" ", "-")
+
+
+def command_of(name: str, images: Path, model: Path, output: Path) -> Cost:
+    """Runs a system's program."""
+    system = SYSTEMS[name]
+    command = [system.python, str(HERE / "systems" / system.file), *system.arguments]
+    command += ["--images", str(images), "--model", str(model), "--output", str(output)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT) if system.ours else "", "TF_CPP_MIN_LOG_LEVEL": "2"}
+    return run_command(command, environment, output.parent)
+
+
+def real_parity(name: str, images: Path, model: Path) -> dict[str, Any]:
+    """What a run of ours with trained weights says of its vectors; see `pipeline.fidelity`."""
+    output = output_of(name) / "real"
+    shutil.rmtree(output, ignore_errors=True)
+    parity: dict[str, Any] = json.loads(command_of(name, images, model, output).last_line)["parity"]
+    shutil.rmtree(output)
+    return parity
 
 
 def read_vectors(output: Path) -> dict[str, np.ndarray]:
@@ -146,6 +175,8 @@ def summary(measured: Measured, reference: Mapping[str, np.ndarray]) -> dict[str
         "mean_cosine": mean_cosine(reference, measured.vectors),
         **{key: value for key, value in measured.last_line.items() if key in ("versions", "parity")},
     }
+    if measured.real_parity:
+        result["real_parity"] = measured.real_parity
     if rates:
         median = added / (statistics.median(measured.seconds) - statistics.median(measured.half_seconds))
         result["images_per_second"] = {"median": median, "min": min(rates), "max": max(rates)}
@@ -160,12 +191,14 @@ def mean_cosine(expected: Mapping[str, np.ndarray], actual: Mapping[str, np.ndar
 def print_table(name: str, systems: Mapping[str, Mapping[str, Any]]) -> None:
     images = next(iter(systems.values()))["images"]
     print(f"\n{name}: {images:,} images of {'x'.join(map(str, corpora.SIZES[name]))}")
-    print(f"{'':<22} {'images/s':>8} {'min':>7} {'max':>7} {'seconds':>8} {'min':>7} {'max':>7} {'peak MB':>8} cosine")
+    print(f"{'':<22} {'images/s':>8} {'min':>7} {'max':>7} {'seconds':>8} {'min':>7} {'max':>7}", end="")
+    print(f" {'peak MB':>8} {'cosine':>8} {'real':>8}")
     for system, entry in systems.items():
         rates = "".join(f" {value:7.1f}" for value in entry.get("images_per_second", {}).values()) or " " * 24
         seconds = [entry["median_seconds"], min(entry["seconds"]), max(entry["seconds"])]
         print(f"{system:<22} {rates} ", *(f"{value:7.1f}" for value in seconds), end="")
-        print(f" {entry['peak_mb']:8.0f} {entry['mean_cosine']:.6f}")
+        real = f"{entry['real_parity']['mean_cosine']:.6f}" if "real_parity" in entry else ""
+        print(f" {entry['peak_mb']:8.0f} {entry['mean_cosine']:.6f} {real}")
 
 
 def main() -> None:
@@ -179,9 +212,12 @@ def main() -> None:
     model = resolve(STANDIN_HANDLE)
     images = {name: corpora.corpus(name, corpora.COUNTS[name] // share) for name in options.corpora}
     measured = {name: {system: Measured() for system in options.systems} for name in images}
-    for folder in images.values():
+    real_module = os.environ.get("EMBED_IMAGES_REAL_MODULE")
+    for name, folder in images.items():
         for system in options.systems:
             if SYSTEMS[system].ours:
+                if real_module:
+                    measured[name][system].real_parity = real_parity(system, half_of(folder), Path(real_module))
                 run_system(system, folder, model)
                 if not options.quick:
                     run_system(system, half_of(folder), model)

@@ -68,7 +68,12 @@ class _ImageSignature:
 
 
 def convert(
-    saved_model: Path, handle: str, engine: str, precision: str, input_size: tuple[int, int] | None
+    saved_model: Path,
+    handle: str,
+    engine: str,
+    precision: str,
+    input_size: tuple[int, int] | None,
+    kept: int | None = None,
 ) -> Conversion:
     """Makes the artifact of an engine, in f32 or bf16.
 
@@ -78,6 +83,7 @@ def convert(
         engine: one of `engines.PRECISIONS`.
         precision: one of the engine's; of int8, which needs images of the input, `to_int8` makes the artifact.
         input_size: (height, width) for modules whose signature leaves it open.
+        kept: convolutions, from the input on, that bf16 leaves in f32; `rounding.kept_convolutions` without it.
 
     Raises:
         ConversionError: the engine cannot convert it.
@@ -92,19 +98,18 @@ def convert(
     else:
         artifact = _converted(_converter(frozen).convert, handle, engine)
         if engine == "openvino":
-            kept = 0
             if precision == "bf16":
-                kept = rounding.kept_convolutions(artifact, precision)
+                kept = rounding.kept_convolutions(artifact, precision) if kept is None else kept
                 artifact = rounding.rounded_to_bf16(artifact, rounding.input_means(artifact, pixels), kept)
-            artifact = _converted(partial(to_openvino, artifact, kept), handle, engine)
+            artifact = _converted(partial(to_openvino, artifact, kept or 0), handle, engine)
     return Conversion(artifact, signature.input_size, feature_dim)
 
 
-def to_int8(saved_model: Path, handle: str, pixels: np.ndarray) -> bytes:
+def to_int8(saved_model: Path, handle: str, pixels: np.ndarray, kept: int | None = None) -> bytes:
     """The int8 artifact of the engine litert, its ranges and biases calibrated on uint8 [N, height, width, 3].
 
     What stands before the first convolution stays in f32, whose pixels int8 would make coarser, and so do the
-    first convolutions themselves, see `rounding`.
+    first convolutions themselves, `kept` of them, else `rounding.kept_convolutions`.
 
     Raises:
         ModelError: the module cannot be quantized.
@@ -124,8 +129,8 @@ def to_int8(saved_model: Path, handle: str, pixels: np.ndarray) -> bytes:
             converter=converter, debug_dataset=first, debug_options=options
         )
         # The names are of this very calibration: those of another one would be ignored without a word.
-        kept = rounding.kept_convolutions(flatbuffer, "int8")
-        options.denylisted_nodes = rounding.outputs_up_to(debugger.calibrated_model, kept)
+        first_ones = rounding.kept_convolutions(flatbuffer, "int8") if kept is None else kept
+        options.denylisted_nodes = rounding.outputs_up_to(debugger.calibrated_model, first_ones)
         return bytes(debugger.get_nondebug_quantized_model())
 
     means = rounding.input_means(flatbuffer, pixels)

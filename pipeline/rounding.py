@@ -17,7 +17,7 @@ import numpy as np
 CONVOLUTIONS = {3: "CONV_2D", 4: "DEPTHWISE_CONV_2D"}  # of the TFLite schema's BuiltinOperator
 TYPES = {0: np.float32, 1: np.float16, 2: np.int32, 4: np.int64, 9: np.int8}  # of its TensorType
 # Convolutions from the input on that stay in f32: beyond, speed was lost for little. Small networks keep fewer.
-KEPT = {"bf16": 3, "int8": 4}
+KEPT = {"bf16": 3, "int8": 2}
 MOST_KEPT = 1 / 8
 MEANS_BATCH = 8
 
