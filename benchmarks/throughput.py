@@ -99,7 +99,6 @@ def run_system(name: str, images: Path, model: Path) -> tuple[Cost, dict[str, np
     output = output_of(name) / images.name
     leftover = output / "runs" if system.ours else output  # beside our runs is what they share
     shutil.rmtree(leftover, ignore_errors=True)
-    output.parent.mkdir(parents=True, exist_ok=True)
     cost = command_of(name, images, model, output)
     print(f"{name}, {images.name}: {cost.seconds:.1f} s", file=sys.stderr, flush=True)
     vectors = read_vectors(output)
@@ -117,6 +116,7 @@ def output_of(name: str) -> Path:
 def command_of(name: str, images: Path, model: Path, output: Path) -> Cost:
     """Runs a system's program."""
     system = SYSTEMS[name]
+    output.parent.mkdir(parents=True, exist_ok=True)
     command = [system.python, str(HERE / "systems" / system.file), *system.arguments]
     command += ["--images", str(images), "--model", str(model), "--output", str(output)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT) if system.ours else "", "TF_CPP_MIN_LOG_LEVEL": "2"}
