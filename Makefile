@@ -11,8 +11,10 @@ FAKE_GCS_VERSION := v1.56.1
 FAKE_GCS := $(TOOLS)/fake-gcs-server-$(FAKE_GCS_VERSION)/fake-gcs-server
 AZURITE_VERSION := 3.35.0
 AZURITE := $(TOOLS)/azurite-$(AZURITE_VERSION)/node_modules/.bin/azurite-blob
+BEAM_VERSION := $(shell sed -n 's/^apache-beam.*==\([0-9.]*\).*/\1/p' requirements.txt)
+PRISM := $(TOOLS)/prism-v$(BEAM_VERSION)/prism
 
-.PHONY: help setup demo test test-stores bench bench-quick bench-stages bench-fidelity bench-scaling bench-fetch lint types check \
+.PHONY: help setup demo test test-stores test-prism prism prism-location bench bench-quick bench-stages bench-fidelity bench-scaling bench-fetch lint types check \
 	lock clean
 
 help:  ## what can be made
@@ -35,6 +37,14 @@ test: setup  ## every test that needs no cluster
 test-stores: setup $(FAKE_GCS) $(AZURITE)  ## tests of stores whose servers are no Python packages: needs Go and npm
 	FAKE_GCS_SERVER=$(FAKE_GCS) AZURITE=$(AZURITE) $(BIN)/python -m pytest -m stores
 
+test-prism: setup $(PRISM)  ## the pipeline on Beam's Prism runner, built from its Go module: needs Go
+	PRISM=$(PRISM) $(BIN)/python -m pytest -m prism
+
+prism: $(PRISM)  ## builds Beam's Prism runner, of the locked version of Beam
+
+prism-location:
+	@echo $(PRISM)
+
 bench: setup $(PEERS)/installed  ## throughput beside other systems, three rounds: most of an hour; needs Java 17
 	$(BIN)/python benchmarks/roofline.py
 	$(BIN)/python benchmarks/throughput.py
@@ -56,6 +66,9 @@ bench-fetch: setup $(FAKE_GCS)  ## fetching beside Beam's own ways, at 20 ms lat
 
 $(FAKE_GCS):  # built from the Go module proxy, which checks it against Go's checksum database
 	GOBIN=$(dir $@) go install github.com/fsouza/fake-gcs-server@$(FAKE_GCS_VERSION)
+
+$(PRISM):  # likewise; Beam's own download of it would not be checked
+	GOFLAGS=-mod=mod GOBIN=$(dir $@) go install github.com/apache/beam/sdks/v2/go/cmd/prism@v$(BEAM_VERSION)
 
 $(AZURITE):
 	npm install --silent --no-audit --no-fund --no-save --prefix $(TOOLS)/azurite-$(AZURITE_VERSION) azurite@$(AZURITE_VERSION)
