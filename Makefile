@@ -12,10 +12,11 @@ FAKE_GCS := $(TOOLS)/fake-gcs-server-$(FAKE_GCS_VERSION)/fake-gcs-server
 AZURITE_VERSION := 3.35.0
 AZURITE := $(TOOLS)/azurite-$(AZURITE_VERSION)/node_modules/.bin/azurite-blob
 BEAM_VERSION := $(shell sed -n 's/^apache-beam.*==\([0-9.]*\).*/\1/p' requirements.txt)
+SCHEDULERS := $(TOOLS)/schedulers
 PRISM := $(TOOLS)/prism-v$(BEAM_VERSION)/prism
 
-.PHONY: help setup demo test test-stores test-prism prism prism-location bench bench-quick bench-stages bench-fidelity bench-scaling bench-fetch lint types check \
-	lock clean
+.PHONY: help setup demo test test-stores test-kills test-schedulers test-prism prism prism-location bench \
+	bench-quick bench-stages bench-fidelity bench-scaling bench-fetch template-metadata lint types check lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -36,6 +37,12 @@ test: setup  ## every test that needs no cluster
 
 test-stores: setup $(FAKE_GCS) $(AZURITE)  ## tests of stores whose servers are no Python packages: needs Go and npm
 	FAKE_GCS_SERVER=$(FAKE_GCS) AZURITE=$(AZURITE) $(BIN)/python -m pytest -m stores
+
+test-kills: setup  ## runs that are killed at random moments, for some minutes
+	$(BIN)/python -m pytest -m kills
+
+test-schedulers: $(SCHEDULERS)/installed  ## run_configs/schedulers/ as Airflow and Kubernetes read them
+	AIRFLOW_HOME=$(SCHEDULERS)/home $(SCHEDULERS)/bin/python tests/check_schedulers.py
 
 test-prism: setup $(PRISM)  ## the pipeline on Beam's Prism runner, built from its Go module: needs Go
 	PRISM=$(PRISM) $(BIN)/python -m pytest -m prism
@@ -64,6 +71,9 @@ bench-scaling: setup  ## listing, ledger and publishing without a model, 1,000 t
 bench-fetch: setup $(FAKE_GCS)  ## fetching beside Beam's own ways, at 20 ms latency
 	FAKE_GCS_SERVER=$(FAKE_GCS) $(BIN)/python benchmarks/fetch.py
 
+template-metadata: setup  ## the Flex Template's metadata.json, from the options of a run
+	$(BIN)/python -m pipeline.flex_template > run_configs/dataflow/metadata.json
+
 $(FAKE_GCS):  # built from the Go module proxy, which checks it against Go's checksum database
 	GOBIN=$(dir $@) go install github.com/fsouza/fake-gcs-server@$(FAKE_GCS_VERSION)
 
@@ -72,6 +82,11 @@ $(PRISM):  # likewise; Beam's own download of it would not be checked
 
 $(AZURITE):
 	npm install --silent --no-audit --no-fund --no-save --prefix $(TOOLS)/azurite-$(AZURITE_VERSION) azurite@$(AZURITE_VERSION)
+
+$(SCHEDULERS)/installed: tests/schedulers-requirements.txt
+	$(PYTHON) -m venv $(SCHEDULERS)
+	$(SCHEDULERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
+	@touch $@
 
 $(PEERS)/installed: benchmarks/peers-requirements.txt
 	$(PYTHON) -m venv $(PEERS)
@@ -87,11 +102,15 @@ types: setup  ## mypy, strict
 
 check: lint types test  ## what .ci/run checks
 
-lock: setup  ## resolves setup.py, and the benchmark's peers, anew
+lock: setup  ## resolves setup.py, the benchmark's peers, and the schedulers' checks anew
 	$(BIN)/uv pip compile --quiet setup.py --universal --python-version 3.11 --extra demo --extra dev \
 		--generate-hashes --no-header --upgrade --output-file requirements.txt
+	$(BIN)/uv pip compile --quiet setup.py --python-version 3.11 --python-platform x86_64-manylinux_2_28 --extra openvino \
+		--constraint requirements.txt --generate-hashes --no-header --output-file run_configs/dataflow/requirements.txt
 	$(BIN)/uv pip compile --quiet benchmarks/peers-requirements.in --universal --python-version 3.11 \
 		--generate-hashes --no-header --upgrade --output-file benchmarks/peers-requirements.txt
+	$(BIN)/uv pip compile --quiet tests/schedulers-requirements.in --python-version 3.11 \
+		--generate-hashes --no-header --upgrade --output-file tests/schedulers-requirements.txt
 
 clean:  ## removes what these targets made
 	rm -rf $(VENV) demo-output build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -213,10 +213,10 @@ def main() -> None:
     images = {name: corpora.corpus(name, corpora.COUNTS[name] // share) for name in options.corpora}
     measured = {name: {system: Measured() for system in options.systems} for name in images}
     real_module = os.environ.get("EMBED_IMAGES_REAL_MODULE")
-    for name, folder in images.items():
+    for number, (name, folder) in enumerate(images.items()):
         for system in options.systems:
             if SYSTEMS[system].ours:
-                if real_module:
+                if real_module and number == 0:
                     measured[name][system].real_parity = real_parity(system, half_of(folder), Path(real_module))
                 run_system(system, folder, model)
                 if not options.quick:

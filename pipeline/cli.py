@@ -8,11 +8,21 @@ import contextlib
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from pipeline import __version__
-from pipeline.config import ConfigError, add_arguments, check_option, make_config
-from transforms import filesystems
+from pipeline.config import (
+    CompactConfig,
+    ConfigError,
+    add_arguments,
+    check_option,
+    default_run_id,
+    make_config,
+    option_named,
+)
+from pipeline.errors import RunError
+from transforms import filesystems, layout, storage
+from transforms.store_errors import describe_error
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -58,9 +68,9 @@ def _main(arguments: list[str]) -> int:
     if given.command is None:
         parser.print_help()
         return EXIT_USAGE
-    if unknown and given.command != "run":
+    if unknown and given.command not in ("run", "compact"):
         parser.error(f"no such argument: {' '.join(unknown)}")
-    command = {"run": _run, "verify": _verify, "demo": _demo}[given.command]
+    command = COMMANDS[given.command]
     return command(given, unknown)
 
 
@@ -81,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     run.add_argument("--config", metavar="FILE.yaml", help="a run config: these options by name, and pipeline_options:")
+    run.add_argument("--dry_run", action="store_true", help="print the stages and shuffles of the run, and do nothing")
     add_arguments(run)
 
     verify = commands.add_parser(
@@ -91,10 +102,44 @@ def _parser() -> argparse.ArgumentParser:
     )
     verify.add_argument("output", metavar="OUTPUT", help="the --output of the runs")
     verify.add_argument("--run_id", metavar="ID", help="check this run only")
-    verify.add_argument(
-        "--storage_option", dest="storage_options", metavar="SCHEME.KEY=VALUE", action="append", help="as for run"
-    )
     verify.add_argument("--json", action="store_true", help="print the result as JSON")
+
+    runs = commands.add_parser(
+        "runs",
+        help="list the runs of an output, and what killed ones have left",
+        description="Lists published runs, and staged files of runs that did not publish.",
+        allow_abbrev=False,
+    )
+    runs.add_argument("output", metavar="OUTPUT", help="the --output of the runs")
+    runs.add_argument("--prune", action="store_true", help="remove what was left by runs that nobody works at")
+    runs.add_argument("--json", action="store_true", help="print the list as JSON")
+
+    latest = commands.add_parser(
+        "latest",
+        help="where the newest vector of every image lies",
+        description="Selects, over all runs of the newest generation, the newest record of every image.",
+        allow_abbrev=False,
+    )
+    latest.add_argument("output", metavar="OUTPUT", help="the --output of the runs")
+    latest.add_argument("--drop_deleted", action="store_true", help="leave out images that are gone")
+    latest.add_argument("--to", metavar="FILE", help="write uri, version, run, shard and row there, as Parquet")
+
+    compact = commands.add_parser(
+        "compact",
+        help="rewrite the newest vectors as one run",
+        description="Rewrites the newest record of every image that is not gone as one run of the same output.",
+        epilog="Any other option goes to Apache Beam.",
+        allow_abbrev=False,
+    )
+    compact.add_argument("output", metavar="OUTPUT", help="the --output of the runs")
+    for name in ("run_id", "shard_size", "compression"):
+        if option := option_named(name):
+            compact.add_argument(f"--{name}", metavar=option.metavar, help=option.help)
+    compact.add_argument("--verbose", action="store_true", help="show what Beam has to say")
+    for parsed in (verify, runs, latest, compact):
+        parsed.add_argument(
+            "--storage_option", dest="storage_options", metavar="SCHEME.KEY=VALUE", action="append", help="as for run"
+        )
 
     demo = commands.add_parser(
         "demo",
@@ -113,10 +158,15 @@ def _run(given: argparse.Namespace, unknown: list[str]) -> int:
         config = make_config(vars(given), unknown)
     except ConfigError as e:
         return _refuse(e, EXIT_USAGE)
+    if given.dry_run:
+        from pipeline.plan import plan
+
+        _say(plan(config))
+        return 0
     from pipeline import logs
     from pipeline.conversion import ModelError
     from pipeline.report import summary
-    from pipeline.run import RunError, run
+    from pipeline.run import run
     from transforms.inputs import ListingError
 
     logs.set_up(config.verbose)
@@ -130,6 +180,9 @@ def _run(given: argparse.Namespace, unknown: list[str]) -> int:
         return _refuse(e, EXIT_FAILED)
     if report is not None:
         _say(summary(report))
+    elif config.no_wait:
+        where = layout.run_folder(config.output, config.run_id)
+        _say(f"submitted; the run is done when {where} holds {layout.SUCCESS}")
     return 0
 
 
@@ -147,19 +200,101 @@ def _verify(given: argparse.Namespace, _: list[str]) -> int:
     return 0 if result.holds else EXIT_FAILED
 
 
+def _runs(given: argparse.Namespace, _: list[str]) -> int:
+    from pipeline.housekeeping import contents_of, prune
+
+    try:
+        filesystems.configure(check_option("storage_options", given.storage_options))
+        with _reading(given.output):
+            for left in prune(given.output) if given.prune else ():
+                print(f"removed what {left.run_id} had left: {left.bytes / 1e6:,.1f} MB", file=sys.stderr)
+            contents = contents_of(given.output)
+    except ConfigError as e:
+        return _refuse(e, EXIT_USAGE)
+    except RunError as e:
+        return _refuse(e, EXIT_FAILED)
+    _say(contents.as_json() if given.json else contents.as_text())
+    return 0
+
+
+def _latest(given: argparse.Namespace, _: list[str]) -> int:
+    from pipeline.latest import latest, write_selection
+
+    try:
+        filesystems.configure(check_option("storage_options", given.storage_options))
+        with _reading(given.output):
+            selection = latest(given.output, drop_deleted=given.drop_deleted)
+        if given.to:
+            with _reading(given.to):
+                write_selection(selection, given.to)
+    except ConfigError as e:
+        return _refuse(e, EXIT_USAGE)
+    except RunError as e:
+        return _refuse(e, EXIT_FAILED)
+    runs = sorted(set(selection["run_id"].to_pylist()))
+    _say(f"{len(selection):,} images, in {len(runs)} runs" + (f", written to {given.to}" if given.to else ""))
+    return 0
+
+
+def _compact(given: argparse.Namespace, unknown: list[str]) -> int:
+    from pipeline import logs
+
+    try:
+        config = CompactConfig(
+            output=storage.normalize(given.output),
+            run_id=check_option("run_id", given.run_id) or default_run_id("compacted-"),
+            shard_size=check_option("shard_size", given.shard_size),
+            compression=check_option("compression", given.compression),
+            storage_options=check_option("storage_options", given.storage_options),
+            beam_args=unknown,
+        )
+        logs.set_up(given.verbose)
+        from pipeline.compact import compact
+
+        report = compact(config)
+    except ConfigError as e:
+        return _refuse(e, EXIT_USAGE)
+    except RunError as e:
+        return _refuse(e, EXIT_FAILED)
+    if report is not None:
+        _say(f"{report.manifest['counts']['embedded']:,} records in {report.folder}")
+    return 0
+
+
 def _demo(given: argparse.Namespace, _: list[str]) -> int:
     from pipeline import logs
 
     logs.set_up(given.verbose)
     from pipeline.conversion import ModelError
     from pipeline.demo import demo
-    from pipeline.run import RunError
+    from pipeline.errors import RunError
 
     try:
         demo(os.path.abspath(given.output), given.model)
     except (ModelError, RunError) as e:
         return _refuse(e, EXIT_FAILED)
     return 0
+
+
+@contextlib.contextmanager
+def _reading(uri: str) -> Iterator[None]:
+    """Turns what a store or a file system says into a sentence."""
+    try:
+        yield
+    except RunError:
+        raise
+    except Exception as e:  # stores have error classes of their own
+        raise RunError(f"{uri}: {describe_error(e)}") from e
+
+
+COMMANDS = {
+    "run": _run,
+    "verify": _verify,
+    "runs": _runs,
+    "latest": _latest,
+    "compact": _compact,
+    "demo": _demo,
+}
 
 
 def _say(text: str) -> None:

@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import fsspec
@@ -47,7 +47,7 @@ class Option:
         help: for --help and for the Dataflow template.
         metavar: what stands for the value in --help.
         repeatable: may be given several times; the value is then a tuple.
-        switch: takes no value on the command line.
+        switch: true when it is given; a launcher that must give a value may say true or false.
         flag: the name on the command line, where it is another one.
     """
 
@@ -125,6 +125,15 @@ def _size(value: Any) -> tuple[int, int]:
     return height, width
 
 
+def _time(value: Any) -> str:
+    """ISO 8601; without an offset it is UTC. YAML gives dates and times as such."""
+    try:
+        time = datetime.fromisoformat(value.isoformat() if isinstance(value, date) else str(value))
+    except ValueError:
+        raise NotAllowedError("a time such as 2026-01-31 or 2026-01-31T12:00:00Z") from None
+    return (time if time.tzinfo else time.replace(tzinfo=UTC)).isoformat()
+
+
 def _name(value: Any) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", str(value)):
         raise NotAllowedError("up to 128 letters, digits, dots, dashes and underscores, the first a letter or digit")
@@ -132,9 +141,9 @@ def _name(value: Any) -> str:
 
 
 def _yes_no(value: Any) -> bool:
-    if not isinstance(value, bool):
+    if str(value).lower() not in ("true", "false"):
         raise NotAllowedError("true or false")
-    return value
+    return str(value).lower() == "true"
 
 
 def _storage_options(value: Any) -> tuple[str, dict[str, Any]]:
@@ -232,12 +241,36 @@ OPTIONS = (
         repeatable=True,
         flag="storage_option",
     ),
+    Option("incremental", _yes_no, False, "embed only what no published run of the output holds", switch=True),
+    Option(
+        "retry_dead_letters", _yes_no, False, "with --incremental: also images that could not be decoded", switch=True
+    ),
+    Option(
+        "dedup",
+        _choice("none", "listing"),
+        "none",
+        "listing: objects that a store lists with the same MD5 and size are embedded once and recorded each",
+        "none|listing",
+    ),
+    Option("since", _time, None, "embed only images updated at or after this time, such as 2026-01-31", "TIME"),
+    Option("until", _time, None, "embed only images updated before this time", "TIME"),
+    Option("limit", _whole_number(0, 1_000_000), 0, "embed at most so many images; 0: all", "N"),
+    Option(
+        "new_model",
+        _yes_no,
+        False,
+        "start a new generation where the output has vectors that cannot be compared with this model's",
+        switch=True,
+    ),
     Option("all_files", _yes_no, False, "take files of folders whatever their extension", switch=True),
     Option("uri_column", _text, "uri", "column of .csv, .jsonl and .parquet manifests", "NAME"),
+    Option(
+        "no_wait", _yes_no, False, "end when the job is submitted to a cluster, which publishes the run", switch=True
+    ),
     Option("verbose", _yes_no, False, "show what TensorFlow and Beam have to say", switch=True),
 )
 _BY_NAME = {option.name: option for option in OPTIONS}
-_REQUIRED = ("input", "output")
+REQUIRED = ("input", "output")
 
 
 @dataclass(frozen=True)
@@ -264,8 +297,16 @@ class RunConfig:
     prefetch_bytes: int
     fetch_retries: int
     storage_options: Mapping[str, Mapping[str, Any]] = field(repr=False, hash=False)
+    incremental: bool
+    retry_dead_letters: bool
+    dedup: str
+    since: str | None
+    until: str | None
+    limit: int
+    new_model: bool
     all_files: bool
     uri_column: str
+    no_wait: bool
     verbose: bool
     beam_args: tuple[str, ...]
 
@@ -278,7 +319,7 @@ class RunConfig:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds `OPTIONS` to a parser. Values stay as given; the default None says that one was not."""
     for option in OPTIONS:
-        kind: dict[str, Any] = {"action": "store_true" if option.switch else "store"}
+        kind: dict[str, Any] = {"nargs": "?", "const": True, "metavar": "true|false"}
         if not option.switch:
             kind = {"action": "append" if option.repeatable else "store", "metavar": option.metavar}
         default = "" if option.default in (None, (), False, {}) else f" (default: {_shown(option)})"
@@ -315,15 +356,40 @@ def make_config(given: Mapping[str, Any], beam_args: Sequence[str], now: datetim
         values, passed_on = read_run_config(given["config"])
     values |= {name: value for name, value in given.items() if name in _BY_NAME and value is not None}
     checked = {option.name: _checked(option, values.get(option.name)) for option in OPTIONS}
-    for name in _REQUIRED:
+    for name in REQUIRED:
         if not checked[name]:
             raise ConfigError(f"--{name}", checked[name], f"it must be given: {_BY_NAME[name].help}")
     engine, precision = checked["engine"], checked["precision"]
     if engine != "auto" and precision not in PRECISIONS[engine]:
         raise ConfigError("--precision", precision, f"engine {engine} computes in {' or '.join(PRECISIONS[engine])}")
     checked["output"] = storage.normalize(checked["output"])
-    checked["run_id"] = checked["run_id"] or f"{now or datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
+    checked["run_id"] = checked["run_id"] or default_run_id(now=now)
     return RunConfig(**checked, beam_args=(*passed_on, *beam_args))
+
+
+def default_run_id(prefix: str = "", now: datetime | None = None) -> str:
+    """The time, UTC."""
+    return f"{prefix}{now or datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
+
+
+@dataclass(frozen=True)
+class CompactConfig:
+    """The checked options of a compaction.
+
+    Attributes:
+        output: whose runs of the newest generation are rewritten.
+        run_id: of the new run.
+        shard_size, compression: of its shards, see `OPTIONS`.
+        storage_options: of the stores, see `filesystems.configure`.
+        beam_args: passed on to Beam.
+    """
+
+    output: str
+    run_id: str
+    shard_size: int
+    compression: str
+    storage_options: Mapping[str, Mapping[str, Any]]
+    beam_args: Sequence[str] = ()
 
 
 def _checked(option: Option, value: Any) -> Any:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import posixpath
 from collections.abc import Iterator
 from itertools import islice
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +14,7 @@ import pyarrow.parquet as pq
 from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
 from transforms import filesystems, layout, storage
-from transforms.tfrecord import read_records
+from transforms.tfrecord import open_shard, read_records
 
 BATCH_RECORDS = 1024
 
@@ -34,12 +33,6 @@ def read_manifest(folder: str) -> dict[str, Any]:
     """The run.json of a run's folder."""
     manifest: dict[str, Any] = json.loads(storage.read_bytes(storage.join(folder, layout.MANIFEST)))
     return manifest
-
-
-def open_shard(uri: str) -> IO[bytes]:
-    """A shard as its framed records, decompressed as its name says."""
-    file: IO[bytes] = filesystems.filesystem(uri).open(uri, "rb")
-    return gzip.GzipFile(fileobj=file) if uri.endswith(".gz") else file  # type: ignore[return-value]
 
 
 def read_shard(uri: str) -> Iterator[pa.RecordBatch]:

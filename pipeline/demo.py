@@ -12,11 +12,12 @@ import numpy as np
 from pipeline.config import make_config
 from pipeline.corpus import BROKEN, PHOTOS, make_corpus
 from pipeline.dataset import load_features
+from pipeline.errors import RunError
 from pipeline.fidelity import nearest_others
 from pipeline.handles import STANDIN_HANDLE
 from pipeline.logs import logger
 from pipeline.report import summary
-from pipeline.run import RunError, run
+from pipeline.run import run
 from transforms import storage
 
 READING = """\

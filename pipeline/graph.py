@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.transforms.combiners import Count
 
 from pipeline.config import RunConfig
 from pipeline.model import FeatureModel
 from transforms import layout
+from transforms.adopting import AdoptStaged
 from transforms.elements import register_row_coders
 from transforms.embedding import EmbedImages
 from transforms.encoding import EncodeExamples
 from transforms.engines import BATCH_SIZES
 from transforms.fetching import Policy
+from transforms.history import DELETED, LedgerFile, ReadHistory
 from transforms.listing import ListImages
 from transforms.loading import LoadImages
 from transforms.publishing import PublishRun
-from transforms.selecting import SelectImages
-from transforms.writing import WriteDeadLetters, WriteShards
+from transforms.selecting import DECISIONS, SELECTED, SelectImages
+from transforms.writing import WriteDeadLetters, WriteDeleted, WriteShards
 
 
 def build(
@@ -30,6 +32,8 @@ def build(
     artifact_uri: str,
     attempt: str,
     head: Mapping[str, Any],
+    history: Sequence[LedgerFile] = (),
+    leftovers: Sequence[str] = (),
 ) -> None:
     """Adds a run to a pipeline.
 
@@ -37,6 +41,8 @@ def build(
         artifact_uri: where workers find the artifact of `model`.
         attempt: unique to this pipeline, see `PublishRun`.
         head: what the manifest says besides results, see `PublishRun`.
+        history: ledgers of earlier runs whose images are not embedded again.
+        leftovers: ledgers of finished shards of killed attempts, see `AdoptStaged`.
     """
     register_row_coders()
     stores = config.storage_options
@@ -51,7 +57,28 @@ def build(
     )
     # The one shuffle, of uris. From here to WriteShards all is one fused stage: no pixel and no vector
     # is ever serialized.
-    selected = listed | "SelectImages" >> SelectImages()
+    rows: dict[str, Any] = {"listed": listed}
+    adopted: list[Any] = []
+    past: list[Any] = []
+    if leftovers:
+        taken_over = pipeline | "AdoptStaged" >> AdoptStaged(leftovers, stores)
+        adopted.append(taken_over["staged"])
+        past.append(taken_over["past"])
+    if history:
+        past.append(pipeline | "ReadHistory" >> ReadHistory(history, stores))
+    if past:
+        rows["past"] = past | "AllPast" >> beam.Flatten()
+    decided = rows | "SelectImages" >> SelectImages(
+        config.input,
+        config.all_files,
+        _seconds(config.since),
+        _seconds(config.until),
+        config.limit,
+        config.retry_dead_letters,
+        config.dedup == "listing",
+        stores,
+    )
+    selected = decided[SELECTED]
     loaded, failed_to_load = selected | "LoadImages" >> LoadImages(
         model.input_size,
         config.resize,
@@ -76,9 +103,14 @@ def build(
         | "AllFailed" >> beam.Flatten()
         | "WriteDeadLetters" >> WriteDeadLetters(staging, storage_options=stores)
     )
+    deleted = decided[DELETED] | "WriteDeleted" >> WriteDeleted(staging, storage_options=stores)
+    staged = (shards, dead_letters, deleted, *adopted) | "AllStaged" >> beam.Flatten()
     # Counted apart from the records: publishing refuses when the two do not agree.
-    number_selected = selected | "CountSelected" >> Count.Globally()
-    staged = (shards, dead_letters) | "AllStaged" >> beam.Flatten()
-    _ = {"staged": staged, "listed": number_selected} | "PublishRun" >> PublishRun(
+    _ = {"staged": staged, DECISIONS: decided[DECISIONS]} | "PublishRun" >> PublishRun(
         config.output, config.run_id, config.compression, config.max_failure_rate, head, attempt, stores
     )
+
+
+def _seconds(time: str | None) -> float | None:
+    """Since the epoch, of a checked time."""
+    return datetime.fromisoformat(time).timestamp() if time else None

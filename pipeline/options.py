@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
@@ -29,12 +30,21 @@ def beam_options(config: RunConfig) -> PipelineOptions:
     """The options for `beam.Pipeline`: the runner's, and the run's own for its UI.
 
     Raises:
+        ConfigError: as `runner_options`.
+    """
+    own = {name: value for name, value in config.describe().items() if name not in NOT_FOR_BEAM}
+    return runner_options(config.beam_args, own)
+
+
+def runner_options(beam_args: Sequence[str], own: Mapping[str, Any] | None = None) -> PipelineOptions:
+    """Options of Beam's command line, of the local runner when none is named, with options of a run.
+
+    Raises:
         ConfigError: an argument that neither this program nor Beam knows, on the local runner. (Other
             runners have options that only their job servers know.)
     """
-    unknown = _unknown_to_beam(config.beam_args)
-    own = {name: value for name, value in config.describe().items() if name not in NOT_FOR_BEAM}
-    options = EmbeddingOptions([*config.beam_args], **own)
+    unknown = _unknown_to_beam(beam_args)
+    options = EmbeddingOptions([*beam_args], **(own or {}))
     standard = options.view_as(StandardOptions)
     if standard.runner is None or standard.runner.lower() in LOCAL_NAMES:
         if unknown:
@@ -44,13 +54,18 @@ def beam_options(config: RunConfig) -> PipelineOptions:
     return options
 
 
+def works_locally(options: PipelineOptions) -> bool:
+    """Whether the pipeline works in this process or its children, and so ends with it."""
+    return bool(options.view_as(StandardOptions).runner == LOCAL_RUNNER)
+
+
 def runs_here(options: PipelineOptions) -> bool:
     """Whether the pipeline works in this process, so that its counters can be watched from here."""
     mode = options.view_as(DirectOptions).direct_running_mode
-    return bool(options.view_as(StandardOptions).runner == LOCAL_RUNNER and mode != "multi_processing")
+    return works_locally(options) and mode != "multi_processing"
 
 
-def _unknown_to_beam(beam_args: tuple[str, ...]) -> list[str]:
+def _unknown_to_beam(beam_args: Sequence[str]) -> list[str]:
     parser = argparse.ArgumentParser(allow_abbrev=False, add_help=False, conflict_handler="resolve")
     pending: list[Any] = [PipelineOptions]
     while pending:

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pipeline.run import RunReport
+from pipeline.running import RunReport
 
 
 def summary(report: RunReport) -> str:
@@ -18,10 +18,17 @@ def summary(report: RunReport) -> str:
     table.add_column(style="bold")
     table.add_column(no_wrap=True)
     table.add_row("listed", f"{counts['listed']:,}")
+    for left_out in ("unchanged", "failed_before", "outside", "over_limit"):
+        if counts[left_out]:
+            table.add_row(left_out.replace("_", " "), f"{counts[left_out]:,}")
     table.add_row("embedded", f"{counts['embedded']:,}")
     table.add_row("failed", f"{counts['failed']:,}")
     for error, times in counts["failed_by_error"].items():
         table.add_row(f"  {error}", f"{times:,}")
+    if counts["duplicates"]:
+        table.add_row("of them copies", f"{counts['duplicates']:,}")
+    if counts["deleted"]:
+        table.add_row("deleted", f"{counts['deleted']:,}")
     if report.seconds.get("embed"):
         table.add_row("images/s", f"{report.images_per_second:,.1f}")
         table.add_row("seconds", ", ".join(f"{phase} {s:.1f}" for phase, s in report.seconds.items()))

@@ -3,79 +3,45 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
-from itertools import islice
-from posixpath import basename
 from typing import TYPE_CHECKING, Any
 
 from pipeline import __version__
-from pipeline.config import ConfigError, RunConfig
-from pipeline.conversion import ModelError
+from pipeline.config import RunConfig
+from pipeline.errors import RunError
+from pipeline.launching import check_inputs, check_output, launching
 from pipeline.logs import logger
+from pipeline.resuming import complete_publish, identity, leftovers, note_attempt
+from pipeline.running import RunReport, check_rival, clean_up, execute, outcome
 from transforms import filesystems, layout, storage
 from transforms.decoding import DRAFT_FACTOR, PREPROCESSING_VERSION
-from transforms.elements import ImageObject
 from transforms.engines import PACKAGES
-from transforms.fetching import FetchError, Policy, fetch_and_wait
-from transforms.inputs import ListingError, list_input
-from transforms.store_errors import describe_error
 
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
 
     from pipeline.model import FeatureModel
 
-PROBED_IMAGES = 3
+PREPROCESSING = {
+    "version": PREPROCESSING_VERSION,
+    "filter": "bilinear, antialiased",
+    "draft_factor": DRAFT_FACTOR,
+}
 VERSIONS_OF = ("apache-beam", "tensorflow", "pillow", "numpy", "tfx-bsl")
-
-
-class RunError(Exception):
-    """A run that cannot start or did not publish; its text is for a person."""
-
-
-@dataclass
-class RunReport:
-    """What a finished run did.
-
-    Attributes:
-        folder: the published run.
-        manifest: its run.json.
-        seconds: by phase: "start", "model", "list", "embed", "publish".
-    """
-
-    folder: str
-    manifest: dict[str, Any]
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def images_per_second(self) -> float:
-        """Over the phase "embed": from the first image selected to the last one written."""
-        counts = self.manifest["counts"]
-        return float(counts["embedded"] + counts["failed"]) / max(self.seconds.get("embed", 0.0), 1e-9)
-
-
-@contextmanager
-def _launching() -> Iterator[None]:
-    """Turns what may go wrong before a pipeline runs into a sentence."""
-    try:
-        yield
-    except (RunError, ListingError, ConfigError, ModelError):
-        raise
-    except Exception as e:  # of files, packages and stores, which have error classes of their own
-        raise RunError(f"the run cannot start: {describe_error(e)}") from e
 
 
 def run(config: RunConfig) -> RunReport | None:
     """Runs the pipeline and waits for it; None when the runner was only asked to submit it.
+
+    A run that is published already is left as it is, and reported. What a killed attempt at it has finished is
+    taken over.
 
     Raises:
         RunError: nothing was published, and why.
@@ -83,35 +49,48 @@ def run(config: RunConfig) -> RunReport | None:
     """
     seconds: dict[str, float] = {}
     started = datetime.now(UTC)
+    attempt = uuid.uuid4().hex
     logger.info("run %s: %s to %s", config.run_id, ", ".join(config.input), config.output)
-    with _launching(), _phase("start", seconds):
+    with launching(), _phase("start", seconds):
         filesystems.configure(config.storage_options)
-        _check_output(config)
-        _check_inputs(config)
+        if published := _published(config):
+            return published
+        check_output(config)
+        check_inputs(config)
+        from pipeline.lease import lease
+        from pipeline.options import beam_options, works_locally
+
+        options = beam_options(config)
+    here = works_locally(options)
+    with ExitStack() as held:
+        with launching():
+            kept = config.no_wait and not here
+            held.enter_context(lease(config.output, config.run_id, attempt, here=here, kept=kept))
+            if complete_publish(config):
+                return _published(config)
+        return _run_held(config, attempt, options, started, seconds)
+
+
+def _run_held(
+    config: RunConfig, attempt: str, options: PipelineOptions, started: datetime, seconds: dict[str, float]
+) -> RunReport | None:
+    """As `run`, by the one who holds the run id."""
+    with launching(), _phase("model", seconds):
         import apache_beam as beam
 
         from pipeline.graph import build
-        from pipeline.model import prepare_model
-        from pipeline.options import beam_options, runs_here
-        from pipeline.quantization import quantize
-        from pipeline.sampling import take_sample
+        from pipeline.history import check_generation, generation_of, ledgers_of, published_runs
+        from pipeline.options import runs_here
         from transforms import tally
 
-        options = beam_options(config)
         here = runs_here(options)
-    with _launching(), _phase("model", seconds):
-        model = prepare_model(
-            config.model,
-            config.engine,
-            config.input_size,
-            config.precision,
-            here=here,
-            sample=partial(take_sample, config),
-            quantize=partial(quantize, config) if config.precision == "int8" else None,
-            min_parity=config.min_parity,
-        )
-        attempt = uuid.uuid4().hex
+        model = _prepare(config, here)
+        generation = generation_of(model, PREPROCESSING | {"resize": config.resize})
+        runs = published_runs(config.output)
+        check_generation(runs, generation, new_model=config.new_model)
+        left = leftovers(config, generation)
         staging = layout.staging_folder(config.output, config.run_id, attempt)
+        note_attempt(config, attempt, generation)
         artifact_uri = storage.join(staging, "model", f"{model.digest[:16]}.{model.engine}")
         storage.write_bytes(artifact_uri, storage.read_bytes(model.artifact))
     logger.info(
@@ -119,31 +98,77 @@ def run(config: RunConfig) -> RunReport | None:
         model.handle, model.feature_dim, model.engine, model.precision, model.parity["count"],
         model.parity["mean_cosine"], model.parity["min_cosine"], seconds["model"],
     )  # fmt: skip
+    if left:
+        logger.info("resuming: %d finished shards of an earlier attempt are taken over", len(left))
     tally.reset()
-    with _launching():
+    with launching():
         pipeline = beam.Pipeline(options=options)
-    build(pipeline, config, model, artifact_uri, attempt, manifest_head(config, model, started, options))
+    history = ledgers_of(runs, generation) if config.incremental else []
+    head = manifest_head(config, model, generation, started, options)
+    build(pipeline, config, model, artifact_uri, attempt, head, history, left)
     graph_started = time.monotonic()
     try:
-        _execute(pipeline, here)
+        execute(pipeline, here, wait=not config.no_wait)
     except KeyboardInterrupt:
         if here:  # a job elsewhere goes on without its launcher
-            _clean_up(staging)
+            clean_up(config.output, config.run_id, attempt)
         published = storage.exists(storage.join(layout.run_folder(config.output, config.run_id), layout.SUCCESS))
         logger.info("interrupted; %s", "the run is published already" if published else "nothing is published")
         raise
     except RunError:
         if here:
-            _clean_up(staging)
-        _check_rival(config, attempt)
+            clean_up(config.output, config.run_id, attempt)
+        check_rival(config.output, config.run_id, attempt)
         raise
     if here:
         _note_phases(seconds, graph_started)
-    return _outcome(config, seconds)
+    return outcome(config.output, config.run_id, seconds)
+
+
+def _prepare(config: RunConfig, here: bool) -> FeatureModel:
+    from pipeline.model import prepare_model
+    from pipeline.quantization import quantize
+    from pipeline.sampling import take_sample
+
+    return prepare_model(
+        config.model,
+        config.engine,
+        config.input_size,
+        config.precision,
+        here=here,
+        sample=partial(take_sample, config),
+        quantize=partial(quantize, config) if config.precision == "int8" else None,
+        min_parity=config.min_parity,
+    )
+
+
+def _published(config: RunConfig) -> RunReport | None:
+    """The report of a run that is published already with these options; None when it is not published.
+
+    Raises:
+        RunError: it is published with others.
+    """
+    folder = layout.run_folder(config.output, config.run_id)
+    if not storage.exists(storage.join(folder, layout.SUCCESS)):
+        return None
+    manifest = json.loads(storage.read_bytes(storage.join(folder, layout.MANIFEST)))
+    mine, its = identity(config), manifest["identity"]
+    if mine != its:
+        differing = sorted(name for name in mine if mine[name] != its.get(name))
+        raise RunError(
+            f"--run_id: {config.run_id!r} is published in {config.output} already, with another "
+            f"{', '.join(differing)}; give another one"
+        )
+    logger.info("run %s is published already with these options: nothing to do", config.run_id)
+    return RunReport(folder, manifest)
 
 
 def manifest_head(
-    config: RunConfig, model: FeatureModel, started: datetime, options: PipelineOptions
+    config: RunConfig,
+    model: FeatureModel,
+    generation: Mapping[str, Any],
+    started: datetime,
+    options: PipelineOptions,
 ) -> dict[str, Any]:
     """What the manifest says of a run before it has results."""
     from apache_beam.options.pipeline_options import StandardOptions
@@ -152,13 +177,11 @@ def manifest_head(
         "schema_version": layout.SCHEMA_VERSION,
         "run_id": config.run_id,
         "started": started.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "as_of": started.isoformat(timespec="microseconds").replace("+00:00", "Z"),
+        "identity": identity(config),
+        "generation": generation,
         "model": model.describe(),
-        "preprocessing": {
-            "version": PREPROCESSING_VERSION,
-            "resize": config.resize,
-            "filter": "bilinear, antialiased",
-            "draft_factor": DRAFT_FACTOR,
-        },
+        "preprocessing": generation["preprocessing"],
         "compression": config.compression,
         "beam": {"version": version("apache-beam"), "runner": options.view_as(StandardOptions).runner},
         "versions": {
@@ -168,121 +191,6 @@ def manifest_head(
         },
         "config": config.describe(),
     }
-
-
-def _check_output(config: RunConfig) -> None:
-    """Refuses a run id that is published; clears what an interrupted publish left, which is no run."""
-    folder = layout.run_folder(config.output, config.run_id)
-    if storage.exists(storage.join(folder, layout.SUCCESS)):
-        raise RunError(f"--run_id: {config.run_id!r} is published in {config.output} already; give another one")
-    if storage.exists(folder):
-        foreign = [
-            path for path in filesystems.filesystem(folder).find(folder) if not layout.OWN_FILE.match(basename(path))
-        ]
-        if foreign:
-            raise RunError(
-                f"--run_id: {folder} holds {basename(foreign[0])!r}, which no run has written; give another one"
-            )
-        logger.info("clearing %s, which an earlier run left without %s", folder, layout.SUCCESS)
-        storage.remove_folder(folder)
-    storage.remove_folder(layout.refused_folder(config.output, config.run_id))
-    if filesystems.is_local(folder):
-        existing = folder
-        while not os.path.lexists(existing):
-            existing = os.path.dirname(existing)
-        if not os.path.isdir(existing) or not os.access(existing, os.W_OK | os.X_OK):
-            raise RunError(f"--output: {existing} is no folder that can be written to")
-
-
-def _check_inputs(config: RunConfig) -> None:
-    """Refuses inputs that hold nothing, and ones whose first images may all not be read."""
-    for text in config.input:
-        left_out: list[ImageObject] = []
-        listed = list_input(text, config.all_files, config.uri_column, left_out.append)
-        own = partial(layout.is_own, config.output)
-        first = list(islice((image for image in listed if not own(image.uri)), PROBED_IMAGES))
-        if not first:
-            hint = (
-                f"; {len(left_out):,} files have no extension of an image (--all_files takes any)" if left_out else ""
-            )
-            raise ListingError(f"--input: {text!r} holds no image{hint}")
-        if not filesystems.is_local(first[0].uri) and (denied := _denied(first, config.max_object_bytes)):
-            raise RunError(
-                f"--input: the store lets none of the first {len(first)} images of {text!r} be read ({denied}); "
-                f"give credentials that may, see docs/operations.md"
-            )
-
-
-def _denied(images: list[ImageObject], max_bytes: int) -> str:
-    """Why none of the images may be read; empty when one may, or fails for another reason."""
-    reason = ""
-    for image in images:
-        if image.size > max_bytes:
-            return ""
-        try:
-            fetch_and_wait(image, Policy(retries=1))
-        except FetchError as e:
-            if e.error != "PermissionDenied":
-                return ""
-            reason = str(e)
-        else:
-            return ""
-    return reason
-
-
-def _execute(pipeline: Any, here: bool) -> None:
-    from pipeline.progress import progress
-
-    try:
-        if here:
-            with progress():
-                pipeline.run().wait_until_finish()
-        else:
-            pipeline.run().wait_until_finish()
-    except Exception as e:  # whatever a runner raises: the user gets its last line, --verbose the rest
-        if _is_interrupt(e):
-            raise KeyboardInterrupt from e
-        reason = str(e).strip().splitlines()
-        raise RunError(f"the pipeline failed: {reason[-1] if reason else type(e).__name__}") from e
-
-
-def _check_rival(config: RunConfig, attempt: str) -> None:
-    """Says so when a run failed because another one with its id has published, and taken the staging along."""
-    folder = layout.run_folder(config.output, config.run_id)
-    if storage.exists(storage.join(folder, layout.SUCCESS)):
-        manifest = json.loads(storage.read_bytes(storage.join(folder, layout.MANIFEST)))
-        if manifest["attempt"] != attempt:
-            raise RunError(f"another run with this id was faster: {folder} is its; nothing of it was overwritten")
-
-
-def _clean_up(staging: str) -> None:
-    """Removes what a run in this process has left that will not be published."""
-    from transforms.writing import discard_spools
-
-    discard_spools()
-    storage.remove_folder(staging)
-
-
-def _is_interrupt(error: BaseException | None) -> bool:
-    """Whether Ctrl-C was pressed within a DoFn: Beam wraps whatever is raised there."""
-    while error is not None:
-        if isinstance(error, KeyboardInterrupt):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
-
-
-def _outcome(config: RunConfig, seconds: dict[str, float]) -> RunReport | None:
-    """A run is what was published, whatever a runner says of its job."""
-    folder = layout.run_folder(config.output, config.run_id)
-    if storage.exists(storage.join(folder, layout.SUCCESS)):
-        manifest = json.loads(storage.read_bytes(storage.join(folder, layout.MANIFEST)))
-        return RunReport(folder, manifest, seconds)
-    refused = layout.refused_folder(config.output, config.run_id)
-    if storage.exists(storage.join(refused, layout.MANIFEST)):
-        manifest = json.loads(storage.read_bytes(storage.join(refused, layout.MANIFEST)))
-        raise RunError(f"nothing is published: {manifest['refused']}. The dead letters are in {refused}")
-    return None
 
 
 def _note_phases(seconds: dict[str, float], graph_started: float) -> None:

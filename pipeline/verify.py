@@ -119,9 +119,10 @@ class _Verification:
         self._shard_of: dict[str, tuple[str, int]] = {}  # where the record of each uri is
         self._errors: Counter[str] = Counter()
         self._dead: dict[str, tuple[str, int, str]] = {}  # file, line and error of each dead letter
+        self._gone: dict[str, tuple[str, int]] = {}  # file and line of each image that was found deleted
 
     def problems(self) -> Iterator[Problem]:
-        listed = [entry for kind in ("shards", "dead_letters", "ledgers") for entry in self._manifest[kind]]
+        listed = [entry for kind in (*layout.KINDS.values(), "ledgers") for entry in self._manifest[kind]]
         intact = set()
         for entry in listed:
             message = self._check_bytes(entry)
@@ -134,6 +135,9 @@ class _Verification:
         for entry in self._manifest["dead_letters"]:
             if entry["path"] in intact:
                 yield from self._check_dead_letters(entry)
+        for entry in self._manifest["deleted"]:
+            if entry["path"] in intact:
+                yield from self._check_deleted(entry)
         if all(entry["path"] in intact for entry in listed):
             yield from self._check_ledgers()
         yield from self._check_counts()
@@ -204,6 +208,19 @@ class _Verification:
                 yield Problem(entry["path"], f"line {line}: {letter['uri']} has another record or dead letter")
             self._dead[letter["uri"]] = (entry["path"], line - 1, letter["error"])
 
+    def _check_deleted(self, entry: dict[str, Any]) -> Iterator[Problem]:
+        try:
+            uris = [line["uri"] for line in dataset.read_dead_letters(storage.join(self._folder, entry["path"]))]
+        except (ValueError, KeyError, TypeError) as e:
+            yield Problem(entry["path"], f"cannot be read: {type(e).__name__}: {e}")
+            return
+        if len(uris) != entry["records"]:
+            yield Problem(entry["path"], f"{len(uris)} lines, the manifest says {entry['records']}")
+        for line, uri in enumerate(uris, start=1):
+            if uri in self._shard_of or uri in self._dead or uri in self._gone:
+                yield Problem(entry["path"], f"line {line}: {uri} has another record, dead letter or line")
+            self._gone[uri] = (entry["path"], line - 1)
+
     def _check_ledgers(self) -> Iterator[Problem]:
         """Every ledger row points at its record or dead letter, and nothing is left without a row."""
         seen: set[str] = set()
@@ -226,21 +243,27 @@ class _Verification:
                     yield Problem(
                         entry["path"], f"row {number}: {uri} should be record {row['row']} of {row['shard']}; {where}"
                     )
-                if row["outcome"] not in ("embedded", "failed"):
+                if row["outcome"] == "deleted" and self._gone.get(uri) != (row["shard"], row["row"]):
+                    message = f"row {number}: {uri} is gone, but line {row['row']} of {row['shard']} does not say so"
+                    yield Problem(entry["path"], message)
+                if row["outcome"] not in ("embedded", "failed", "deleted"):
                     yield Problem(entry["path"], f"row {number}: {uri} has the outcome {row['outcome']!r}")
                 if row["outcome"] == "failed" and self._dead.get(uri) != (row["shard"], row["row"], row["error"]):
                     message = f"row {number}: {uri} failed with {row['error']}, but line {row['row']} of {row['shard']}"
                     yield Problem(entry["path"], f"{message} is no dead letter that says so")
-        for uri in sorted((self._shard_of.keys() | self._dead.keys()) - seen)[:20]:
+        for uri in sorted((self._shard_of.keys() | self._dead.keys() | self._gone.keys()) - seen)[:20]:
             yield Problem(layout.MANIFEST, f"{uri} has a record or a dead letter but no ledger row")
-        if len(seen) != self._manifest["counts"]["listed"]:
-            message = f"{len(seen)} images in the ledgers, {self._manifest['counts']['listed']} listed"
-            yield Problem(layout.MANIFEST, message)
+        counts = self._manifest["counts"]
+        if len(seen) != counts["embedded"] + counts["failed"] + counts["deleted"]:
+            yield Problem(layout.MANIFEST, f"{len(seen)} images in the ledgers, not embedded + failed + deleted")
 
     def _check_counts(self) -> Iterator[Problem]:
         counts = self._manifest["counts"]
-        if counts["listed"] != counts["unchanged"] + counts["embedded"] + counts["failed"]:
-            yield Problem(layout.MANIFEST, "listed is not unchanged + embedded + failed")
+        parts = ("unchanged", "failed_before", "outside", "over_limit", "embedded", "failed")
+        if counts["listed"] != sum(counts[part] for part in parts):
+            yield Problem(layout.MANIFEST, f"listed is not {' + '.join(parts)}")
+        if counts["deleted"] != len(self._gone):
+            yield Problem(layout.MANIFEST, f"{counts['deleted']} deleted, {len(self._gone)} lines in files")
         if counts["embedded"] != self._result.records:
             yield Problem(layout.MANIFEST, f"{counts['embedded']} embedded, {self._result.records} records in shards")
         if counts["failed"] != self._result.dead_letters:

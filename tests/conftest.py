@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 from pipeline.config import make_config
-from pipeline.run import RunReport, run
+from pipeline.run import run
+from pipeline.running import RunReport
 
 TINY_SIZE, TINY_FEATURES = 32, 8
 Run = Callable[..., RunReport]

@@ -17,8 +17,9 @@ from PIL import Image, ImageOps
 from pipeline.config import make_config
 from pipeline.corpus import BROKEN, broken_files, encode, make_corpus
 from pipeline.dataset import load_features, read_ledger
+from pipeline.errors import RunError
 from pipeline.handles import STANDIN_HANDLE, resolve
-from pipeline.run import RunError, run
+from pipeline.run import run
 from pipeline.verify import verify_output
 from tests.conftest import Run, photo
 from transforms import layout
@@ -229,8 +230,11 @@ def test_more_workers_give_the_same_vectors(images: Path, run_pipeline: Run) -> 
 def test_a_published_run_id_is_refused_and_its_run_stays(images: Path, run_pipeline: Run) -> None:
     report = run_pipeline(input=str(images), run_id="night")
     before = {path: path.stat().st_mtime_ns for path in Path(report.folder).iterdir()}
-    with pytest.raises(RunError, match=r"--run_id: 'night' is published in .* already"):
-        run_pipeline(input=str(images), run_id="night")
+    with pytest.raises(RunError, match=r"--run_id: 'night' is published in .* already, with another resize;"):
+        run_pipeline(input=str(images), run_id="night", resize="slim_eval")
+    photo(50, 50).save(images / "later.jpg")
+    again = run_pipeline(input=str(images), run_id="night", threads=1)
+    assert (again.folder, again.manifest) == (report.folder, report.manifest)
     assert before == {path: path.stat().st_mtime_ns for path in Path(report.folder).iterdir()}
 
 
@@ -301,7 +305,7 @@ def test_one_shuffle_lies_between_listing_and_writing(tmp_path: Path, tiny_modul
     build(pipeline, config, prepare_model(tiny_module, "litert"), "artifact", "attempt", {})
     transforms = pipeline.to_runner_api().components.transforms
     shuffles = sorted(t.unique_name for t in transforms.values() if t.spec.urn == "beam:transform:group_by_key:v1")
-    on_the_way = [name for name in shuffles if not name.startswith(("ListImages", "PublishRun", "CountSelected"))]
+    on_the_way = [name for name in shuffles if not name.startswith(("ListImages", "PublishRun", "SelectImages/Count"))]
     assert on_the_way == ["SelectImages/GroupByUri"]
 
 
@@ -311,7 +315,7 @@ def test_run_gives_none_for_nothing_published(
     """A runner that only submits leaves nothing to report yet."""
     from pipeline import run as run_module
 
-    monkeypatch.setattr(run_module, "_execute", lambda *_: None)
+    monkeypatch.setattr(run_module, "execute", lambda *_, **__: None)
     assert run(make_config({"input": str(images), "output": str(tmp_path / "o"), "model": tiny_module}, [])) is None
 
 
@@ -331,18 +335,21 @@ def test_the_demo_corpus_is_what_it_promises(tmp_path: Path) -> None:
 def test_of_two_runs_with_one_id_one_publishes(
     tmp_path: Path, images: Path, run_pipeline: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The slower one finds the run claimed when it comes to publish, says so, and touches nothing."""
+    """When the slower one's lease was taken for over: it finds the run published, says so, and touches nothing."""
+    from pipeline import lease
     from pipeline import run as run_module
 
-    execute = run_module._execute
+    execute = run_module.execute
 
-    def slow(*arguments: Any) -> None:
-        monkeypatch.setattr(run_module, "_execute", execute)
-        faster.append(run_pipeline(input=f"{images}/0*.jpg", run_id="r"))
-        execute(*arguments)
+    def slow(*arguments: Any, **options: Any) -> None:
+        monkeypatch.setattr(run_module, "execute", execute)
+        with monkeypatch.context() as patch:
+            patch.setattr(lease, "_held", set())
+            faster.append(run_pipeline(input=f"{images}/0*.jpg", run_id="r"))
+        execute(*arguments, **options)
 
     faster: list[Any] = []
-    monkeypatch.setattr(run_module, "_execute", slow)
+    monkeypatch.setattr(run_module, "execute", slow)
     with pytest.raises(RunError, match="another run with this id was faster"):
         run_pipeline(input=str(images), run_id="r")
     assert faster[0].manifest["counts"]["embedded"] == 10

@@ -42,14 +42,18 @@ def test_names_are_dense_unique_and_ordered_by_first_uri(kinds: list[str], rando
 
 def test_counts_come_from_the_records_and_must_add_up() -> None:
     files = [staged("features", 0, 5), staged("features", 1, 2), staged("dead_letters", 2, 3, NotFound=1, NotAnImage=2)]
-    counts = count_outcomes(files, 10)
+    decisions = {"embed": 9, "selected": 8, "staged": 2, "unchanged": 5, "failed_before": 1, "outside": 3, "gone": 4}
+    counts = count_outcomes(files, decisions)
     assert counts == {
-        "listed": 10, "unchanged": 0, "duplicates": 0, "embedded": 7, "failed": 3,
-        "failed_by_error": {"NotAnImage": 2, "NotFound": 1},
+        "listed": 20, "unchanged": 5, "failed_before": 1, "outside": 3, "over_limit": 1,
+        "embedded": 7, "failed": 3, "failed_by_error": {"NotAnImage": 2, "NotFound": 1}, "duplicates": 0, "deleted": 0,
     }  # fmt: skip
-    for listed in (9, 11, 0):
-        with pytest.raises(RuntimeError, match=f"{listed} images were listed but 7 embedded and 3 failed"):
-            count_outcomes(files, listed)
+    assert count_outcomes(files, decisions | {"distinct": 5})["duplicates"] == 3
+    for selected in (7, 9, 0):
+        with pytest.raises(RuntimeError, match=f"{selected + 2} images were listed but 7 embedded and 3 failed"):
+            count_outcomes(files, decisions | {"selected": selected})
+    with pytest.raises(RuntimeError, match="2 images are gone but 0 noted"):
+        count_outcomes(files, decisions | {"deleted": 2})
 
 
 @pytest.mark.parametrize(
@@ -87,7 +91,7 @@ def test_every_step_may_run_twice(tmp_path: Path) -> None:
     output = tmp_path / "output"
     publish = PublishRun(str(output), "r", "none", 1.0, {"run_id": "r"}, "attempt")
     files = fill(output / ".staging/r")
-    plan = publish._plan(None, files, 4)
+    plan = publish._plan(None, files, {"selected": 4, "embed": 4})
     first = [publish._publish_file(move) for move in publish._moves(plan)]
     again = [publish._publish_file(move) for move in publish._moves(plan)]
     assert again == first
@@ -127,16 +131,18 @@ def test_every_step_may_run_twice(tmp_path: Path) -> None:
 
 def test_a_run_is_not_there_before_its_last_step(tmp_path: Path) -> None:
     publish = PublishRun(str(tmp_path), "r", "none", 1.0, {}, "attempt")
-    plan = publish._plan(None, fill(tmp_path / ".staging/r"), 4)
+    plan = publish._plan(None, fill(tmp_path / ".staging/r"), {"selected": 4, "embed": 4})
     assert isinstance(plan, Plan)
     for move in publish._moves(plan):
         publish._publish_file(move)
     folder = tmp_path / "runs/r"
     assert not (folder / layout.SUCCESS).exists()
-    assert json.loads((folder / layout.MANIFEST).read_text()) == {"attempt": "attempt"}  # its claim
+    claim = json.loads((folder / layout.MANIFEST).read_text())
+    assert claim["attempt"] == "attempt"
+    assert claim[layout.MOVES] == {move.name: move.staged.uri for move in plan.moves}
     other = PublishRun(str(tmp_path), "r", "none", 1.0, {}, "other")
     with pytest.raises(RuntimeError, match="another run with this id was faster"):
-        other._plan(None, fill(tmp_path / ".staging/r"), 4)
+        other._plan(None, fill(tmp_path / ".staging/r"), {"selected": 4, "embed": 4})
 
 
 def test_spools_of_equal_records_are_equal_files(tmp_path: Path) -> None:

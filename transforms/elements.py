@@ -1,14 +1,23 @@
 """The few elements that flow between stages.
 
-`ImageObject`, `DeadLetter` and `StagedFile` cross shuffles, as Beam rows (`register_row_coders`).
+`ImageObject`, `DeadLetter` and `StagedFile` cross shuffles, as Beam rows (`register_row_coders`); so do the rows of
+`history` and `compacting`.
 `ImageInfo` and `EncodedBatch` live within the one fused stage from load to write and are never
 serialized. Beam is not imported here, so that listing and storage can be used before it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
+
+
+class Copy(NamedTuple):
+    """Another object of the same bytes as an `ImageObject`; its attributes are those."""
+
+    uri: str
+    version: str
+    updated: float | None
 
 
 class ImageObject(NamedTuple):
@@ -21,6 +30,8 @@ class ImageObject(NamedTuple):
         updated: seconds since the epoch, UTC; None where the listing does not tell.
         checksum: "crc32c:" or "md5:" and the base64 of the store; "" where it keeps none.
         listed_version: the version that was listed, where another one was fetched; else "".
+        md5: of the content, in hexadecimal; "" where the listing does not tell. Kept with `--dedup listing` only.
+        copies: other objects of the same content, which get the same outcome.
     """
 
     uri: str
@@ -29,6 +40,18 @@ class ImageObject(NamedTuple):
     updated: float | None = None
     checksum: str = ""
     listed_version: str = ""
+    md5: str = ""
+    copies: Sequence[Copy] = ()
+
+    def each(self) -> Iterator[ImageObject]:
+        """This object and its copies, each by itself."""
+        if not self.copies:
+            yield self
+            return
+        alone = self._replace(copies=())
+        yield alone
+        for copy in self.copies:
+            yield alone._replace(uri=copy.uri, version=copy.version, updated=copy.updated)
 
 
 class ImageInfo(NamedTuple):
@@ -65,9 +88,9 @@ class DeadLetter(NamedTuple):
 
 
 class EncodedBatch(NamedTuple):
-    """Images and their serialized tf.Examples, in the same order and of the same length."""
+    """Serialized tf.Examples and the images that they are of, in the same order and of the same length."""
 
-    images: Sequence[ImageInfo]
+    sources: Sequence[ImageObject]
     examples: Sequence[bytes]
 
 
@@ -75,7 +98,7 @@ class StagedFile(NamedTuple):
     """A finished file under the staging folder, with the ledger rows of its records beside it.
 
     Attributes:
-        kind: "features" or "dead_letters".
+        kind: "features", "dead_letters" or "deleted".
         uri, ledger_uri: where the two files lie.
         records: records in the file, and rows in its ledger.
         bytes: size of the file.
@@ -98,5 +121,8 @@ def register_row_coders() -> None:
     """Has Beam encode the elements that cross shuffles by their schema; its default is pickle."""
     from apache_beam.coders.typecoders import registry
 
-    for element in (ImageObject, DeadLetter, StagedFile):
+    from transforms.compacting import PlacedRecord
+    from transforms.history import PastOutcome, Sighting
+
+    for element in (ImageObject, DeadLetter, StagedFile, PastOutcome, Sighting, PlacedRecord):
         registry.register_row(element)

@@ -18,7 +18,10 @@ from transforms.elements import EncodedBatch, ImageInfo
 
 @dataclass
 class EncodeExamples(beam.PTransform[PCollection[tuple[ImageInfo, np.ndarray]], PCollection[EncodedBatch]]):
-    """In: (ImageInfo, float32 [features]). Out: `EncodedBatch`, up to `batch_size` examples each."""
+    """In: (ImageInfo, float32 [features]). Out: `EncodedBatch`, of some `batch_size` examples each.
+
+    Copies of an image get examples of their own.
+    """
 
     batch_size: int = 128
 
@@ -38,8 +41,9 @@ class _Encode(beam.DoFn):
 
     def process(self, element: tuple[ImageInfo, np.ndarray]) -> Iterator[EncodedBatch]:
         image, vector = element
-        self._images.append(image)
-        self._vectors.append(vector)
+        for source in image.source.each():
+            self._images.append(image if source is image.source else image._replace(source=source))
+            self._vectors.append(vector)
         if len(self._images) >= self._batch_size:
             yield self._encode()
 
@@ -50,7 +54,7 @@ class _Encode(beam.DoFn):
     def _encode(self) -> EncodedBatch:
         images, vectors = self._images, self._vectors
         self._images, self._vectors = [], []
-        return EncodedBatch(images, encode_examples(images, np.stack(vectors)))
+        return EncodedBatch([image.source for image in images], encode_examples(images, np.stack(vectors)))
 
 
 def encode_examples(images: Sequence[ImageInfo], vectors: np.ndarray) -> list[bytes]:

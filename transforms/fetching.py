@@ -160,7 +160,9 @@ async def _current_row(source: ImageObject) -> ImageObject:
 
 
 def _marked(row: ImageObject, listed: ImageObject) -> ImageObject:
-    return row if listed.version in ("", row.version) else row._replace(listed_version=listed.version)
+    changed = listed.version not in ("", row.version)
+    row = row._replace(listed_version=listed.version) if changed else row
+    return row._replace(md5=listed.md5, copies=listed.copies) if listed.copies else row
 
 
 async def _checked(row: ImageObject, data: bytes) -> bytes:

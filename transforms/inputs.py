@@ -116,6 +116,28 @@ def list_input(
             yield storage.describe(uri)
 
 
+def coverage(text: str, all_files: bool = False) -> Callable[[str], bool]:
+    """Tells of a uri whether `list_input` would give it if it existed.
+
+    A manifest covers nothing: that it does not name an image does not say that it is gone.
+
+    Raises:
+        ListingError: as `list_input`.
+    """
+    uri = storage.normalize(text)
+    with _sentences(text):
+        if filesystems.is_local(uri):
+            if os.path.isdir(uri):
+                keep, below = _keeper(all_files), uri.rstrip("/") + "/"
+                return lambda name: name.startswith(below) and keep(name)
+            if glob.has_magic(uri) and not os.path.lexists(uri):
+                matches = _matcher(uri)
+                return lambda name: matches(name) is not None
+        elif (found := _store_listing(uri, all_files)) is not None:
+            return lambda name: name.startswith(found.prefix) and found.keep(name)
+        return lambda name: False
+
+
 class _StoreListing(NamedTuple):
     """What to list of a store, and what of it to keep.
 

@@ -10,7 +10,10 @@ from transforms import storage
 
 SUCCESS = "_SUCCESS"
 MANIFEST = "run.json"
+MOVES = "moves"  # the key of a manifest that is a mere claim: where each file came from
 SCHEMA_VERSION = 1
+# By kind of staged file, the manifest's list of them.
+KINDS = {"features": "shards", "dead_letters": "dead_letters", "deleted": "deleted"}
 EXTENSIONS = {"none": ".tfrecord", "gzip": ".tfrecord.gz"}
 
 LEDGER_SCHEMA = pa.schema(
@@ -39,6 +42,16 @@ def staging_folder(output: str, run_id: str, attempt: str = "") -> str:
     return storage.join(folder, attempt) if attempt else folder
 
 
+def lease_file(output: str, run_id: str, number: int) -> str:
+    """Who works at a run, one file a holder; the largest number holds."""
+    return storage.join(staging_folder(output, run_id), f"lease-{number:06d}.json")
+
+
+def attempt_file(output: str, run_id: str, attempt: str) -> str:
+    """What an attempt makes, so that a later one knows whether its shards are of the same kind."""
+    return storage.join(staging_folder(output, run_id, attempt), "attempt.json")
+
+
 def refused_folder(output: str, run_id: str) -> str:
     """Where the dead letters of a run that failed too often are kept."""
     return storage.join(output, "refused", run_id)
@@ -50,7 +63,7 @@ def artifact_file(output: str, name: str) -> str:
 
 
 OWN_FILE = re.compile(
-    r"(features|ledger|dead_letters)-\d{5}-of-\d{5}\.(tfrecord(\.gz)?|parquet|jsonl)|run\.json|_SUCCESS"
+    r"(features|ledger|dead_letters|deleted)-\d{5}-of-\d{5}\.(tfrecord(\.gz)?|parquet|jsonl)|run\.json|_SUCCESS"
 )
 
 
@@ -64,5 +77,5 @@ def is_own(output: str, uri: str) -> bool:
 
 def shard_name(kind: str, number: int, of: int, compression: str = "none") -> str:
     """Such as features-00000-of-00004.tfrecord."""
-    extension = {"features": EXTENSIONS[compression], "ledger": ".parquet", "dead_letters": ".jsonl"}[kind]
+    extension = {"features": EXTENSIONS[compression], "ledger": ".parquet"}.get(kind, ".jsonl")
     return f"{kind}-{number:05d}-of-{of:05d}{extension}"

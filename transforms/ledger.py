@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+from collections.abc import Mapping
 from typing import Any, TypeGuard
 
 import pyarrow as pa
@@ -31,15 +32,16 @@ class LedgerSpool:
         self._waiting: list[dict[str, Any]] = []
         self.rows = 0
 
-    def add(self, source: ImageObject, failure: DeadLetter | None = None) -> None:
-        self._waiting.append(ledger_row(source, self.rows, failure))
+    def add(self, source: ImageObject, outcome: str, failure: DeadLetter | None = None) -> None:
+        self._waiting.append(ledger_row(source, self.rows, outcome, failure))
         self.rows += 1
         if len(self._waiting) >= ROWS_IN_MEMORY:
             self._flush()
 
-    def stage(self, uri: str) -> None:
-        """Finishes the file and moves it to `uri`."""
+    def stage(self, uri: str, metadata: Mapping[str, str]) -> None:
+        """Finishes the file, with metadata of its own, and moves it to `uri`."""
         self._flush()
+        self._parquet.add_key_value_metadata(metadata)
         self._parquet.close()
         self._file.close()
         storage.upload(self._path, uri)
@@ -57,7 +59,7 @@ class LedgerSpool:
             self._waiting.clear()
 
 
-def ledger_row(source: ImageObject, row: int, failure: DeadLetter | None = None) -> dict[str, Any]:
+def ledger_row(source: ImageObject, row: int, outcome: str, failure: DeadLetter | None = None) -> dict[str, Any]:
     """One row of `layout.LEDGER_SCHEMA`, but for its shard."""
     return {
         "uri": source.uri,
@@ -65,7 +67,7 @@ def ledger_row(source: ImageObject, row: int, failure: DeadLetter | None = None)
         "listed_version": source.listed_version or None,
         "size": source.size,
         "updated": round(source.updated * 1_000_000) if _is_a_date(source.updated) else None,
-        "outcome": "failed" if failure else "embedded",
+        "outcome": outcome,
         "row": row,
         "stage": failure.stage if failure else None,
         "error": failure.error if failure else None,

@@ -130,6 +130,7 @@ class _Load(beam.DoFn):
                     started = time.monotonic()
                     fetched = await fetching.fetch(source, options.policy)
                     milliseconds = round((time.monotonic() - started) * 1000)
+                _check_copies(fetched)
                 source, size = fetched.source, len(fetched.data)
                 image, sha256 = await get_loop().run_in_executor(shared.decoders, self._decode, fetched.data)
                 fetched = fetched._replace(data=b"")
@@ -145,6 +146,14 @@ class _Load(beam.DoFn):
         options = self._options
         image = decode_image(data, options.input_size, options.resize, options.max_image_pixels)
         return image, hashlib.sha256(data).hexdigest()
+
+
+def _check_copies(fetched: Fetched) -> None:
+    """Raises FetchError when what came is not what the listing said, and so not what the copies are."""
+    source = fetched.source
+    if source.copies and hashlib.md5(fetched.data, usedforsecurity=False).hexdigest() != source.md5:
+        message = f"it has changed since it was listed, with {len(source.copies):,} copies that may not have"
+        raise FetchError("ContentChanged", message)
 
 
 class _Shared(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import posixpath
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,11 +13,12 @@ from typing import Any, NamedTuple
 
 import apache_beam as beam
 import google_crc32c
-from apache_beam.pvalue import AsList, AsSingleton, PCollection
+from apache_beam.pvalue import AsDict, AsList, AsSingleton, PCollection
 
-from transforms import filesystems, layout, ledger, storage
+from transforms import filesystems, history, layout, ledger, storage
 from transforms.elements import StagedFile
 from transforms.filesystems import StorageOptions
+from transforms.selecting import DISTINCT, OUTSIDE, SELECTED
 
 
 class Move(NamedTuple):
@@ -50,7 +52,7 @@ class PublishRun(beam.PTransform[Mapping[str, PCollection[Any]], PCollection[str
     It happens inside the graph, so a launcher need not live to the end. Each step may be run again
     after a failure and comes to the same result.
 
-    In: {"staged": `StagedFile`, "listed": one int, the number of images selected}. Out: the manifest
+    In: {"staged": `StagedFile`, "decisions": (decision, number of images), see `SelectImages`}. Out: the manifest
     of the run (or of its refusal) as one JSON string.
 
     Attributes:
@@ -71,9 +73,9 @@ class PublishRun(beam.PTransform[Mapping[str, PCollection[Any]], PCollection[str
     storage_options: StorageOptions = field(default_factory=dict)
 
     def expand(self, inputs: Mapping[str, PCollection[Any]]) -> PCollection[str]:
-        staged, listed = inputs["staged"], inputs["listed"]
+        staged, decisions = inputs["staged"], inputs["decisions"]
         start = staged.pipeline | "Start" >> beam.Create([None])
-        plan = start | "Plan" >> beam.Map(self._plan, AsList(staged), AsSingleton(listed)).with_output_types(Plan)
+        plan = start | "Plan" >> beam.Map(self._plan, AsList(staged), AsDict(decisions)).with_output_types(Plan)
         published = (
             plan
             | "Moves" >> beam.FlatMap(self._moves)
@@ -84,15 +86,16 @@ class PublishRun(beam.PTransform[Mapping[str, PCollection[Any]], PCollection[str
         manifest: PCollection[str] = start | "Finish" >> finish
         return manifest
 
-    def _plan(self, _: None, staged: Sequence[StagedFile], listed: int) -> Plan:
+    def _plan(self, _: None, staged: Sequence[StagedFile], decisions: Mapping[str, int]) -> Plan:
         filesystems.configure(self.storage_options)
-        counts = count_outcomes(staged, listed)
+        counts = count_outcomes(staged, decisions)
         refusal = refusal_of(counts, self.max_failure_rate)
         if refusal:
             return Plan(layout.refused_folder(self.output, self.run_id), refusal, plan_refusal(staged), counts)
         folder = layout.run_folder(self.output, self.run_id)
-        claim(folder, self.attempt)
-        return Plan(folder, "", plan_moves(staged, self.compression), counts)
+        moves = plan_moves(staged, self.compression)
+        claim(folder, self.attempt, moves)
+        return Plan(folder, "", moves, counts)
 
     def _moves(self, plan: Plan) -> Iterator[tuple[str, Move]]:
         for move in plan.moves:
@@ -130,6 +133,7 @@ class PublishRun(beam.PTransform[Mapping[str, PCollection[Any]], PCollection[str
         )
         storage.write_bytes(storage.join(plan.folder, layout.MANIFEST), manifest.encode())
         if not plan.refusal:
+            _check_complete(plan)
             with contextlib.suppress(FileExistsError):  # this step ran before
                 storage.write_bytes(storage.join(plan.folder, layout.SUCCESS), b"", exclusive=True)
             storage.remove_folder(layout.refused_folder(self.output, self.run_id))
@@ -137,15 +141,18 @@ class PublishRun(beam.PTransform[Mapping[str, PCollection[Any]], PCollection[str
         return manifest
 
 
-def claim(folder: str, attempt: str) -> None:
+def claim(folder: str, attempt: str, moves: Iterable[Move]) -> None:
     """Makes the run this attempt's by creating its manifest, which only one can; before any file moves.
+
+    It says what will move where, so that a later attempt can take it back if this ends in the middle.
 
     Raises:
         RuntimeError: another attempt publishes, or has published, this run.
     """
     uri = storage.join(folder, layout.MANIFEST)
     try:
-        storage.write_bytes(uri, json.dumps({"attempt": attempt}).encode(), exclusive=True)
+        content = {"attempt": attempt, layout.MOVES: {move.name: move.staged.uri for move in moves}}
+        storage.write_bytes(uri, json.dumps(content).encode(), exclusive=True)
     except FileExistsError:
         if json.loads(storage.read_bytes(uri)).get("attempt") != attempt:
             raise RuntimeError(
@@ -153,8 +160,8 @@ def claim(folder: str, attempt: str) -> None:
             ) from None
 
 
-def count_outcomes(staged: Iterable[StagedFile], listed: int) -> dict[str, Any]:
-    """The counts of the manifest, from the files that hold the records.
+def count_outcomes(staged: Iterable[StagedFile], decisions: Mapping[str, int]) -> dict[str, Any]:
+    """The counts of the manifest, from the files that hold the records and from what was decided on each image.
 
     Raises:
         RuntimeError: images were lost or doubled on the way; such a run must not be published.
@@ -164,18 +171,29 @@ def count_outcomes(staged: Iterable[StagedFile], listed: int) -> dict[str, Any]:
     for file in staged:
         records[file.kind] += file.records
         errors.update(file.errors)
-    embedded, failed = records["features"], records["dead_letters"]
-    if embedded + failed != listed:
+    decided = Counter(decisions)
+    embedded, failed, deleted = records["features"], records["dead_letters"], records["deleted"]
+    wanted = decided[SELECTED] + decided[history.STAGED]
+    if embedded + failed != wanted:
         raise RuntimeError(
-            f"{listed} images were listed but {embedded} embedded and {failed} failed: not publishing this run"
+            f"{wanted} images were listed but {embedded} embedded and {failed} failed: not publishing this run"
         )
+    if deleted != decided[history.DELETED]:
+        raise RuntimeError(f"{decided[history.DELETED]} images are gone but {deleted} noted: not publishing this run")
+    left_out = {
+        "unchanged": decided[history.UNCHANGED],
+        "failed_before": decided[history.FAILED_BEFORE],
+        "outside": decided[OUTSIDE],
+        "over_limit": decided[history.EMBED] - decided[SELECTED],
+    }
     return {
-        "listed": listed,
-        "unchanged": 0,
-        "duplicates": 0,
+        "listed": sum(left_out.values()) + embedded + failed,
+        **left_out,
         "embedded": embedded,
         "failed": failed,
         "failed_by_error": dict(errors.most_common()),
+        "duplicates": decided[SELECTED] - decided[DISTINCT] if DISTINCT in decided else 0,
+        "deleted": deleted,
     }
 
 
@@ -193,7 +211,7 @@ def refusal_of(counts: Mapping[str, Any], max_failure_rate: float) -> str:
 
 def plan_moves(staged: Iterable[StagedFile], compression: str) -> list[Move]:
     """Names every staged file: shards in the order of their first uri, one ledger a file."""
-    files = sorted(staged, key=lambda file: (file.kind != "features", file.first_uri, file.uri))
+    files = sorted(staged, key=lambda file: ([*layout.KINDS].index(file.kind), file.first_uri, file.uri))
     totals = Counter(file.kind for file in files)
     numbers: Counter[str] = Counter()
     moves = []
@@ -210,6 +228,14 @@ def plan_refusal(staged: Iterable[StagedFile]) -> list[Move]:
     return [move._replace(ledger_name="") for move in plan_moves(dead_letters, "none")]
 
 
+def _check_complete(plan: Plan) -> None:
+    """Raises RuntimeError when files of a run are gone before it is declared whole: another hand was at work."""
+    found = {posixpath.basename(path) for path in filesystems.filesystem(plan.folder).find(plan.folder)}
+    wanted = {name for move in plan.moves for name in (move.name, move.ledger_name)}
+    if missing := sorted(wanted - found):
+        raise RuntimeError(f"{len(missing)} files of {plan.folder} have gone, such as {missing[0]}: not publishing it")
+
+
 def _publish_ledger(staged: StagedFile, shard: str, target: str) -> dict[str, Any]:
     """Completes ledger rows with the name that their shard got; gives the manifest entry."""
     data, rows = ledger.complete(storage.read_bytes(staged.ledger_uri), shard)
@@ -220,10 +246,10 @@ def _publish_ledger(staged: StagedFile, shard: str, target: str) -> dict[str, An
 
 def _file_entries(published: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     """The manifest's lists of files, each sorted by name."""
-    entries: dict[str, list[dict[str, Any]]] = {"shards": [], "dead_letters": [], "ledgers": []}
+    entries: dict[str, list[dict[str, Any]]] = {name: [] for name in (*layout.KINDS.values(), "ledgers")}
     for file in sorted(published, key=lambda entry: str(entry["path"])):
         fields = {key: file[key] for key in ("path", "records", "bytes", "crc32c")}
-        entries["shards" if file["kind"] == "features" else "dead_letters"].append(fields)
+        entries[layout.KINDS[file["kind"]]].append(fields)
         if "ledger" in file:
             entries["ledgers"].append(file["ledger"])
     entries["ledgers"].sort(key=lambda entry: str(entry["path"]))

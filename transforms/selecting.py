@@ -1,36 +1,159 @@
-"""SelectImages: each image once, spread evenly over the workers."""
+"""SelectImages: each image once, spread evenly over the workers, and only what is to be embedded."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
 
 import apache_beam as beam
-from apache_beam.pvalue import PCollection
+from apache_beam.pvalue import DoOutputsTuple, PCollection, TaggedOutput
+from apache_beam.transforms.combiners import Count, Top
 
-from transforms import tally
-from transforms.elements import ImageObject
+from transforms import filesystems, inputs, tally
+from transforms.elements import Copy, ImageObject
+from transforms.filesystems import StorageOptions
+from transforms.history import DELETED, EMBED, LISTED, PastOutcome, Sighting, decide, uri_key
+
+OUTSIDE = "outside"
+SELECTED = "selected"
+DISTINCT = "distinct"
+DECISIONS = "decisions"
+COPIES = 1000  # of one content, so that no element grows without bounds
 
 
-class SelectImages(beam.PTransform[PCollection[ImageObject], PCollection[ImageObject]]):
+@dataclass
+class SelectImages(beam.PTransform[Mapping[str, PCollection[Any]], Mapping[str, PCollection[Any]]]):
     """Groups the listing by uri: the one shuffle on the way of an image, and it carries no pixels.
 
-    It takes out uris that were listed several times and, as a Reshuffle would, cuts the listing from
-    the work, so that a long listing of few inputs is worked on by all workers.
+    It takes out uris that were listed several times, leaves out what earlier runs have done and, as a Reshuffle
+    would, cuts the listing from the work, so that a long listing of few inputs is worked on by all workers.
 
-    In: `ImageObject`, a uri any number of times. Out: `ImageObject`, each uri once.
+    In: {"listed": `ImageObject`, a uri any number of times, "past": (`uri_key`, `PastOutcome`), which may be missing}.
+    Out: {"selected": `ImageObject`, each uri once, "deleted": `ImageObject`, of uris that were embedded and are listed
+    no more, "decisions": one (decision, number of images) for each decision, those of `history.decide`, `OUTSIDE`,
+    `SELECTED`, and with `dedup` `DISTINCT`}.
+
+    Attributes:
+        input, all_files: of the run; only what they cover can be found missing.
+        since, until: seconds since the epoch; images updated before, or not before, are left alone (`OUTSIDE`).
+        limit: of the images to embed, that many are taken; 0: all.
+        retry_dead_letters: see `history.decide`.
+        dedup: of objects that are listed with the same MD5 and size, one is selected and has the others as `copies`.
+        storage_options: of the stores, see `filesystems.configure`.
     """
 
-    def expand(self, listed: PCollection[ImageObject]) -> PCollection[ImageObject]:
-        selected: PCollection[ImageObject] = (
-            listed
-            | "KeyByUri" >> beam.Map(lambda image: (image.uri, image)).with_output_types(tuple[str, ImageObject])
-            | "GroupByUri" >> beam.GroupByKey()
-            | "TakeOne" >> beam.MapTuple(_take_one).with_output_types(ImageObject)
+    input: Sequence[str] = ()
+    all_files: bool = False
+    since: float | None = None
+    until: float | None = None
+    limit: int = 0
+    retry_dead_letters: bool = False
+    dedup: bool = False
+    storage_options: StorageOptions = field(default_factory=dict)
+
+    def expand(self, rows: Mapping[str, PCollection[Any]]) -> dict[str, PCollection[Any]]:
+        # One type for both sides, where a CoGroupByKey would pickle them.
+        sightings = rows["listed"] | "KeyListed" >> beam.Map(_listed, self.dedup).with_output_types(
+            tuple[bytes, Sighting]
         )
-        return selected
+        if "past" in rows:
+            past = rows["past"] | "KeyPast" >> beam.MapTuple(_past).with_output_types(tuple[bytes, Sighting])
+            sightings = (sightings, past) | "ListedAndPast" >> beam.Flatten()
+        together = sightings | "GroupByUri" >> beam.GroupByKey()
+        decided: DoOutputsTuple = together | "Decide" >> beam.ParDo(_Decide(self)).with_outputs(
+            DELETED, DECISIONS, main=SELECTED
+        )
+        selected = decided[SELECTED]
+        if self.limit:
+            selected = (
+                selected
+                | "Smallest" >> Top.Of(self.limit, key=_order, reverse=True)
+                | "Limited" >> beam.FlatMap(lambda images: images).with_output_types(ImageObject)
+                | "SpreadLimited" >> beam.Reshuffle()
+            )
+        counts = [
+            decided[DECISIONS] | "CountDecisions" >> Count.PerElement(),
+            selected | "CountSelected" >> Count.Globally() | "Selected" >> beam.Map(lambda count: (SELECTED, count)),
+        ]
+        if self.dedup:
+            selected = (
+                selected
+                | "KeyByContent"
+                >> beam.Map(lambda image: (_content(image), image)).with_output_types(tuple[str, ImageObject])
+                | "GroupByContent" >> beam.GroupByKey()
+                | "TakeOne" >> beam.FlatMapTuple(_with_copies).with_output_types(ImageObject)
+            )
+            distinct = selected | "CountDistinct" >> Count.Globally()
+            counts.append(distinct | "Distinct" >> beam.Map(lambda count: (DISTINCT, count)))
+        decisions = counts | "AllCounts" >> beam.Flatten()
+        return {SELECTED: selected, DELETED: decided[DELETED], DECISIONS: decisions}
 
 
-def _take_one(uri: str, images: Iterable[ImageObject]) -> ImageObject:
-    """The row that tells most: a listing's before a manifest's, then the newest."""
-    tally.count("images_selected")
-    return max(images, key=lambda image: (image.size >= 0, image.updated or 0.0, image.version))
+class _Decide(beam.DoFn):
+    def __init__(self, options: SelectImages):
+        self._options = options
+        self._covered: list[Callable[[str], bool]] | None = None
+
+    def setup(self) -> None:
+        filesystems.configure(self._options.storage_options)
+
+    def process(self, element: tuple[bytes, Iterable[Sighting]]) -> Iterator[Any]:
+        options = self._options
+        sightings = list(element[1])
+        image = newest(sighting.image() for sighting in sightings if sighting.run == LISTED)
+        past = [sighting.outcome_then() for sighting in sightings if sighting.run != LISTED]
+        decision = decide(image, past, retry_dead_letters=options.retry_dead_letters)
+        if decision == DELETED and not self._covers(past[0].uri):
+            return
+        if decision == EMBED and image is not None and not self._is_inside(image.updated):
+            decision = OUTSIDE
+        yield TaggedOutput(DECISIONS, decision)
+        if decision == EMBED:
+            tally.count("images_selected")
+            yield image
+        elif decision == DELETED:
+            yield TaggedOutput(DELETED, ImageObject(past[0].uri, 0))
+
+    def _is_inside(self, updated: float | None) -> bool:
+        since, until = self._options.since, self._options.until
+        return updated is None or ((since is None or since <= updated) and (until is None or updated < until))
+
+    def _covers(self, uri: str) -> bool:
+        """Whether an object of that uri would have been listed."""
+        if self._covered is None:
+            options = self._options
+            self._covered = [inputs.coverage(text, options.all_files) for text in options.input]
+        return any(covers(uri) for covers in self._covered)
+
+
+def newest(images: Iterable[ImageObject]) -> ImageObject | None:
+    """The row that tells most: a listing's before a manifest's, then the newest; None of none."""
+    return max(images, key=lambda image: (image.size >= 0, image.updated or 0.0, image.version), default=None)
+
+
+def _listed(image: ImageObject, dedup: bool) -> tuple[bytes, Sighting]:
+    """What only `dedup` needs is not shuffled without it."""
+    return uri_key(image.uri), Sighting.listed(image if dedup else image._replace(md5=""))
+
+
+def _past(key: bytes, past: PastOutcome) -> tuple[bytes, Sighting]:
+    return key, Sighting.past(past)
+
+
+def _content(image: ImageObject) -> str:
+    return f"{image.md5} {image.size}" if image.md5 else image.uri
+
+
+def _with_copies(_: str, images: Iterable[ImageObject]) -> Iterator[ImageObject]:
+    """One of each `COPIES` images of the same content, with the rest as its copies."""
+    ordered = iter(sorted(images, key=lambda image: image.uri))
+    while batch := list(islice(ordered, COPIES)):
+        first, *others = batch
+        yield first._replace(copies=tuple(Copy(image.uri, image.version, image.updated) for image in others))
+
+
+def _order(image: ImageObject) -> bytes:
+    """The same for the same images, whatever order they come in."""
+    return uri_key(image.uri)

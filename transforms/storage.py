@@ -11,6 +11,7 @@ import base64
 import contextlib
 import os
 import posixpath
+import re
 import shutil
 import uuid
 from datetime import datetime
@@ -80,7 +81,16 @@ def describe_remote(uri: str, info: dict[str, Any]) -> ImageObject:
         str(version).strip('"'),
         None if updated is None else float(updated.timestamp()),
         checksum,
+        md5="" if unpacked else _content_md5(uri, info),
     )
+
+
+def _content_md5(uri: str, info: dict[str, Any]) -> str:
+    """In hexadecimal; "" where it is not listed. The ETag of S3 is one, but for objects of several parts."""
+    if md5 := _md5(info):
+        return base64.b64decode(md5).hex()
+    etag = str(info.get("ETag") or "").strip('"').lower()
+    return etag if scheme_of(uri) in ("s3", "s3a") and re.fullmatch(r"[0-9a-f]{32}", etag) else ""
 
 
 def _md5(info: dict[str, Any]) -> str:
@@ -120,12 +130,14 @@ def write_bytes(uri: str, data: bytes, *, exclusive: bool = False) -> None:
 
 
 def upload(local_path: str, uri: str) -> None:
-    """Moves a finished local file to `uri`."""
+    """Moves a finished local file to `uri`, where it appears whole or not at all."""
     if is_local(uri):
         os.makedirs(os.path.dirname(uri), exist_ok=True)
-        shutil.move(local_path, uri)  # a rename, where both are on one disk
-        with open(uri, "rb") as file:
+        partial = f"{uri}.partial"
+        shutil.move(local_path, partial)  # a copy, where they are on two disks
+        with open(partial, "rb") as file:
             os.fsync(file.fileno())
+        os.replace(partial, uri)
         return
     in_chunks = {"chunksize": UPLOAD_CHUNK_BYTES} if scheme_of(uri) in ("gs", "gcs", "s3", "s3a") else {}
     filesystem(uri).put_file(local_path, uri, **in_chunks)
@@ -147,6 +159,17 @@ def move(source: str, target: str) -> None:
 
 def exists(uri: str) -> bool:
     return bool(filesystem(uri).exists(uri))
+
+
+def remove_file(uri: str) -> None:
+    """Removes a file, and its local folder if that leaves it empty; a missing one is no error."""
+    if is_local(uri):
+        with contextlib.suppress(OSError):
+            os.remove(uri)
+            os.removedirs(os.path.dirname(uri))
+        return
+    with contextlib.suppress(FileNotFoundError):
+        filesystem(uri).rm_file(uri)
 
 
 def remove_folder(uri: str) -> None:

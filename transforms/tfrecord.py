@@ -7,11 +7,14 @@ alone would cost each worker about 6 s and 0.4 GB; tests read every shard back w
 
 from __future__ import annotations
 
+import gzip
 import struct
 from collections.abc import Iterator
 from typing import IO
 
 import google_crc32c
+
+from transforms.filesystems import filesystem
 
 _HEADER = struct.Struct("<QI")
 _FOOTER = struct.Struct("<I")
@@ -26,6 +29,12 @@ def frame(record: bytes) -> bytes:
     """A record as it stands in a file."""
     length = _LENGTH.pack(len(record))
     return b"".join((_HEADER.pack(len(record), _masked_crc(length)), record, _FOOTER.pack(_masked_crc(record))))
+
+
+def open_shard(uri: str) -> IO[bytes]:
+    """A file of framed records, decompressed as its name says."""
+    file: IO[bytes] = filesystem(uri).open(uri, "rb")
+    return gzip.GzipFile(fileobj=file) if uri.endswith(".gz") else file  # type: ignore[return-value]
 
 
 def read_records(file: IO[bytes]) -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""WriteShards and WriteDeadLetters: finished files under the staging folder, with their ledger rows."""
+"""WriteShards, WriteDeadLetters and WriteDeleted: finished files under the staging folder, with their ledger rows."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ from transforms.filesystems import StorageOptions
 from transforms.ledger import LedgerSpool
 from transforms.tfrecord import frame
 
+OUTCOMES = {"features": "embedded", "dead_letters": "failed", "deleted": "deleted"}
+STAGED_FILE = "staged_file"  # the key of a staged ledger's metadata that tells of its file
 GZIP_LEVEL = 1  # vectors hardly compress: level 9 costs many times more for a percent
 
 
@@ -70,6 +72,20 @@ class WriteDeadLetters(beam.PTransform[PCollection[DeadLetter], PCollection[Stag
         return staged
 
 
+@dataclass
+class WriteDeleted(beam.PTransform[PCollection[ImageObject], PCollection[StagedFile]]):
+    """In: `ImageObject` whose objects are gone. Out: `StagedFile` of kind "deleted", JSON Lines of their uris."""
+
+    staging: str
+    shard_size: int = 16 << 20
+    storage_options: StorageOptions = field(default_factory=dict)
+
+    def expand(self, deleted: PCollection[ImageObject]) -> PCollection[StagedFile]:
+        write = _WriteDeleted("deleted", self.staging, self.shard_size, "none", self.storage_options)
+        staged: PCollection[StagedFile] = deleted | "Write" >> beam.ParDo(write).with_output_types(StagedFile)
+        return staged
+
+
 class _SpoolingDoFn(beam.DoFn):
     """Keeps one open `Spool` a bundle, and stages it when it is full or the bundle ends."""
 
@@ -108,15 +124,22 @@ class _SpoolingDoFn(beam.DoFn):
 
 class _WriteFeatures(_SpoolingDoFn):
     def process(self, element: EncodedBatch) -> Iterator[StagedFile]:
-        for image, example in zip(element.images, element.examples, strict=True):
-            yield from self._add(frame(example), image.source)
-        tally.count("images_embedded", len(element.images))
+        for source, example in zip(element.sources, element.examples, strict=True):
+            yield from self._add(frame(example), source)
+        tally.count("images_embedded", len(element.sources))
+
+
+class _WriteDeleted(_SpoolingDoFn):
+    def process(self, element: ImageObject) -> Iterator[StagedFile]:
+        yield from self._add((json.dumps({"uri": element.uri}, ensure_ascii=False) + "\n").encode(), element)
 
 
 class _WriteDeadLetters(_SpoolingDoFn):
     def process(self, element: DeadLetter) -> Iterator[StagedFile]:
-        yield from self._add(dead_letter_line(element), element.source, element)
-        tally.count("images_failed")
+        for source in element.source.each():
+            failure = element._replace(source=source)
+            yield from self._add(dead_letter_line(failure), source, failure)
+            tally.count("images_failed")
 
 
 _open_spools: weakref.WeakSet[Spool] = weakref.WeakSet()
@@ -149,7 +172,7 @@ class Spool:
         self._file.write(record)
         self.size += len(record)
         self._first_uri = self._first_uri or source.uri
-        self._ledger.add(source, failure)
+        self._ledger.add(source, OUTCOMES[self._kind], failure)
         if failure is not None:
             self._errors[failure.error] += 1
 
@@ -170,8 +193,7 @@ class Spool:
         size, crc32c = os.path.getsize(self._path), file_crc32c(self._path)
         storage.upload(self._path, self._target)
         ledger_uri = f"{self._target}.ledger"
-        self._ledger.stage(ledger_uri)
-        return StagedFile(
+        staged = StagedFile(
             kind=self._kind,
             uri=self._target,
             ledger_uri=ledger_uri,
@@ -181,6 +203,9 @@ class Spool:
             first_uri=self._first_uri,
             errors=dict(self._errors),
         )
+        # The ledger comes last and tells of its file: where it is, the file is whole, whatever became of the bundle.
+        self._ledger.stage(ledger_uri, {STAGED_FILE: json.dumps(staged._asdict())})
+        return staged
 
 
 def discard_spools() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pipeline.dataset import load_features
-from pipeline.run import RunError
+from pipeline.errors import RunError
 from pipeline.sampling import PROBES
 from pipeline.verify import verify_output
 from tests.conftest import Run, photo

@@ -12,7 +12,9 @@ import yaml
 
 from pipeline.config import make_config
 from pipeline.dataset import load_features
-from pipeline.run import RunError, RunReport, run
+from pipeline.errors import RunError
+from pipeline.run import run
+from pipeline.running import RunReport
 from pipeline.verify import verify_output
 from tests.conftest import photo
 

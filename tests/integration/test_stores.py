@@ -10,7 +10,9 @@ import pytest
 
 from pipeline.config import make_config
 from pipeline.dataset import load_features
-from pipeline.run import RunError, RunReport, run
+from pipeline.errors import RunError
+from pipeline.run import run
+from pipeline.running import RunReport
 from pipeline.verify import verify_output
 from tests.conftest import Run, photo
 from tests.integration.conftest import Server, check_large_upload
@@ -50,6 +52,32 @@ def test_listing_tells_names_sizes_versions(server: Server, tmp_path: Path) -> N
     ]  # fmt: skip
     assert len(list(list_input(server.uri("images/**/*.jpg")))) == len(NAMES)
     assert [row.uri for row in list_input(server.uri("images/a[1].jpg"))] == [server.uri("images/a[1].jpg")]
+
+
+def test_equal_objects_are_embedded_once(server: Server, tmp_path: Path, tiny_module: str) -> None:
+    """And recorded each, by the checksums of the listing; the dead letters of broken ones, too."""
+    photo(60, 50, 1).save(tmp_path / "one.jpg", quality=90)
+    photo(60, 50, 2).save(tmp_path / "two.jpg", quality=90)
+    for name in ("a.jpg", "b.jpg", "c.jpg"):
+        storage.write_bytes(server.uri(f"images/{name}"), (tmp_path / "one.jpg").read_bytes())
+    storage.write_bytes(server.uri("images/d.jpg"), (tmp_path / "two.jpg").read_bytes())
+    for name in ("x.jpg", "y.jpg"):
+        storage.write_bytes(server.uri(f"images/{name}"), b"no image")
+    output = server.uri("output")
+    options = {"input": server.uri("images"), "output": output, "dedup": "listing", "incremental": True}
+    report = run_on(server, tiny_module, **options)
+    counts = report.manifest["counts"]
+    assert (counts["listed"], counts["embedded"], counts["failed"], counts["duplicates"]) == (6, 4, 2, 3)
+    result = verify_output(output)
+    assert result.holds, result.as_text()
+    vectors = {uri[-5]: vector for uri, vector in zip(*load_features(report.folder), strict=True)}
+    assert vectors.keys() == set("abcd")
+    np.testing.assert_array_equal(vectors["a"], vectors["b"])
+    np.testing.assert_array_equal(vectors["a"], vectors["c"])
+    assert not np.array_equal(vectors["a"], vectors["d"])
+    storage.write_bytes(server.uri("images/e.jpg"), (tmp_path / "two.jpg").read_bytes())
+    counts = run_on(server, tiny_module, **options).manifest["counts"]
+    assert (counts["unchanged"], counts["failed_before"], counts["embedded"], counts["duplicates"]) == (4, 2, 1, 0)
 
 
 @pytest.mark.parametrize("data", [b"", b"\r", b"a\n", b"a\r\n", b"a\r\r", b"--==0==\n\nb", bytes(range(256)) * 3])

@@ -14,7 +14,8 @@ import pytest
 
 from pipeline.config import make_config
 from pipeline.dataset import load_features
-from pipeline.run import RunError, run
+from pipeline.errors import RunError
+from pipeline.run import run
 from pipeline.verify import verify_output
 from tests.conftest import Run, photo
 from tests.integration.conftest import BUCKET, Server, check_large_upload

@@ -1,0 +1,113 @@
+"""embed-images compact: the latest view of an output, rewritten as one run."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.transforms.combiners import Count
+
+from pipeline.config import CompactConfig
+from pipeline.errors import RunError
+from pipeline.history import PublishedRun
+from pipeline.latest import runs_of_newest_generation
+from pipeline.launching import launching
+from pipeline.lease import lease
+from pipeline.logs import logger
+from pipeline.options import runner_options, runs_here, works_locally
+from pipeline.running import RunReport, check_rival, clean_up, execute, outcome
+from transforms import filesystems, layout, storage
+from transforms.compacting import ReadRecords, RunLedger, SelectLatest
+from transforms.elements import register_row_coders
+from transforms.publishing import PublishRun
+from transforms.selecting import SELECTED
+from transforms.writing import WriteShards
+
+
+def compact(config: CompactConfig) -> RunReport | None:
+    """Rewrites the newest vector of every image, but for deleted ones, as one run; None when it was only submitted.
+
+    The old runs stay; with the new run published they may be removed, unless a reader still needs them. An image that
+    failed has no vector and so no place in the new run.
+
+    Raises:
+        RunError: nothing was published, and why.
+        ConfigError: an argument that Beam does not know.
+    """
+    started, attempt, seconds = datetime.now(UTC), uuid.uuid4().hex, dict[str, float]()
+    with ExitStack() as held:
+        with launching():
+            filesystems.configure(config.storage_options)
+            options = runner_options(config.beam_args)
+            runs = runs_of_newest_generation(config.output)
+            here = works_locally(options)
+            held.enter_context(lease(config.output, config.run_id, attempt, here=here))
+            folder = layout.run_folder(config.output, config.run_id)
+            if storage.exists(storage.join(folder, layout.SUCCESS)):
+                raise RunError(f"--run_id: {config.run_id!r} is published in {config.output} already; give another one")
+            storage.remove_folder(folder)
+            pipeline = beam.Pipeline(options=options)
+        logger.info("compacting %d runs of %s into run %s", len(runs), config.output, config.run_id)
+        build(pipeline, config, runs, attempt, compact_head(config, runs, started))
+        try:
+            execute(pipeline, runs_here(options))
+        except BaseException:
+            if here:
+                clean_up(config.output, config.run_id, attempt)
+            check_rival(config.output, config.run_id, attempt)
+            raise
+        return outcome(config.output, config.run_id, seconds)
+
+
+def build(
+    pipeline: beam.Pipeline, config: CompactConfig, runs: Sequence[PublishedRun], attempt: str, head: dict[str, Any]
+) -> None:
+    """Adds a compaction to a pipeline: select the newest rows, read their records, write and publish."""
+    register_row_coders()
+    stores = config.storage_options
+    staging = layout.staging_folder(config.output, config.run_id, attempt)
+    ledgers = [
+        RunLedger(storage.join(run.folder, ledger["path"]), run.folder, number)
+        for number, run in enumerate(runs)
+        for ledger in run.manifest["ledgers"]
+    ]
+    wanted = pipeline | "SelectLatest" >> SelectLatest(ledgers, stores)
+    staged = (
+        wanted
+        | "ReadRecords" >> ReadRecords(stores)
+        | "WriteShards" >> WriteShards(staging, config.shard_size, config.compression, stores)
+    )
+    # Counted apart from the records: publishing refuses when the two do not agree.
+    count = wanted | "CountSelected" >> Count.Globally() | "Named" >> beam.Map(lambda number: (SELECTED, number))
+    _ = {"staged": staged, "decisions": count} | "PublishRun" >> PublishRun(
+        config.output, config.run_id, config.compression, 0.0, head, attempt, stores
+    )
+
+
+def compact_head(config: CompactConfig, runs: Sequence[PublishedRun], started: datetime) -> dict[str, Any]:
+    """What the manifest says besides results: the newest run's, and which runs were compacted.
+
+    The run is placed right after the newest of them in the order of time, so that a run that was at work meanwhile
+    stays newer than it.
+    """
+    newest = runs[-1].manifest
+    as_of = datetime.fromisoformat(newest["as_of"]) + timedelta(microseconds=1)
+    kept = ("schema_version", "generation", "model", "preprocessing", "beam", "versions")
+    return {
+        **{name: newest[name] for name in kept},
+        "run_id": config.run_id,
+        "started": started.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "as_of": as_of.isoformat(timespec="microseconds").replace("+00:00", "Z"),
+        "identity": {"compacted": [run.run_id for run in runs]},
+        "compression": config.compression,
+        "config": {
+            "output": config.output,
+            "run_id": config.run_id,
+            "shard_size": config.shard_size,
+            "beam_args": [*config.beam_args],
+        },
+    }

@@ -1,0 +1,114 @@
+"""The latest view: where the newest vector of every image of an output lies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipeline import dataset
+from pipeline.errors import RunError
+from pipeline.history import PublishedRun, published_runs
+from transforms import storage
+from transforms.history import read_columns
+
+SCHEMA = pa.schema(
+    [
+        pa.field("uri", pa.string(), nullable=False),
+        pa.field("version", pa.string(), nullable=False),
+        pa.field("run_id", pa.string(), nullable=False),
+        pa.field("shard", pa.string(), nullable=False),
+        pa.field("row", pa.int64(), nullable=False),
+    ]
+)
+
+
+def latest(output: str, *, drop_deleted: bool = False) -> pa.Table:
+    """Selects the newest vector of every image, of the newest run's generation.
+
+    All ledgers of the generation are in memory, some 100 bytes a row; `compact` needs no such memory.
+
+    Args:
+        drop_deleted: leave out images whose objects an incremental run has found deleted since.
+
+    Returns:
+        A table of `SCHEMA`, each uri once: the file that holds the record (a URI) and its place in it, in the order
+        of both.
+
+    Raises:
+        RunError: the output has no published run.
+    """
+    runs = runs_of_newest_generation(output)
+    outcomes = ("embedded", "deleted") if drop_deleted else ("embedded",)
+    tables = [_ledgers_of(run, number, outcomes) for number, run in enumerate(runs)]
+    rows = pa.concat_tables(tables).sort_by([("uri", "ascending"), ("run", "descending")])
+    uris = rows["uri"].combine_chunks()
+    first = np.ones(len(uris), bool)
+    if len(uris) > 1:
+        first[1:] = pc.not_equal(uris[1:], uris[:-1]).to_numpy(zero_copy_only=False)
+    newest = rows.filter(pa.array(first))
+    newest = newest.filter(pc.equal(newest["outcome"], "embedded"))
+    return newest.select(SCHEMA.names).cast(SCHEMA).sort_by([("shard", "ascending"), ("row", "ascending")])
+
+
+def load_latest(output: str, *, drop_deleted: bool = False) -> tuple[list[str], np.ndarray]:
+    """The newest vector of every image, in memory: uris [N] and float32 [N, features]; see `latest`."""
+    uris: list[str] = []
+    vectors: list[np.ndarray] = []
+    for shard, rows in rows_by_shard(latest(output, drop_deleted=drop_deleted)):
+        first = 0
+        for batch in dataset.read_shard(shard):
+            inside = rows[(rows >= first) & (rows < first + batch.num_rows)] - first
+            chosen = batch.take(pa.array(inside))
+            uris += dataset.texts_of(chosen, "image/uri")
+            if len(inside):
+                vectors.append(dataset.vectors_of(chosen))
+            first += batch.num_rows
+    return uris, np.concatenate(vectors) if vectors else np.zeros((0, 0), np.float32)
+
+
+def rows_by_shard(selection: pa.Table) -> Iterator[tuple[str, np.ndarray]]:
+    """(URI of a shard, int64 rows in ascending order) of a table that `latest` gave."""
+    encoded = selection["shard"].combine_chunks().dictionary_encode()
+    shards, rows = encoded.indices.to_numpy(), selection["row"].to_numpy()
+    for number, shard in enumerate(encoded.dictionary.to_pylist()):
+        yield shard, rows[shards == number]
+
+
+def runs_of_newest_generation(output: str) -> list[PublishedRun]:
+    """Those whose vectors can be compared with the newest run's, the newest last.
+
+    Raises:
+        RunError: the output has no published run.
+    """
+    runs = published_runs(storage.normalize(output))
+    if not runs:
+        raise RunError(f"{output}: no published run; they lie in {storage.join(output, 'runs')}")
+    return [run for run in runs if run.generation == runs[-1].generation]
+
+
+def write_selection(selection: pa.Table, uri: str) -> None:
+    """As Parquet, at a local path or in a store."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(selection, sink, compression="zstd")
+    storage.write_bytes(storage.normalize(uri), sink.getvalue().to_pybytes())
+
+
+def _ledgers_of(run: PublishedRun, number: int, outcomes: Sequence[str]) -> pa.Table:
+    ledgers: Sequence[Mapping[str, str]] = run.manifest["ledgers"]
+    schema = pa.schema([*SCHEMA, pa.field("outcome", pa.string()), pa.field("run", pa.int64())])
+    tables = [schema.empty_table()]
+    for ledger in ledgers:
+        columns = ["uri", "version", "shard", "row", "outcome"]
+        for batch in read_columns(storage.join(run.folder, ledger["path"]), columns):
+            table = pa.Table.from_batches([batch])
+            table = table.filter(pc.is_in(table["outcome"], pa.array(outcomes)))
+            shards = pc.binary_join_element_wise(run.folder, table["shard"], "/")
+            table = table.set_column(table.schema.get_field_index("shard"), "shard", shards)
+            table = table.append_column("run_id", pa.repeat(run.run_id, len(table)))
+            table = table.append_column("run", pa.repeat(number, len(table)))
+            tables.append(table.select(schema.names).cast(schema))
+    return pa.concat_tables(tables)

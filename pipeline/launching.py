@@ -1,0 +1,88 @@
+"""What is looked at before a run is started: its output, its inputs, and whether it is published already."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from itertools import islice
+from posixpath import basename
+
+from pipeline.config import ConfigError, RunConfig
+from pipeline.conversion import ModelError
+from pipeline.errors import RunError
+from transforms import filesystems, layout, storage
+from transforms.elements import ImageObject
+from transforms.fetching import FetchError, Policy, fetch_and_wait
+from transforms.inputs import ListingError, list_input
+from transforms.store_errors import describe_error
+
+PROBED_IMAGES = 3
+
+
+@contextmanager
+def launching() -> Iterator[None]:
+    """Turns what may go wrong before a pipeline runs into a sentence."""
+    try:
+        yield
+    except (RunError, ListingError, ConfigError, ModelError):
+        raise
+    except Exception as e:  # of files, packages and stores, which have error classes of their own
+        raise RunError(f"the run cannot start: {describe_error(e)}") from e
+
+
+def check_output(config: RunConfig) -> None:
+    """Refuses an output that cannot be written, and a folder of the run that holds what no run has written."""
+    folder = layout.run_folder(config.output, config.run_id)
+    if storage.exists(folder):
+        foreign = [
+            path for path in filesystems.filesystem(folder).find(folder) if not layout.OWN_FILE.match(basename(path))
+        ]
+        if foreign:
+            raise RunError(
+                f"--run_id: {folder} holds {basename(foreign[0])!r}, which no run has written; give another one"
+            )
+    storage.remove_folder(layout.refused_folder(config.output, config.run_id))
+    if filesystems.is_local(folder):
+        existing = folder
+        while not os.path.lexists(existing):
+            existing = os.path.dirname(existing)
+        if not os.path.isdir(existing) or not os.access(existing, os.W_OK | os.X_OK):
+            raise RunError(f"--output: {existing} is no folder that can be written to")
+
+
+def check_inputs(config: RunConfig) -> None:
+    """Refuses inputs that hold nothing, and ones whose first images may all not be read."""
+    for text in config.input:
+        left_out: list[ImageObject] = []
+        listed = list_input(text, config.all_files, config.uri_column, left_out.append)
+        own = partial(layout.is_own, config.output)
+        first = list(islice((image for image in listed if not own(image.uri)), PROBED_IMAGES))
+        if not first:
+            hint = (
+                f"; {len(left_out):,} files have no extension of an image (--all_files takes any)" if left_out else ""
+            )
+            raise ListingError(f"--input: {text!r} holds no image{hint}")
+        if not filesystems.is_local(first[0].uri) and (denied := _denied(first, config.max_object_bytes)):
+            raise RunError(
+                f"--input: the store lets none of the first {len(first)} images of {text!r} be read ({denied}); "
+                f"give credentials that may, see docs/operations.md"
+            )
+
+
+def _denied(images: list[ImageObject], max_bytes: int) -> str:
+    """Why none of the images may be read; empty when one may, or fails for another reason."""
+    reason = ""
+    for image in images:
+        if image.size > max_bytes:
+            return ""
+        try:
+            fetch_and_wait(image, Policy(retries=1))
+        except FetchError as e:
+            if e.error != "PermissionDenied":
+                return ""
+            reason = str(e)
+        else:
+            return ""
+    return reason

@@ -1,0 +1,101 @@
+"""A pipeline at work, and what became of its run."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeline.errors import RunError
+from pipeline.logs import logger
+from pipeline.resuming import finished_shards
+from transforms import layout, storage
+
+
+@dataclass
+class RunReport:
+    """What a finished run did.
+
+    Attributes:
+        folder: the published run.
+        manifest: its run.json.
+        seconds: by phase: "start", "model", "list", "embed", "publish".
+    """
+
+    folder: str
+    manifest: dict[str, Any]
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def images_per_second(self) -> float:
+        """Over the phase "embed": from the first image selected to the last one written."""
+        counts = self.manifest["counts"]
+        return float(counts["embedded"] + counts["failed"]) / max(self.seconds.get("embed", 0.0), 1e-9)
+
+
+def execute(pipeline: Any, here: bool, *, wait: bool = True) -> None:
+    """Runs a pipeline; a job elsewhere is only submitted, unless `wait`.
+
+    Raises:
+        RunError: it failed.
+        KeyboardInterrupt: Ctrl-C, wherever it was caught.
+    """
+    from pipeline.progress import progress
+
+    try:
+        if here:
+            with progress():
+                pipeline.run().wait_until_finish()
+        elif wait:
+            pipeline.run().wait_until_finish()
+        else:
+            pipeline.run()
+    except Exception as e:  # whatever a runner raises: the user gets its last line, --verbose the rest
+        if _is_interrupt(e):
+            raise KeyboardInterrupt from e
+        reason = str(e).strip().splitlines()
+        raise RunError(f"the pipeline failed: {reason[-1] if reason else type(e).__name__}") from e
+
+
+def check_rival(output: str, run_id: str, attempt: str) -> None:
+    """Says so when a run failed because another one with its id has published, and taken the staging along."""
+    folder = layout.run_folder(output, run_id)
+    if storage.exists(storage.join(folder, layout.SUCCESS)):
+        manifest = json.loads(storage.read_bytes(storage.join(folder, layout.MANIFEST)))
+        if manifest["attempt"] != attempt:
+            raise RunError(f"another run with this id was faster: {folder} is its; nothing of it was overwritten")
+
+
+def clean_up(output: str, run_id: str, attempt: str) -> None:
+    """Removes what a run in this process has left, but for finished shards, which the next attempt takes over."""
+    from transforms.writing import discard_spools
+
+    discard_spools()
+    staging = layout.staging_folder(output, run_id, attempt)
+    if finished := finished_shards(staging):
+        count = f"{len(finished)} finished shard{'s' if len(finished) > 1 else ''}"
+        logger.info("%s kept: the same command with --run_id %s goes on from there", count, run_id)
+    else:
+        storage.remove_folder(staging)
+
+
+def outcome(output: str, run_id: str, seconds: dict[str, float]) -> RunReport | None:
+    """A run is what was published, whatever a runner says of its job."""
+    folder = layout.run_folder(output, run_id)
+    if storage.exists(storage.join(folder, layout.SUCCESS)):
+        manifest = json.loads(storage.read_bytes(storage.join(folder, layout.MANIFEST)))
+        return RunReport(folder, manifest, seconds)
+    refused = layout.refused_folder(output, run_id)
+    if storage.exists(storage.join(refused, layout.MANIFEST)):
+        manifest = json.loads(storage.read_bytes(storage.join(refused, layout.MANIFEST)))
+        raise RunError(f"nothing is published: {manifest['refused']}. The dead letters are in {refused}")
+    return None
+
+
+def _is_interrupt(error: BaseException | None) -> bool:
+    """Whether Ctrl-C was pressed within a DoFn: Beam wraps whatever is raised there."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -1,0 +1,52 @@
+"""--dry_run: the stages of a run, told without doing anything."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.config import make_config
+from pipeline.plan import plan
+
+PROGRAM = str(Path(sys.executable).with_name("embed-images"))
+SIGHTING = "row(uri, version, run, size, updated, checksum, md5, outcome, stage)"
+
+
+def lines_of(**options: object) -> list[str]:
+    return plan(
+        make_config({"input": "gs://no/such", "output": "gs://nor/such", "model": "none", **options}, [])
+    ).splitlines()
+
+
+def test_one_shuffle_of_uris_lies_between_listing_and_writing() -> None:
+    lines = lines_of()
+    (selecting,) = (i for i, line in enumerate(lines) if "shuffle  SelectImages/GroupByUri" in line)
+    (working,) = (i for i, line in enumerate(lines) if "LoadImages" in line)
+    assert lines[selecting].endswith(f"(bytes, {SIGHTING})")
+    assert selecting < working
+    # From the shuffle to the shards, all is one stage.
+    for step in ("SelectImages", "LoadImages", "EmbedImages", "EncodeExamples", "WriteShards"):
+        assert step in lines[working]
+    between = [
+        line for line in lines[selecting + 1 : working] if "shuffle" in line and "SelectImages/Count" not in line
+    ]
+    assert between == []
+
+
+def test_a_history_meets_the_listing_in_the_same_shuffle() -> None:
+    shuffles = [line for line in lines_of(incremental=True) if "shuffle" in line]
+    assert len([line for line in shuffles if "SelectImages/GroupByUri" in line]) == 1
+    assert len([line for line in shuffles if "SelectImages" in line and "Count" not in line]) == 1
+
+
+@pytest.mark.parametrize("runner", ["DirectRunner", "DataflowRunner", "FlinkRunner"])
+def test_the_command_does_nothing_else(runner: str, tmp_path: Path) -> None:
+    options = ["--input", str(tmp_path / "none"), "--output", str(tmp_path / "output"), "--model", "none"]
+    command = [PROGRAM, "run", "--dry_run", *options, f"--runner={runner}"]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "LoadImages" in result.stdout
+    assert result.stderr == ""
+    assert list(tmp_path.iterdir()) == []

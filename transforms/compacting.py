@@ -1,0 +1,103 @@
+"""SelectLatest and ReadRecords: the newest record of every image, out of the shards of many runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import NamedTuple
+
+import apache_beam as beam
+from apache_beam.pvalue import PBegin, PCollection
+
+from transforms import filesystems, storage
+from transforms.elements import EncodedBatch, ImageObject
+from transforms.filesystems import StorageOptions
+from transforms.history import read_columns, uri_key
+from transforms.tfrecord import open_shard, read_records
+
+COLUMNS = ("uri", "version", "size", "updated", "outcome", "shard", "row")
+BATCH_RECORDS = 128
+
+
+class RunLedger(NamedTuple):
+    """A ledger, the folder of its run, and the run's place in the order of time."""
+
+    uri: str
+    folder: str
+    run: int
+
+
+class PlacedRecord(NamedTuple):
+    """A record of an image and where it lies; `shard` is empty for an image that was deleted."""
+
+    image: ImageObject
+    run: int
+    shard: str
+    row: int
+
+
+@dataclass
+class SelectLatest(beam.PTransform[PBegin, PCollection[tuple[str, PlacedRecord]]]):
+    """Out: (shard, `PlacedRecord`), the newest record of every image that was not deleted after it."""
+
+    ledgers: Sequence[RunLedger]
+    storage_options: StorageOptions = field(default_factory=dict)
+
+    def expand(self, begin: PBegin) -> PCollection[tuple[str, PlacedRecord]]:
+        latest: PCollection[tuple[str, PlacedRecord]] = (
+            begin
+            | "Ledgers" >> beam.Create([*self.ledgers])
+            | "Spread" >> beam.Reshuffle()
+            | "Read" >> beam.FlatMap(self._rows).with_output_types(tuple[bytes, PlacedRecord])
+            | "GroupByUri" >> beam.GroupByKey()
+            | "Newest" >> beam.FlatMapTuple(_newest).with_output_types(tuple[str, PlacedRecord])
+        )
+        return latest
+
+    def _rows(self, ledger: RunLedger) -> Iterator[tuple[bytes, PlacedRecord]]:
+        filesystems.configure(self.storage_options)
+        for batch in read_columns(ledger.uri, COLUMNS):
+            for row in batch.to_pylist():
+                if row["outcome"] == "failed":
+                    continue
+                updated = row["updated"].timestamp() if row["updated"] else None
+                image = ImageObject(row["uri"], row["size"], row["version"], updated)
+                shard = storage.join(ledger.folder, row["shard"]) if row["outcome"] == "embedded" else ""
+                yield uri_key(image.uri), PlacedRecord(image, ledger.run, shard, row["row"])
+
+
+@dataclass
+class ReadRecords(beam.PTransform[PCollection[tuple[str, PlacedRecord]], PCollection[EncodedBatch]]):
+    """Reads each shard once, for the records that are wanted of it. Out: `EncodedBatch`, bytes as they were.
+
+    Raises, in a worker: DamagedRecordError.
+    """
+
+    storage_options: StorageOptions = field(default_factory=dict)
+
+    def expand(self, wanted: PCollection[tuple[str, PlacedRecord]]) -> PCollection[EncodedBatch]:
+        batches: PCollection[EncodedBatch] = (
+            wanted
+            | "GroupByShard" >> beam.GroupByKey()
+            | "Read" >> beam.FlatMapTuple(self._read).with_output_types(EncodedBatch)
+        )
+        return batches
+
+    def _read(self, shard: str, wanted: Iterable[PlacedRecord]) -> Iterator[EncodedBatch]:
+        filesystems.configure(self.storage_options)
+        images = {record.row: record.image for record in wanted}
+        found = 0
+        with open_shard(shard) as file:
+            records = ((row, example) for row, example in enumerate(read_records(file)) if row in images)
+            while batch := list(islice(records, BATCH_RECORDS)):
+                found += len(batch)
+                yield EncodedBatch([images[row] for row, _ in batch], [example for _, example in batch])
+        if found != len(images):
+            raise RuntimeError(f"{shard} holds {found} of the {len(images)} records that ledgers have of it")
+
+
+def _newest(_: bytes, records: Iterable[PlacedRecord]) -> Iterator[tuple[str, PlacedRecord]]:
+    newest = max(records, key=lambda record: record.run)
+    if newest.shard:
+        yield newest.shard, newest
