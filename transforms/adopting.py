@@ -46,7 +46,7 @@ class AdoptStaged(beam.PTransform[PBegin, dict[str, PCollection[Any]]]):
             | "Once" >> beam.Distinct()
         )
         staged = ledgers | "LeaveOutOverlapping" >> beam.Filter(_is_kept, overlapping)
-        past = rows | "Past" >> beam.FlatMapTuple(_past, overlapping).with_output_types(tuple[bytes, PastOutcome])
+        past = rows | "Past" >> beam.FlatMap(_past, overlapping).with_output_types(tuple[bytes, PastOutcome])
         return {"staged": staged | "Describe" >> beam.Map(self._describe).with_output_types(StagedFile), "past": past}
 
     def _rows(self, ledger: str) -> Iterator[tuple[bytes, str]]:
@@ -69,6 +69,7 @@ def _is_kept(ledger: str, overlapping: Sequence[str]) -> bool:
     return ledger not in overlapping
 
 
-def _past(key: bytes, ledger: str, overlapping: Sequence[str]) -> Iterator[tuple[bytes, PastOutcome]]:
+def _past(row: tuple[bytes, str], overlapping: Sequence[str]) -> Iterator[tuple[bytes, PastOutcome]]:
+    key, ledger = row
     if ledger not in overlapping:
         yield key, PastOutcome("", 0, STAGED)
