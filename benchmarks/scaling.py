@@ -2,6 +2,8 @@
 
 The run is the real one, over 1,000, 10,000 and 100,000 images of 8x8 pixels, each in a process of its own. Only the
 engine is another: it answers zeros, vectors of the real length. What an image costs must not grow with their number.
+Then a night without a change: an incremental run over the same images, which has to list them, to read their ledger
+rows, and to leave all of them alone.
 `make bench-scaling` runs it; it prints a table and writes benchmarks/results/scaling.json.
 """
 
@@ -78,16 +80,13 @@ def without_model() -> None:
     pipeline.model.prepare_model = model
 
 
-def run_one(count: int) -> None:
+def run_one(count: int, output: str, incremental: bool) -> None:
     """Prints the seconds of the phases as JSON."""
     without_model()
-    output = tempfile.mkdtemp(dir=corpora.folder())
-    try:
-        report = run(make_config({"input": str(tiny_images(count)), "output": output}, []))
-        if report is None or report.manifest["counts"]["embedded"] != count:
-            raise RuntimeError(f"the run did not embed {count} images")
-    finally:
-        shutil.rmtree(output)
+    given = {"input": str(tiny_images(count)), "output": output, "incremental": incremental}
+    report = run(make_config(given, []))
+    if report is None or report.manifest["counts"]["unchanged" if incremental else "embedded"] != count:
+        raise RuntimeError(f"the run did not {'leave alone' if incremental else 'embed'} {count} images")
     print(json.dumps(report.seconds))
 
 
@@ -95,23 +94,35 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--counts", nargs="+", type=int, default=COUNTS)
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--output", help=argparse.SUPPRESS)
+    parser.add_argument("--night", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        run_one(options.one)
+        run_one(options.one, options.output, options.night)
         return
     results = []
-    print(
-        f"{'images':>9} {'list':>9} {'embed':>9} {'publish':>9} {'all':>9}  ms an image {'command s':>9} {'peak MB':>8}"
-    )
+    print(f"{'':>9} {'milliseconds an image':^39} {'command':^18} {'night':^18}")
+    print(f"{'images':>9} {'list':>9} {'embed':>9} {'publish':>9} {'all':>9}", f" {'seconds':>9} {'peak MB':>8}" * 2)
     for count in options.counts:
         tiny_images(count)
-        cost = run_command([sys.executable, __file__, "--one", str(count)], os.environ, Path.cwd())
+        output = tempfile.mkdtemp(dir=corpora.folder())
+        try:
+            command = [sys.executable, __file__, "--one", str(count), "--output", output]
+            cost = run_command(command, os.environ, Path.cwd())
+            night = run_command([*command, "--night"], os.environ, Path.cwd())
+        finally:
+            shutil.rmtree(output)
         seconds = json.loads(cost.last_line)
         each = [seconds[phase] / count * 1000 for phase in PHASES]
-        print(f"{count:9,}", *(f"{ms:9.3f}" for ms in [*each, sum(each)]), " " * 12, end="")
-        print(f" {cost.seconds:9.1f} {cost.peak_mb:8.0f}", flush=True)
+        print(
+            f"{count:9,}",
+            *(f"{ms:9.3f}" for ms in [*each, sum(each)]),
+            *(f" {each.seconds:9.1f} {each.peak_mb:8.0f}" for each in (cost, night)),
+            flush=True,
+        )
         entry = {"images": count, "ms_an_image": dict(zip(PHASES, each, strict=True)), "seconds": seconds}
         results.append({**entry, "command_seconds": cost.seconds, "peak_mb": cost.peak_mb})
+        results[-1] |= {"night_seconds": night.seconds, "night_peak_mb": night.peak_mb}
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps({"machine": machine(), "runs": results}, indent=2) + "\n")
 
