@@ -304,3 +304,4 @@ def test_kills_at_random_moments_lose_and_double_nothing(tmp_path: Path, tiny_mo
     assert_same_vectors(str(tmp_path / "whole/runs/night"), str(tmp_path / "output/runs/night"))
     assert server.gets - IMAGES <= kills * (PER_SHARD + LOOK_AHEAD) + (KILLS + 1) * LAUNCH
     server.shutdown()
+    server.server_close()

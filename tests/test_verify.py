@@ -194,7 +194,7 @@ def test_a_ledger_that_lies_is_named(output: Path) -> None:
 @pytest.mark.parametrize(
     ("count", "message"),
     [
-        ("listed", "listed is not unchanged + embedded + failed"),
+        ("listed", "listed is not unchanged + failed_before + outside + over_limit + embedded + failed"),
         ("embedded", "13 embedded, 12 records in shards"),
         ("failed", "3 failed, 2 dead letters"),
     ],

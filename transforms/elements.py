@@ -4,9 +4,9 @@
 `history` and `compacting`.
 `ImageInfo` and `EncodedBatch` live within the one fused stage from load to write and are never
 serialized. Beam is not imported here, so that listing and storage can be used before it is.
-"""
 
-from __future__ import annotations
+Annotations are types here and not texts, as Beam's row coder wants them.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -43,7 +43,7 @@ class ImageObject(NamedTuple):
     md5: str = ""
     copies: Sequence[Copy] = ()
 
-    def each(self) -> Iterator[ImageObject]:
+    def each(self) -> Iterator["ImageObject"]:
         """This object and its copies, each by itself."""
         if not self.copies:
             yield self

@@ -1,7 +1,5 @@
 """What earlier runs did with an image: the rows of their ledgers, by the hash of its uri."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -59,11 +57,11 @@ class Sighting(NamedTuple):
     stage: str = ""
 
     @classmethod
-    def listed(cls, image: ImageObject) -> Sighting:
+    def listed(cls, image: ImageObject) -> "Sighting":
         return cls(image.uri, image.version, LISTED, image.size, image.updated, image.checksum, image.md5)
 
     @classmethod
-    def past(cls, past: PastOutcome) -> Sighting:
+    def past(cls, past: PastOutcome) -> "Sighting":
         return cls(past.uri, past.version, past.run, outcome=past.outcome, stage=past.stage)
 
     def image(self) -> ImageObject:

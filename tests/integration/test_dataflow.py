@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import http.server
 import json
+import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,13 @@ from apache_beam.portability import common_urns
 from apache_beam.portability.api import beam_runner_api_pb2, schema_pb2
 
 from pipeline.config import make_config
+from pipeline.errors import RunError
 from pipeline.lease import holder_of
 from pipeline.run import run
 from tests.conftest import photo
 from tests.integration.conftest import Server
 from transforms import filesystems, storage
+from transforms.history import Sighting
 
 ROOT = Path(__file__).parents[2]
 IMAGE = "europe-docker.pkg.dev/my-project/images/embed-images:0.1.0"
@@ -56,6 +59,7 @@ def service() -> Iterator[DataflowService]:
     server = DataflowService()
     yield server
     server.shutdown()
+    server.server_close()
 
 
 @pytest.fixture
@@ -90,10 +94,76 @@ def submit(store: Server, service: DataflowService, tiny_module: str, tmp_path: 
 
 
 def test_the_submitted_job(store: Server, service: DataflowService, tiny_module: str, tmp_path: Path) -> None:
+    """Image, machines, options; what is staged; and that nothing is embedded by the launcher."""
     job = submit(store, service, tiny_module, tmp_path)
-    print(json.dumps(job, indent=1)[:6000])
-    print(list(filesystems.filesystem("gs://").find(store.uri(""))))
+    (pool,) = job["environment"]["workerPools"]
+    assert [image["containerImage"] for image in pool["sdkHarnessContainerImages"]] == [IMAGE]
+    assert "no_use_multiple_sdk_containers" in job["environment"]["experiments"]
+    assert (pool["machineType"], pool["diskSizeGb"], pool["numThreadsPerWorker"]) == ("n2-standard-4", 50, 2)
+    assert pool["autoscalingSettings"]["maxNumWorkers"] == 200
+    assert pool["ipConfiguration"] == 2  # WORKER_IP_PRIVATE
+    assert job["labels"] == {"app": "embed-images"}
+    shown = job["environment"]["sdkPipelineOptions"]["options"]
+    assert (shown["input"], shown["run_id"]) == ([store.uri("photos")], "night")
+    assert not shown["save_main_session"]
+    assert "storage_options" not in shown
+
+    names = [path.removeprefix("bucket/") for path in filesystems.filesystem("gs://").find(store.uri(""))]
+    assert sorted(re.sub("[0-9a-f]{32}", "ATTEMPT", name) for name in names if name.startswith("features/")) == [
+        "features/.staging/night/ATTEMPT/attempt.json",
+        "features/.staging/night/ATTEMPT/model/" + names[1].rpartition("/")[2],
+        "features/.staging/night/lease-000001.json",
+    ]
+    # The job goes on without its launcher, so the run id stays held.
     assert holder_of(store.uri("features"), "night")
-    assert beam_runner_api_pb2
-    assert common_urns
-    assert schema_pb2
+    with pytest.raises(RunError, match="is being worked at by"):
+        submit(store, service, tiny_module, tmp_path)
+
+
+def test_one_shuffle_without_pixels_in_the_submitted_pipeline(
+    store: Server, service: DataflowService, tiny_module: str, tmp_path: Path
+) -> None:
+    submit(store, service, tiny_module, tmp_path)
+    (staged,) = [
+        path for path in filesystems.filesystem("gs://").find(store.uri("temp")) if path.endswith("pipeline.pb")
+    ]
+    components = beam_runner_api_pb2.Pipeline.FromString(storage.read_bytes(f"gs://{staged}")).components
+    upstream = upstream_of(components)
+    (write,) = [key for key, each in components.transforms.items() if each.unique_name == "WriteShards/Write"]
+    (listing,) = [key for key, each in components.transforms.items() if each.unique_name == "ListImages/LeaveOutOwn"]
+    between = [
+        components.transforms[key]
+        for key in upstream(write) - upstream(listing)
+        if components.transforms[key].spec.urn == common_urns.primitives.GROUP_BY_KEY.urn
+    ]
+    assert [shuffle.unique_name for shuffle in between] == ["SelectImages/GroupByUri"]
+    (source,) = between[0].inputs.values()
+    key, value = components.coders[components.pcollections[source].coder_id].component_coder_ids
+    assert components.coders[key].spec.urn == common_urns.coders.BYTES.urn
+    row = schema_pb2.Schema.FromString(components.coders[value].spec.payload)
+    assert [field.name for field in row.fields] == list(Sighting._fields)
+    plain = {field.name for field in row.fields if field.type.WhichOneof("type_info") == "atomic_type"}
+    assert plain == set(Sighting._fields) - {"updated"}  # which may be None
+    assert schema_pb2.BYTES not in {field.type.atomic_type for field in row.fields}
+
+
+def upstream_of(components: Any) -> Callable[[str], set[str]]:
+    """Gives the keys of all primitive transforms whose elements come to one, through main and side inputs."""
+    producers = {
+        output: key
+        for key, each in components.transforms.items()
+        if not each.subtransforms
+        for output in each.outputs.values()
+    }
+
+    def upstream(key: str) -> set[str]:
+        found: set[str] = set()
+        pending = [key]
+        while pending:
+            for source in components.transforms[pending.pop()].inputs.values():
+                if source in producers and producers[source] not in found:
+                    found.add(producers[source])
+                    pending.append(producers[source])
+        return found
+
+    return upstream
