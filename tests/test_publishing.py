@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transforms import layout
-from transforms.elements import DeadLetter, ImageObject, StagedFile
+from transforms.elements import Copy, DeadLetter, ImageObject, StagedFile
 from transforms.publishing import Plan, PublishRun, count_outcomes, plan_moves, plan_refusal, refusal_of
 from transforms.writing import Spool, dead_letter_line, file_crc32c
 
@@ -165,7 +165,7 @@ def test_elements_survive_their_row_coders() -> None:
     from transforms.elements import register_row_coders
 
     register_row_coders()
-    source = ImageObject("gs://b/写.jpg", -1, "", None)
+    source = ImageObject("gs://b/写.jpg", -1, "", None, copies=[Copy("gs://b/写 2.jpg", "v", 1.5)])
     for element in (
         source,
         source._replace(updated=1.5, size=2**40),
