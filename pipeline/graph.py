@@ -24,6 +24,9 @@ from transforms.publishing import PublishRun
 from transforms.selecting import DECISIONS, SELECTED, SelectImages
 from transforms.writing import WriteDeadLetters, WriteDeleted, WriteShards
 
+# Parts that the uris are cut into: on one machine 10,000 images each of 10 million, on a cluster 15,000 of a billion.
+UNITS_HERE, UNITS_ON_CLUSTERS = 1 << 10, 1 << 16
+
 
 def build(
     pipeline: beam.Pipeline,
@@ -34,6 +37,7 @@ def build(
     head: Mapping[str, Any],
     history: Sequence[LedgerFile] = (),
     leftovers: Sequence[str] = (),
+    units: int = UNITS_HERE,
 ) -> None:
     """Adds a run to a pipeline.
 
@@ -42,6 +46,7 @@ def build(
         attempt: unique to this pipeline, see `PublishRun`.
         head: what the manifest says besides results, see `PublishRun`.
         history: ledgers of earlier runs whose images are not embedded again.
+        units: see `SelectImages`.
         leftovers: ledgers of finished shards of killed attempts, see `AdoptStaged`.
     """
     register_row_coders()
@@ -76,6 +81,7 @@ def build(
         config.limit,
         config.retry_dead_letters,
         config.dedup == "listing",
+        units,
         stores,
     )
     selected = decided[SELECTED]

@@ -78,9 +78,9 @@ def _run_held(
     with launching(), _phase("model", seconds):
         import apache_beam as beam
 
-        from pipeline.graph import build
+        from pipeline.graph import UNITS_HERE, UNITS_ON_CLUSTERS, build
         from pipeline.history import check_generation, generation_of, ledgers_of, published_runs
-        from pipeline.options import runs_here
+        from pipeline.options import runs_here, works_locally
         from transforms import tally
 
         here = runs_here(options)
@@ -105,7 +105,8 @@ def _run_held(
         pipeline = beam.Pipeline(options=options)
     history = ledgers_of(runs, generation) if config.incremental else []
     head = manifest_head(config, model, generation, started, options)
-    build(pipeline, config, model, artifact_uri, attempt, head, history, left)
+    units = UNITS_HERE if works_locally(options) else UNITS_ON_CLUSTERS
+    build(pipeline, config, model, artifact_uri, attempt, head, history, left, units)
     graph_started = time.monotonic()
     try:
         execute(pipeline, here, wait=not config.no_wait)

@@ -306,7 +306,7 @@ def test_one_shuffle_lies_between_listing_and_writing(tmp_path: Path, tiny_modul
     transforms = pipeline.to_runner_api().components.transforms
     shuffles = sorted(t.unique_name for t in transforms.values() if t.spec.urn == "beam:transform:group_by_key:v1")
     on_the_way = [name for name in shuffles if not name.startswith(("ListImages", "PublishRun", "SelectImages/Count"))]
-    assert on_the_way == ["SelectImages/GroupByUri"]
+    assert on_the_way == ["SelectImages/GroupByUnit"]
 
 
 def test_run_gives_none_for_nothing_published(

@@ -23,9 +23,9 @@ def lines_of(**options: object) -> list[str]:
 
 def test_one_shuffle_of_uris_lies_between_listing_and_writing() -> None:
     lines = lines_of()
-    (selecting,) = (i for i, line in enumerate(lines) if "shuffle  SelectImages/GroupByUri" in line)
+    (selecting,) = (i for i, line in enumerate(lines) if "shuffle  SelectImages/GroupByUnit" in line)
     (working,) = (i for i, line in enumerate(lines) if "LoadImages" in line)
-    assert lines[selecting].endswith(f"(bytes, {SIGHTING})")
+    assert lines[selecting].endswith(f"(varint, {SIGHTING})")
     assert selecting < working
     # From the shuffle to the shards, all is one stage.
     for step in ("SelectImages", "LoadImages", "EmbedImages", "EncodeExamples", "WriteShards"):
@@ -38,7 +38,7 @@ def test_one_shuffle_of_uris_lies_between_listing_and_writing() -> None:
 
 def test_a_history_meets_the_listing_in_the_same_shuffle() -> None:
     shuffles = [line for line in lines_of(incremental=True) if "shuffle" in line]
-    assert len([line for line in shuffles if "SelectImages/GroupByUri" in line]) == 1
+    assert len([line for line in shuffles if "SelectImages/GroupByUnit" in line]) == 1
     assert len([line for line in shuffles if "SelectImages" in line and "Count" not in line]) == 1
 
 

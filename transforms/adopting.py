@@ -15,7 +15,7 @@ from apache_beam.pvalue import AsList, PBegin, PCollection
 from transforms import filesystems, storage
 from transforms.elements import StagedFile
 from transforms.filesystems import StorageOptions
-from transforms.history import STAGED, PastOutcome, read_columns, uri_key
+from transforms.history import STAGED, PastOutcome, read_columns
 from transforms.writing import STAGED_FILE
 
 
@@ -26,7 +26,7 @@ class AdoptStaged(beam.PTransform[PBegin, dict[str, PCollection[Any]]]):
     A runner that tried a bundle again may have left shards of both tries. Of the shards that hold the same image only
     the first by its uri may stay, so it is one of them or none, and what none holds is embedded again.
 
-    Out: {"staged": `StagedFile`, "past": (`uri_key`, `PastOutcome` of `STAGED`), of all their images}.
+    Out: {"staged": `StagedFile`, "past": `PastOutcome` of `STAGED`, of all their images}.
 
     Attributes:
         ledgers: uris of staged ledgers, which are written when their file is whole.
@@ -38,7 +38,7 @@ class AdoptStaged(beam.PTransform[PBegin, dict[str, PCollection[Any]]]):
 
     def expand(self, begin: PBegin) -> dict[str, PCollection[Any]]:
         ledgers = begin | "Ledgers" >> beam.Create([*self.ledgers]) | "Spread" >> beam.Reshuffle()
-        rows = ledgers | "ReadRows" >> beam.FlatMap(self._rows).with_output_types(tuple[bytes, str])
+        rows = ledgers | "ReadRows" >> beam.FlatMap(self._rows).with_output_types(tuple[str, str])
         overlapping = AsList(
             rows
             | "GroupByUri" >> beam.GroupByKey()
@@ -46,14 +46,14 @@ class AdoptStaged(beam.PTransform[PBegin, dict[str, PCollection[Any]]]):
             | "Once" >> beam.Distinct()
         )
         staged = ledgers | "LeaveOutOverlapping" >> beam.Filter(_is_kept, overlapping)
-        past = rows | "Past" >> beam.FlatMap(_past, overlapping).with_output_types(tuple[bytes, PastOutcome])
+        past = rows | "Past" >> beam.FlatMap(_past, overlapping).with_output_types(PastOutcome)
         return {"staged": staged | "Describe" >> beam.Map(self._describe).with_output_types(StagedFile), "past": past}
 
-    def _rows(self, ledger: str) -> Iterator[tuple[bytes, str]]:
+    def _rows(self, ledger: str) -> Iterator[tuple[str, str]]:
         filesystems.configure(self.storage_options)
         for batch in read_columns(ledger, ["uri"]):
             for uri in batch.column(0).to_pylist():
-                yield uri_key(uri), ledger
+                yield uri, ledger
 
     def _describe(self, ledger: str) -> StagedFile:
         filesystems.configure(self.storage_options)
@@ -61,7 +61,7 @@ class AdoptStaged(beam.PTransform[PBegin, dict[str, PCollection[Any]]]):
         return StagedFile(**json.loads(metadata[STAGED_FILE.encode()]))
 
 
-def _all_but_first(_: bytes, ledgers: Iterable[str]) -> list[str]:
+def _all_but_first(_: str, ledgers: Iterable[str]) -> list[str]:
     return sorted(set(ledgers))[1:]
 
 
@@ -69,7 +69,7 @@ def _is_kept(ledger: str, overlapping: Sequence[str]) -> bool:
     return ledger not in overlapping
 
 
-def _past(row: tuple[bytes, str], overlapping: Sequence[str]) -> Iterator[tuple[bytes, PastOutcome]]:
-    key, ledger = row
+def _past(row: tuple[str, str], overlapping: Sequence[str]) -> Iterator[PastOutcome]:
+    uri, ledger = row
     if ledger not in overlapping:
-        yield key, PastOutcome("", 0, STAGED)
+        yield PastOutcome(uri, 0, STAGED)

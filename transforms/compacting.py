@@ -13,7 +13,7 @@ from apache_beam.pvalue import PBegin, PCollection
 from transforms import filesystems, storage
 from transforms.elements import EncodedBatch, ImageObject
 from transforms.filesystems import StorageOptions
-from transforms.history import read_columns, uri_key
+from transforms.history import read_columns, uri_hash
 from transforms.tfrecord import open_shard, read_records
 
 COLUMNS = ("uri", "version", "size", "updated", "outcome", "shard", "row")
@@ -64,7 +64,7 @@ class SelectLatest(beam.PTransform[PBegin, PCollection[tuple[str, PlacedRecord]]
                 updated = row["updated"].timestamp() if row["updated"] else None
                 image = ImageObject(row["uri"], row["size"], row["version"], updated)
                 shard = storage.join(ledger.folder, row["shard"]) if row["outcome"] == "embedded" else ""
-                yield uri_key(image.uri), PlacedRecord(image, ledger.run, shard, row["row"])
+                yield uri_hash(image.uri), PlacedRecord(image, ledger.run, shard, row["row"])
 
 
 @dataclass

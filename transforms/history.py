@@ -1,4 +1,4 @@
-"""What earlier runs did with an image: the rows of their ledgers, by the hash of its uri."""
+"""What earlier runs did with an image: the rows of their ledgers."""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -78,8 +78,8 @@ class LedgerFile(NamedTuple):
     run: int
 
 
-def uri_key(uri: str) -> bytes:
-    """16 bytes by which rows of one uri meet: shorter than most uris, and two of them never agree by chance."""
+def uri_hash(uri: str) -> bytes:
+    """16 bytes that no two uris share by chance, evenly spread."""
     return hashlib.blake2b(uri.encode(), digest_size=16).digest()
 
 
@@ -110,8 +110,8 @@ def decide(image: ImageObject | None, past: Iterable[PastOutcome], *, retry_dead
 
 
 @dataclass
-class ReadHistory(beam.PTransform[PBegin, PCollection[tuple[bytes, PastOutcome]]]):
-    """Reads the columns of ledgers that `decide` needs. Out: (`uri_key`, `PastOutcome`).
+class ReadHistory(beam.PTransform[PBegin, PCollection[PastOutcome]]):
+    """Reads the columns of ledgers that `decide` needs. Out: `PastOutcome`.
 
     Attributes:
         ledgers: of the runs that count.
@@ -121,20 +121,20 @@ class ReadHistory(beam.PTransform[PBegin, PCollection[tuple[bytes, PastOutcome]]
     ledgers: Sequence[LedgerFile]
     storage_options: StorageOptions = field(default_factory=dict)
 
-    def expand(self, begin: PBegin) -> PCollection[tuple[bytes, PastOutcome]]:
-        rows: PCollection[tuple[bytes, PastOutcome]] = (
+    def expand(self, begin: PBegin) -> PCollection[PastOutcome]:
+        rows: PCollection[PastOutcome] = (
             begin
             | "Ledgers" >> beam.Create([*self.ledgers])
             | "Spread" >> beam.Reshuffle()
-            | "Read" >> beam.FlatMap(self._rows).with_output_types(tuple[bytes, PastOutcome])
+            | "Read" >> beam.FlatMap(self._rows).with_output_types(PastOutcome)
         )
         return rows
 
-    def _rows(self, ledger: LedgerFile) -> Iterator[tuple[bytes, PastOutcome]]:
+    def _rows(self, ledger: LedgerFile) -> Iterator[PastOutcome]:
         filesystems.configure(self.storage_options)
         for batch in read_columns(ledger.uri, COLUMNS):
             for uri, version, outcome, stage in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-                yield uri_key(uri), PastOutcome(uri, ledger.run, outcome, version, stage or "")
+                yield PastOutcome(uri, ledger.run, outcome, version, stage or "")
 
 
 def read_columns(ledger: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -14,7 +15,7 @@ from apache_beam.transforms.combiners import Count, Top
 from transforms import filesystems, inputs, tally
 from transforms.elements import Copy, ImageObject
 from transforms.filesystems import StorageOptions
-from transforms.history import DELETED, EMBED, LISTED, PastOutcome, Sighting, decide, uri_key
+from transforms.history import DELETED, EMBED, LISTED, Sighting, decide, uri_hash
 
 OUTSIDE = "outside"
 SELECTED = "selected"
@@ -25,12 +26,13 @@ COPIES = 1000  # of one content, so that no element grows without bounds
 
 @dataclass
 class SelectImages(beam.PTransform[Mapping[str, PCollection[Any]], Mapping[str, PCollection[Any]]]):
-    """Groups the listing by uri: the one shuffle on the way of an image, and it carries no pixels.
+    """Groups the listing into units of uris: the one shuffle on the way of an image, and it carries no pixels.
 
     It takes out uris that were listed several times, leaves out what earlier runs have done and, as a Reshuffle
-    would, cuts the listing from the work, so that a long listing of few inputs is worked on by all workers.
+    would, cuts the listing from the work, so that a long listing of few inputs is worked on by all workers. A unit,
+    some thousand uris of a large run, is what a runner hands to a worker at once.
 
-    In: {"listed": `ImageObject`, a uri any number of times, "past": (`uri_key`, `PastOutcome`), which may be missing}.
+    In: {"listed": `ImageObject`, a uri any number of times, "past": `PastOutcome`, which may be missing}.
     Out: {"selected": `ImageObject`, each uri once, "deleted": `ImageObject`, of uris that were embedded and are listed
     no more, "decisions": one (decision, number of images) for each decision, those of `history.decide`, `OUTSIDE`,
     `SELECTED`, and with `dedup` `DISTINCT`}.
@@ -40,6 +42,8 @@ class SelectImages(beam.PTransform[Mapping[str, PCollection[Any]], Mapping[str, 
         since, until: seconds since the epoch; images updated before, or not before, are left alone (`OUTSIDE`).
         limit: of the images to embed, that many are taken; 0: all.
         retry_dead_letters: see `history.decide`.
+        units: into how many parts the uris are cut, by their hash; more than there are threads in the cluster, and so
+            many that the rows of one fit into memory.
         dedup: of objects that are listed with the same MD5 and size, one is selected and has the others as `copies`.
         storage_options: of the stores, see `filesystems.configure`.
     """
@@ -51,17 +55,20 @@ class SelectImages(beam.PTransform[Mapping[str, PCollection[Any]], Mapping[str, 
     limit: int = 0
     retry_dead_letters: bool = False
     dedup: bool = False
+    units: int = 1024
     storage_options: StorageOptions = field(default_factory=dict)
 
     def expand(self, rows: Mapping[str, PCollection[Any]]) -> dict[str, PCollection[Any]]:
         # One type for both sides, where a CoGroupByKey would pickle them.
-        sightings = rows["listed"] | "KeyListed" >> beam.Map(_listed, self.dedup).with_output_types(
-            tuple[bytes, Sighting]
-        )
+        sightings = rows["listed"] | "Listed" >> beam.Map(_listed, self.dedup).with_output_types(Sighting)
         if "past" in rows:
-            past = rows["past"] | "KeyPast" >> beam.MapTuple(_past).with_output_types(tuple[bytes, Sighting])
+            past = rows["past"] | "Past" >> beam.Map(Sighting.past).with_output_types(Sighting)
             sightings = (sightings, past) | "ListedAndPast" >> beam.Flatten()
-        together = sightings | "GroupByUri" >> beam.GroupByKey()
+        together = (
+            sightings
+            | "KeyByUnit" >> beam.Map(_in_unit, self.units).with_output_types(tuple[int, Sighting])
+            | "GroupByUnit" >> beam.GroupByKey()
+        )
         decided: DoOutputsTuple = together | "Decide" >> beam.ParDo(_Decide(self)).with_outputs(
             DELETED, DECISIONS, main=SELECTED
         )
@@ -99,9 +106,15 @@ class _Decide(beam.DoFn):
     def setup(self) -> None:
         filesystems.configure(self._options.storage_options)
 
-    def process(self, element: tuple[bytes, Iterable[Sighting]]) -> Iterator[Any]:
+    def process(self, element: tuple[int, Iterable[Sighting]]) -> Iterator[Any]:
+        by_uri: dict[str, list[Sighting]] = defaultdict(list)
+        for sighting in element[1]:
+            by_uri[sighting.uri].append(sighting)
+        for sightings in by_uri.values():
+            yield from self._decide(sightings)
+
+    def _decide(self, sightings: Sequence[Sighting]) -> Iterator[Any]:
         options = self._options
-        sightings = list(element[1])
         image = newest(sighting.image() for sighting in sightings if sighting.run == LISTED)
         past = [sighting.outcome_then() for sighting in sightings if sighting.run != LISTED]
         decision = decide(image, past, retry_dead_letters=options.retry_dead_letters)
@@ -133,13 +146,13 @@ def newest(images: Iterable[ImageObject]) -> ImageObject | None:
     return max(images, key=lambda image: (image.size >= 0, image.updated or 0.0, image.version), default=None)
 
 
-def _listed(image: ImageObject, dedup: bool) -> tuple[bytes, Sighting]:
+def _listed(image: ImageObject, dedup: bool) -> Sighting:
     """What only `dedup` needs is not shuffled without it."""
-    return uri_key(image.uri), Sighting.listed(image if dedup else image._replace(md5=""))
+    return Sighting.listed(image if dedup else image._replace(md5=""))
 
 
-def _past(key: bytes, past: PastOutcome) -> tuple[bytes, Sighting]:
-    return key, Sighting.past(past)
+def _in_unit(sighting: Sighting, units: int) -> tuple[int, Sighting]:
+    return int.from_bytes(uri_hash(sighting.uri)[:8], "big") % units, sighting
 
 
 def _content(image: ImageObject) -> str:
@@ -156,4 +169,4 @@ def _with_copies(_: str, images: Iterable[ImageObject]) -> Iterator[ImageObject]
 
 def _order(image: ImageObject) -> bytes:
     """The same for the same images, whatever order they come in."""
-    return uri_key(image.uri)
+    return uri_hash(image.uri)

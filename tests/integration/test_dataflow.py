@@ -136,10 +136,10 @@ def test_one_shuffle_without_pixels_in_the_submitted_pipeline(
         for key in upstream(write) - upstream(listing)
         if components.transforms[key].spec.urn == common_urns.primitives.GROUP_BY_KEY.urn
     ]
-    assert [shuffle.unique_name for shuffle in between] == ["SelectImages/GroupByUri"]
+    assert [shuffle.unique_name for shuffle in between] == ["SelectImages/GroupByUnit"]
     (source,) = between[0].inputs.values()
     key, value = components.coders[components.pcollections[source].coder_id].component_coder_ids
-    assert components.coders[key].spec.urn == common_urns.coders.BYTES.urn
+    assert components.coders[key].spec.urn == common_urns.coders.VARINT.urn
     row = schema_pb2.Schema.FromString(components.coders[value].spec.payload)
     assert [field.name for field in row.fields] == list(Sighting._fields)
     plain = {field.name for field in row.fields if field.type.WhichOneof("type_info") == "atomic_type"}
