@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import posixpath
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Any
 
@@ -17,6 +18,7 @@ from transforms import filesystems, layout, storage
 from transforms.tfrecord import open_shard, read_records
 
 BATCH_RECORDS = 1024
+READERS = 16  # a year of nights is 365 small files
 
 
 def run_ids(output: str) -> list[str]:
@@ -25,8 +27,10 @@ def run_ids(output: str) -> list[str]:
     fs = filesystems.filesystem(runs)
     if not fs.isdir(runs):
         return []
-    folders = (posixpath.basename(path.rstrip("/")) for path in fs.ls(runs, detail=False))
-    return sorted(name for name in folders if storage.exists(storage.join(runs, name, layout.SUCCESS)))
+    names = [posixpath.basename(path.rstrip("/")) for path in fs.ls(runs, detail=False)]
+    with ThreadPoolExecutor(READERS) as readers:
+        published = readers.map(lambda name: storage.exists(storage.join(runs, name, layout.SUCCESS)), names)
+        return sorted(name for name, found in zip(names, published, strict=True) if found)
 
 
 def read_manifest(folder: str) -> dict[str, Any]:

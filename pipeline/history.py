@@ -15,8 +15,6 @@ from transforms.history import LedgerFile
 if TYPE_CHECKING:
     from pipeline.model import FeatureModel
 
-READERS = 16
-
 
 class PublishedRun(NamedTuple):
     """Attributes:
@@ -46,7 +44,7 @@ class PublishedRun(NamedTuple):
 def published_runs(output: str) -> list[PublishedRun]:
     """The runs of an output, the one whose listing is newest last."""
     folders = [layout.run_folder(output, run_id) for run_id in dataset.run_ids(output)]
-    with ThreadPoolExecutor(READERS) as readers:
+    with ThreadPoolExecutor(dataset.READERS) as readers:
         manifests = list(readers.map(dataset.read_manifest, folders))
     runs = [PublishedRun(folder, manifest) for folder, manifest in zip(folders, manifests, strict=True)]
     return sorted(runs, key=lambda run: (run.manifest["as_of"], run.run_id))
