@@ -8,8 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.config import make_config
+from pipeline.compact import compact
+from pipeline.config import CompactConfig, make_config
 from pipeline.dataset import load_features
+from pipeline.errors import RunError
+from pipeline.housekeeping import contents_of, prune
+from pipeline.latest import load_latest
 from pipeline.run import run
 from pipeline.running import RunReport
 from pipeline.verify import verify_output
@@ -77,6 +81,49 @@ def test_equal_objects_are_embedded_once(server: Server, tmp_path: Path, tiny_mo
     storage.write_bytes(server.uri("images/e.jpg"), (tmp_path / "two.jpg").read_bytes())
     counts = run_on(server, tiny_module, **options).manifest["counts"]
     assert (counts["unchanged"], counts["failed_before"], counts["embedded"], counts["duplicates"]) == (4, 2, 1, 0)
+
+
+def test_a_backfill_on_a_store(
+    server: Server, tmp_path: Path, tiny_module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that fails in the middle is continued; nights, the newest view and a compaction follow."""
+    put_images(server, tmp_path)
+    output = server.uri("output")
+    options = {"input": server.uri("images"), "output": output, "incremental": True}
+
+    def fail_in_the_middle() -> None:
+        upload, finished = storage.upload, []
+
+        def failing(path: str, uri: str) -> None:
+            if len(finished) >= 4:
+                raise OSError(5, "Input/output error")
+            finished.append(uri)
+            upload(path, uri)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(storage, "upload", failing)
+            with pytest.raises(RunError, match="Input/output error"):
+                run_on(server, tiny_module, run_id="one", shard_size=1, **options)
+        assert [(left.run_id, left.finished_shards) for left in contents_of(output).left_behind] == [("one", 2)]
+
+    fail_in_the_middle()
+    assert prune(output)[0].finished_shards == 2
+    fail_in_the_middle()
+    report = run_on(server, tiny_module, run_id="one", shard_size=1, **options)
+    assert report.manifest["counts"]["embedded"] == len(NAMES)
+    assert [shard["records"] for shard in report.manifest["shards"]] == [1] * len(NAMES)
+    filesystems.configure(server.options)  # the local run has set its own
+    assert not filesystems.filesystem(output).find(f"{output}/.staging")
+
+    filesystems.filesystem(output).rm_file(server.uri("images/plain.jpg"))
+    counts = run_on(server, tiny_module, run_id="two", **options).manifest["counts"]
+    assert (counts["unchanged"], counts["embedded"], counts["deleted"]) == (len(NAMES) - 1, 0, 1)
+    compacted = compact(CompactConfig(output, "compacted", 1 << 20, "none", server.options))
+    assert compacted is not None
+    assert compacted.manifest["counts"]["embedded"] == len(NAMES) - 1
+    filesystems.configure(server.options)
+    assert len(load_latest(output, drop_deleted=True)[0]) == len(NAMES) - 1
+    assert verify_output(output).holds
 
 
 @pytest.mark.parametrize("data", [b"", b"\r", b"a\n", b"a\r\n", b"a\r\r", b"--==0==\n\nb", bytes(range(256)) * 3])
