@@ -25,6 +25,7 @@ from transforms.decoding import DRAFT_FACTOR, PREPROCESSING_VERSION
 from transforms.engines import PACKAGES
 
 if TYPE_CHECKING:
+    import apache_beam as beam
     from apache_beam.options.pipeline_options import PipelineOptions
 
     from pipeline.model import FeatureModel
@@ -75,6 +76,33 @@ def _run_held(
     config: RunConfig, attempt: str, options: PipelineOptions, started: datetime, seconds: dict[str, float]
 ) -> RunReport | None:
     """As `run`, by the one who holds the run id."""
+    from pipeline.options import runs_here
+
+    here = runs_here(options)
+    try:
+        pipeline = _pipeline(config, attempt, options, started, seconds)
+        graph_started = time.monotonic()
+        execute(pipeline, here, wait=not config.no_wait)
+    except KeyboardInterrupt:
+        if here:  # a job elsewhere goes on without its launcher
+            clean_up(config.output, config.run_id, attempt)
+        published = storage.exists(storage.join(layout.run_folder(config.output, config.run_id), layout.SUCCESS))
+        logger.info("interrupted; %s", "the run is published already" if published else "nothing is published")
+        raise
+    except RunError:
+        if here:
+            clean_up(config.output, config.run_id, attempt)
+        check_rival(config.output, config.run_id, attempt)
+        raise
+    if here:
+        _note_phases(seconds, graph_started)
+    return outcome(config.output, config.run_id, seconds)
+
+
+def _pipeline(
+    config: RunConfig, attempt: str, options: PipelineOptions, started: datetime, seconds: dict[str, float]
+) -> beam.Pipeline:
+    """Prepares the model, stages what workers need, and builds the graph."""
     with launching(), _phase("model", seconds):
         import apache_beam as beam
 
@@ -83,14 +111,13 @@ def _run_held(
         from pipeline.options import runs_here, works_locally
         from transforms import tally
 
-        here = runs_here(options)
-        model = _prepare(config, here)
+        model = _prepare(config, runs_here(options))
         generation = generation_of(model, PREPROCESSING | {"resize": config.resize})
         runs = published_runs(config.output)
         check_generation(runs, generation, new_model=config.new_model)
         left = leftovers(config, generation)
-        staging = layout.staging_folder(config.output, config.run_id, attempt)
         note_attempt(config, attempt, generation)
+        staging = layout.staging_folder(config.output, config.run_id, attempt)
         artifact_uri = storage.join(staging, "model", f"{model.digest[:16]}.{model.engine}")
         storage.write_bytes(artifact_uri, storage.read_bytes(model.artifact))
     logger.info(
@@ -107,23 +134,7 @@ def _run_held(
     head = manifest_head(config, model, generation, started, options)
     units = UNITS_HERE if works_locally(options) else UNITS_ON_CLUSTERS
     build(pipeline, config, model, artifact_uri, attempt, head, history, left, units)
-    graph_started = time.monotonic()
-    try:
-        execute(pipeline, here, wait=not config.no_wait)
-    except KeyboardInterrupt:
-        if here:  # a job elsewhere goes on without its launcher
-            clean_up(config.output, config.run_id, attempt)
-        published = storage.exists(storage.join(layout.run_folder(config.output, config.run_id), layout.SUCCESS))
-        logger.info("interrupted; %s", "the run is published already" if published else "nothing is published")
-        raise
-    except RunError:
-        if here:
-            clean_up(config.output, config.run_id, attempt)
-        check_rival(config.output, config.run_id, attempt)
-        raise
-    if here:
-        _note_phases(seconds, graph_started)
-    return outcome(config.output, config.run_id, seconds)
+    return pipeline
 
 
 def _prepare(config: RunConfig, here: bool) -> FeatureModel:

@@ -130,7 +130,13 @@ def test_a_stopped_run_publishes_nothing_and_can_be_run_again(
     spools = tmp_path / "spools"
     spools.mkdir()
     process = subprocess.Popen(
-        program, env={**os.environ, "TMPDIR": str(spools)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        program,
+        env={**os.environ, "TMPDIR": str(spools)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell that starts these tests in the background has Ctrl-C ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     while not list(output.glob(".staging/r/*/model/*")):
         assert process.poll() is None, process.communicate()
