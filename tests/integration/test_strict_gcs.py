@@ -14,7 +14,6 @@ import pytest
 
 from pipeline.config import make_config
 from pipeline.dataset import load_features
-from pipeline.errors import RunError
 from pipeline.run import run
 from pipeline.verify import verify_output
 from tests.conftest import Run, photo
@@ -23,6 +22,7 @@ from transforms import filesystems, paging, storage
 from transforms.elements import ImageObject
 from transforms.fetching import FetchError, Policy, fetch_and_wait
 from transforms.inputs import Part, list_input, split_input
+from transforms.publishing import claim
 
 pytestmark = pytest.mark.stores
 
@@ -128,13 +128,9 @@ def test_the_whole_pipeline_runs_and_a_rival_cannot_publish(
     uris, vectors = load_features(report.folder)
     assert verify_output(output).holds
     # A rival that was launched before the run was published finds it claimed.
-    filesystems.filesystem(output).rm_file(f"{output}/runs/r/_SUCCESS")
-    from pipeline import run as run_module
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run_module, "_check_output", lambda config: None)
-        with pytest.raises(RunError, match="another run with this id was faster"):
-            run(make_config({**options, "storage_options": bucket.options}, []))
+    with pytest.raises(RuntimeError, match="another run with this id was faster"):
+        claim(report.folder, "rival", [])
+    assert verify_output(output).holds
     local = dict(zip(*load_features(run_pipeline(input=str(tmp_path / "local")).folder), strict=True))
     expected = [local[f"{tmp_path}/local/{uri.rpartition('/')[2]}"] for uri in uris]
     assert vectors.tobytes() == np.stack(expected).tobytes()
