@@ -76,9 +76,7 @@ def run_engine(model: FeatureModel, pixels: np.ndarray) -> np.ndarray:
     """
     try:
         engine = load_engine(model.engine, Path(model.artifact).read_bytes(), PROBE_BATCH, precision=model.precision)
-        padded = np.concatenate([pixels, np.zeros((-len(pixels) % PROBE_BATCH, *pixels.shape[1:]), np.uint8)])
-        batches = padded.reshape(-1, PROBE_BATCH, *pixels.shape[1:])
-        return np.concatenate([engine(batch) for batch in batches])[: len(pixels)]
+        return engine(pixels)
     except (RuntimeError, ValueError) as e:
         reason = f"engine {model.engine} cannot run it in {model.precision} here ({first_line(e)})"
         raise ModelError(f"{model.handle}: {reason}; {OTHER_ENGINE}") from e

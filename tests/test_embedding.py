@@ -15,8 +15,9 @@ from tests.collecting import Collect
 from tests.conftest import TINY_SIZE, Run, save_module
 from transforms import embedding
 from transforms.elements import ImageInfo, ImageObject
-from transforms.embedding import EmbedImages, FeatureModelHandler, pad_batch
+from transforms.embedding import EmbedImages, FeatureModelHandler
 from transforms.engines import PRECISIONS, Engine, load_engine
+from transforms.engines.tensorflow import pad_batch
 
 
 def pixels_of(count: int) -> list[np.ndarray]:

@@ -58,8 +58,6 @@ class FeatureModelHandler(ModelHandler[np.ndarray, PredictionResult, Engine]):
     """Loads a staged artifact and runs it; Beam's own handlers cannot load TF Hub's SavedModels.
 
     (They call `tf.keras.models.load_model`, which Keras 3 refuses for SavedModels.)
-    Every batch that the engine sees has the same size, the last of a bundle being padded, so that a
-    vector does not depend on what else was in its batch.
     """
 
     def __init__(
@@ -88,21 +86,13 @@ class FeatureModelHandler(ModelHandler[np.ndarray, PredictionResult, Engine]):
         self, batch: Sequence[np.ndarray], model: Engine, inference_args: dict[str, Any] | None = None
     ) -> list[PredictionResult]:
         """uint8 [height, width, 3] each to float32 [features] each; `example` is dropped, it is never read."""
-        vectors = model(pad_batch(batch, self._batch_size))
-        return [PredictionResult(None, vector) for vector in vectors[: len(batch)]]
+        return [PredictionResult(None, vector) for vector in model(batch)]
 
     def get_num_bytes(self, batch: Sequence[np.ndarray]) -> int:
         return sum(pixels.nbytes for pixels in batch)
 
     def get_metrics_namespace(self) -> str:
         return "embed_images_inference"
-
-
-def pad_batch(batch: Sequence[np.ndarray], size: int) -> np.ndarray:
-    """Stacks images into [size, height, width, 3], zeros where there are fewer."""
-    padded = np.zeros((size, *batch[0].shape), batch[0].dtype)
-    np.stack(batch, out=padded[: len(batch)])
-    return padded
 
 
 def check_vector(element: tuple[ImageInfo, PredictionResult]) -> Iterator[Any]:

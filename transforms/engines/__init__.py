@@ -6,6 +6,7 @@ An engine's file says how an artifact is loaded; how one is made is told in `pip
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -13,15 +14,17 @@ import numpy as np
 # By engine, the precisions that it computes in; the first is its default.
 PRECISIONS = {"litert": ("f32", "int8"), "openvino": ("f32", "bf16"), "tensorflow": ("f32",)}
 PACKAGES = {"litert": "ai-edge-litert", "openvino": "openvino", "tensorflow": "tensorflow"}
-# Images of a call, at which each was fastest on CPUs (tensorflow: and is well fed on a GPU).
+# Images of a call. litert and openvino embed each by itself, on one thread: a call keeps all threads busy. tensorflow
+# embeds them together, at which it was fastest on CPUs and is well fed on a GPU.
 BATCH_SIZES = {"litert": 8, "openvino": 8, "tensorflow": 32}
+Images = Sequence[np.ndarray] | np.ndarray
 
 
 class Engine(Protocol):
-    """Called by several threads of a process."""
+    """Called by several threads of a process. A vector does not depend on what else is in its call."""
 
-    def __call__(self, pixels: np.ndarray) -> np.ndarray:
-        """uint8 [batch, height, width, 3] in, float32 [batch, features] out."""
+    def __call__(self, images: Images) -> np.ndarray:
+        """uint8 [height, width, 3] each in, one or more; float32 [len(images), features] out."""
         ...
 
 
@@ -31,8 +34,8 @@ def load_engine(name: str, artifact: bytes, batch_size: int, threads: int = 0, p
     Args:
         name: a key of `PRECISIONS`.
         artifact: what `pipeline.conversion` made for this engine.
-        batch_size: images of each call.
-        threads: used within a call; 0 stands for one a core.
+        batch_size: images that tensorflow embeds at once.
+        threads: cores used by all calls together; 0 stands for all.
         precision: one of `PRECISIONS[name]`. An artifact of litert has its own, f32 or int8.
 
     Raises:
@@ -45,11 +48,11 @@ def load_engine(name: str, artifact: bytes, batch_size: int, threads: int = 0, p
     if name == "litert":
         from transforms.engines.litert import LiteRTEngine
 
-        return LiteRTEngine(artifact, batch_size, threads)
+        return LiteRTEngine(artifact, threads)
     if name == "openvino":
         from transforms.engines.openvino import OpenVINOEngine
 
-        return OpenVINOEngine(artifact, batch_size, threads, precision)
+        return OpenVINOEngine(artifact, threads, precision)
     from transforms.engines.tensorflow import TensorFlowEngine
 
-    return TensorFlowEngine(artifact, threads)
+    return TensorFlowEngine(artifact, batch_size, threads)

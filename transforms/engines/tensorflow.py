@@ -6,14 +6,20 @@ import contextlib
 
 import numpy as np
 
+from transforms.engines import Images
+
 INPUT_TENSOR = "images:0"
 OUTPUT_TENSOR = "embedding:0"
 
 
 class TensorFlowEngine:
-    """Runs a serialized GraphDef from `INPUT_TENSOR` (uint8 images) to `OUTPUT_TENSOR` (float32 vectors)."""
+    """Runs a serialized GraphDef from `INPUT_TENSOR` (uint8 images) to `OUTPUT_TENSOR` (float32 vectors).
 
-    def __init__(self, graph_def: bytes, threads: int):
+    Every call of TensorFlow gets `batch_size` images, the last ones filled up with zeros, so that a vector does not
+    depend on how many others came with it.
+    """
+
+    def __init__(self, graph_def: bytes, batch_size: int, threads: int):
         import tensorflow as tf
 
         with contextlib.suppress(RuntimeError):  # TensorFlow runs already and keeps the threads that it has
@@ -23,7 +29,19 @@ class TensorFlowEngine:
         graph = wrapped.graph
         self._embed = wrapped.prune(graph.get_tensor_by_name(INPUT_TENSOR), graph.get_tensor_by_name(OUTPUT_TENSOR))
         self._constant = tf.constant
+        self._batch_size = batch_size
 
-    def __call__(self, pixels: np.ndarray) -> np.ndarray:
-        vectors: np.ndarray = self._embed(self._constant(pixels)).numpy()
-        return vectors
+    def __call__(self, images: Images) -> np.ndarray:
+        starts = range(0, len(images), self._batch_size)
+        return np.concatenate([self._call(images[start : start + self._batch_size]) for start in starts])
+
+    def _call(self, images: Images) -> np.ndarray:
+        vectors: np.ndarray = self._embed(self._constant(pad_batch(images, self._batch_size))).numpy()
+        return vectors[: len(images)]
+
+
+def pad_batch(images: Images, size: int) -> np.ndarray:
+    """Stacks images into [size, height, width, 3], zeros where there are fewer."""
+    padded = np.zeros((size, *images[0].shape), images[0].dtype)
+    np.stack(list(images), out=padded[: len(images)])
+    return padded
