@@ -22,7 +22,6 @@ from pipeline.options import runner_options, runs_here, works_locally
 from pipeline.running import RunReport, check_rival, clean_up, execute, outcome
 from transforms import filesystems, layout, storage
 from transforms.compacting import ReadRecords, RunLedger, SelectLatest
-from transforms.elements import register_row_coders
 from transforms.publishing import PublishRun
 from transforms.selecting import SELECTED
 from transforms.writing import WriteShards
@@ -67,7 +66,6 @@ def build(
     pipeline: beam.Pipeline, config: CompactConfig, runs: Sequence[PublishedRun], attempt: str, head: dict[str, Any]
 ) -> None:
     """Adds a compaction to a pipeline: select the newest rows, read their records, write and publish."""
-    register_row_coders()
     stores = config.storage_options
     staging = layout.staging_folder(config.output, config.run_id, attempt)
     ledgers = [

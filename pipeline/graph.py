@@ -12,7 +12,6 @@ from pipeline.config import RunConfig
 from pipeline.model import FeatureModel
 from transforms import layout
 from transforms.adopting import AdoptStaged
-from transforms.elements import register_row_coders
 from transforms.embedding import EmbedImages
 from transforms.encoding import EncodeExamples
 from transforms.engines import BATCH_SIZES
@@ -24,8 +23,8 @@ from transforms.publishing import PublishRun
 from transforms.selecting import DECISIONS, SELECTED, SelectImages
 from transforms.writing import WriteDeadLetters, WriteDeleted, WriteShards
 
-# Parts that the uris are cut into: on one machine 10,000 images each of 10 million, on a cluster 15,000 of a billion.
-UNITS_HERE, UNITS_ON_CLUSTERS = 1 << 10, 1 << 16
+# Parts that the uris are cut into: on one machine 40,000 images each of 10 million, on a cluster 15,000 of a billion.
+UNITS_HERE, UNITS_ON_CLUSTERS = 1 << 8, 1 << 16
 
 
 def build(
@@ -49,7 +48,6 @@ def build(
         units: see `SelectImages`.
         leftovers: ledgers of finished shards of killed attempts, see `AdoptStaged`.
     """
-    register_row_coders()
     stores = config.storage_options
     staging = layout.staging_folder(config.output, config.run_id, attempt)
     batch_size = config.batch_size or BATCH_SIZES[model.engine]
@@ -64,15 +62,12 @@ def build(
     # is ever serialized.
     rows: dict[str, Any] = {"listed": listed}
     adopted: list[Any] = []
-    past: list[Any] = []
     if leftovers:
         taken_over = pipeline | "AdoptStaged" >> AdoptStaged(leftovers, stores)
         adopted.append(taken_over["staged"])
-        past.append(taken_over["past"])
+        rows["adopted"] = taken_over["past"]
     if history:
-        past.append(pipeline | "ReadHistory" >> ReadHistory(history, stores))
-    if past:
-        rows["past"] = past | "AllPast" >> beam.Flatten()
+        rows["history"] = pipeline | "ReadHistory" >> ReadHistory(history, stores)
     decided = rows | "SelectImages" >> SelectImages(
         config.input,
         config.all_files,

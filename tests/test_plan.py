@@ -12,7 +12,6 @@ from pipeline.config import make_config
 from pipeline.plan import plan
 
 PROGRAM = str(Path(sys.executable).with_name("embed-images"))
-SIGHTING = "row(uri, version, run, size, updated, checksum, md5, outcome, stage)"
 
 
 def lines_of(**options: object) -> list[str]:
@@ -25,7 +24,7 @@ def test_one_shuffle_of_uris_lies_between_listing_and_writing() -> None:
     lines = lines_of()
     (selecting,) = (i for i, line in enumerate(lines) if "shuffle  SelectImages/GroupByUnit" in line)
     (working,) = (i for i, line in enumerate(lines) if "LoadImages" in line)
-    assert lines[selecting].endswith(f"(varint, {SIGHTING})")
+    assert lines[selecting].endswith("(varint, bytes)")  # a unit of uris and a block of their rows
     assert selecting < working
     # From the shuffle to the shards, all is one stage.
     for step in ("SelectImages", "LoadImages", "EmbedImages", "EncodeExamples", "WriteShards"):
@@ -34,6 +33,9 @@ def test_one_shuffle_of_uris_lies_between_listing_and_writing() -> None:
         line for line in lines[selecting + 1 : working] if "shuffle" in line and "SelectImages/Count" not in line
     ]
     assert between == []
+    # Rows are in blocks before anything is written out: the local runner would keep each as an object.
+    (listing,) = (i for i, line in enumerate(lines) if "ListImages/{Spread, List}" in line)
+    assert "SelectImages/{SeeListed, PackListed" in lines[listing]
 
 
 def test_a_history_meets_the_listing_in_the_same_shuffle() -> None:

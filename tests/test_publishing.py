@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transforms import layout
-from transforms.elements import Copy, DeadLetter, ImageObject, StagedFile
+from transforms.elements import DeadLetter, ImageObject, StagedFile
 from transforms.publishing import Plan, PublishRun, count_outcomes, plan_moves, plan_refusal, refusal_of
 from transforms.writing import Spool, dead_letter_line, file_crc32c
 
@@ -157,21 +157,3 @@ def test_spools_of_equal_records_are_equal_files(tmp_path: Path) -> None:
         assert one.uri != other.uri
         assert (one.crc32c, one.bytes, one.records) == (other.crc32c, other.bytes, 100)
     assert spool("gzip").bytes < spool("none").bytes
-
-
-def test_elements_survive_their_row_coders() -> None:
-    from apache_beam.coders.typecoders import registry
-
-    from transforms.elements import register_row_coders
-
-    register_row_coders()
-    source = ImageObject("gs://b/写.jpg", -1, "", None, copies=[Copy("gs://b/写 2.jpg", "v", 1.5)])
-    for element in (
-        source,
-        source._replace(updated=1.5, size=2**40),
-        DeadLetter(source, "fetch", "E", "m"),
-        staged("features", 1, 2, A=3),
-    ):
-        coder = registry.get_coder(type(element))
-        assert "RowCoder" in type(coder).__name__
-        assert coder.decode(coder.encode(element)) == element

@@ -1,11 +1,8 @@
 """The few elements that flow between stages.
 
-`ImageObject`, `DeadLetter` and `StagedFile` cross shuffles, as Beam rows (`register_row_coders`); so do the rows of
-`history` and `compacting`.
-`ImageInfo` and `EncodedBatch` live within the one fused stage from load to write and are never
-serialized. Beam is not imported here, so that listing and storage can be used before it is.
-
-Annotations are types here and not texts, as Beam's row coder wants them.
+`ImageInfo` and `EncodedBatch` live within the one fused stage from load to write and are never serialized.
+`DeadLetter` and `StagedFile`, few of a run, are pickled by Beam where they leave a stage, and listing rows cross the
+one shuffle in blocks (`blocks.py`). Beam is not imported here, so that listing and storage can be used before it is.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -115,14 +112,3 @@ class StagedFile(NamedTuple):
     crc32c: str
     first_uri: str
     errors: Mapping[str, int]
-
-
-def register_row_coders() -> None:
-    """Has Beam encode the elements that cross shuffles by their schema; its default is pickle."""
-    from apache_beam.coders.typecoders import registry
-
-    from transforms.compacting import PlacedRecord
-    from transforms.history import PastOutcome, Sighting
-
-    for element in (ImageObject, DeadLetter, StagedFile, PastOutcome, Sighting, PlacedRecord):
-        registry.register_row(element)

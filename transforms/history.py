@@ -41,9 +41,10 @@ class PastOutcome(NamedTuple):
 
 
 class Sighting(NamedTuple):
-    """What crosses the shuffle of `SelectImages`: a listing row, or what an earlier run did.
+    """What crosses the shuffle of `SelectImages`, in `blocks`: a listing row, or what an earlier run did.
 
-    The fields of both side by side, since Beam's row coder pickles a row within a row.
+    The fields of both side by side, since Beam's row coder pickles a row within a row. Annotations are types here and
+    not texts, as it wants them.
     """
 
     uri: str

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import apache_beam as beam
-from apache_beam.pvalue import PCollection, TaggedOutput
+from apache_beam.pvalue import PCollection
 
 from transforms import filesystems, layout, tally
 from transforms.elements import ImageObject
 from transforms.filesystems import StorageOptions
 from transforms.inputs import list_input, split_input
 
-BESIDE = "beside"  # images that lie beside the prefixes that a store's listing is split into
+BESIDE = 1000  # images beside the prefixes of a store, in one element
 
 
 @dataclass
@@ -36,13 +35,12 @@ class ListImages(beam.PTransform[PCollection[str], PCollection[ImageObject]]):
     output: str = ""
 
     def expand(self, inputs: PCollection[str]) -> PCollection[ImageObject]:
-        parts, beside = inputs | "Split" >> beam.ParDo(_Split(self)).with_outputs(BESIDE, main="parts")
         # Prefixes of stores are listed at once, by as many workers as there are.
-        in_parts = parts | "Spread" >> beam.Reshuffle() | "List" >> beam.ParDo(_List(self))
         listed: PCollection[ImageObject] = (
-            (in_parts, beside)
-            | "All" >> beam.Flatten()
-            | "LeaveOutOwn" >> beam.FlatMap(_inputs_only, self.output).with_output_types(ImageObject)
+            inputs
+            | "Split" >> beam.ParDo(_Split(self))
+            | "Spread" >> beam.Reshuffle()
+            | "List" >> beam.ParDo(_List(self)).with_output_types(ImageObject)
         )
         return listed
 
@@ -56,23 +54,31 @@ class _ListingDoFn(beam.DoFn):
 
 
 class _Split(_ListingDoFn):
-    def process(self, element: str) -> Iterator[Any]:
+    def process(self, element: str) -> Iterator[tuple[str, str, list[ImageObject]]]:
+        """(input, prefix, images that lie beside the prefixes: when there are any, they alone are meant)."""
+        beside: list[ImageObject] = []
         for found in split_input(element, self._options.all_files, _count_skipped):
-            yield TaggedOutput(BESIDE, found) if isinstance(found, ImageObject) else tuple(found)
+            if isinstance(found, ImageObject):
+                beside.append(found)
+                if len(beside) >= BESIDE:
+                    yield element, "", beside
+                    beside = []
+            else:
+                yield *found, []
+        if beside:
+            yield element, "", beside
 
 
 class _List(_ListingDoFn):
-    def process(self, element: tuple[str, str]) -> Iterator[ImageObject]:
-        text, prefix = element
+    def process(self, element: tuple[str, str, list[ImageObject]]) -> Iterator[ImageObject]:
+        """Leaves out what runs of the output have written, and counts the rest."""
+        text, prefix, beside = element
         options = self._options
-        yield from list_input(text, options.all_files, options.uri_column, _count_skipped, prefix)
-
-
-def _inputs_only(image: ImageObject, output: str) -> Iterator[ImageObject]:
-    """Leaves out what runs of the output have written, and counts the rest."""
-    if not layout.is_own(output, image.uri):
-        tally.count("objects_listed")
-        yield image
+        listed = beside or list_input(text, options.all_files, options.uri_column, _count_skipped, prefix)
+        for image in listed:
+            if not layout.is_own(options.output, image.uri):
+                tally.count("objects_listed")
+                yield image
 
 
 def _count_skipped(_: ImageObject) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -13,6 +14,7 @@ from apache_beam.pvalue import DoOutputsTuple, PCollection, TaggedOutput
 from apache_beam.transforms.combiners import Count, Top
 
 from transforms import filesystems, inputs, tally
+from transforms.blocks import PackByUnit, unpack
 from transforms.elements import Copy, ImageObject
 from transforms.filesystems import StorageOptions
 from transforms.history import DELETED, EMBED, LISTED, Sighting, decide, uri_hash
@@ -32,7 +34,7 @@ class SelectImages(beam.PTransform[Mapping[str, PCollection[Any]], Mapping[str, 
     would, cuts the listing from the work, so that a long listing of few inputs is worked on by all workers. A unit,
     some thousand uris of a large run, is what a runner hands to a worker at once.
 
-    In: {"listed": `ImageObject`, a uri any number of times, "past": `PastOutcome`, which may be missing}.
+    In: {"listed": `ImageObject`, a uri any number of times; under any other names, `PastOutcome`}.
     Out: {"selected": `ImageObject`, each uri once, "deleted": `ImageObject`, of uris that were embedded and are listed
     no more, "decisions": one (decision, number of images) for each decision, those of `history.decide`, `OUTSIDE`,
     `SELECTED`, and with `dedup` `DISTINCT`}.
@@ -59,16 +61,14 @@ class SelectImages(beam.PTransform[Mapping[str, PCollection[Any]], Mapping[str, 
     storage_options: StorageOptions = field(default_factory=dict)
 
     def expand(self, rows: Mapping[str, PCollection[Any]]) -> dict[str, PCollection[Any]]:
-        # One type for both sides, where a CoGroupByKey would pickle them.
-        sightings = rows["listed"] | "Listed" >> beam.Map(_listed, self.dedup).with_output_types(Sighting)
-        if "past" in rows:
-            past = rows["past"] | "Past" >> beam.Map(Sighting.past).with_output_types(Sighting)
-            sightings = (sightings, past) | "ListedAndPast" >> beam.Flatten()
-        together = (
-            sightings
-            | "KeyByUnit" >> beam.Map(_in_unit, self.units).with_output_types(tuple[int, Sighting])
-            | "GroupByUnit" >> beam.GroupByKey()
-        )
+        # One type for all sides, where a CoGroupByKey would pickle them; and in blocks before they meet, since the
+        # local runner writes out what a Flatten joins.
+        blocks = []
+        for name, side in rows.items():
+            sighting = partial(_listed, dedup=self.dedup) if name == "listed" else Sighting.past
+            sightings = side | f"See{name.capitalize()}" >> beam.Map(sighting).with_output_types(Sighting)
+            blocks.append(sightings | f"Pack{name.capitalize()}" >> PackByUnit(self.units))
+        together = blocks | "AllBlocks" >> beam.Flatten() | "GroupByUnit" >> beam.GroupByKey()
         decided: DoOutputsTuple = together | "Decide" >> beam.ParDo(_Decide(self)).with_outputs(
             DELETED, DECISIONS, main=SELECTED
         )
@@ -106,10 +106,11 @@ class _Decide(beam.DoFn):
     def setup(self) -> None:
         filesystems.configure(self._options.storage_options)
 
-    def process(self, element: tuple[int, Iterable[Sighting]]) -> Iterator[Any]:
+    def process(self, element: tuple[int, Iterable[bytes]]) -> Iterator[Any]:
         by_uri: dict[str, list[Sighting]] = defaultdict(list)
-        for sighting in element[1]:
-            by_uri[sighting.uri].append(sighting)
+        for block in element[1]:
+            for sighting in unpack(block):
+                by_uri[sighting.uri].append(sighting)
         for sightings in by_uri.values():
             yield from self._decide(sightings)
 
@@ -149,10 +150,6 @@ def newest(images: Iterable[ImageObject]) -> ImageObject | None:
 def _listed(image: ImageObject, dedup: bool) -> Sighting:
     """What only `dedup` needs is not shuffled without it."""
     return Sighting.listed(image if dedup else image._replace(md5=""))
-
-
-def _in_unit(sighting: Sighting, units: int) -> tuple[int, Sighting]:
-    return int.from_bytes(uri_hash(sighting.uri)[:8], "big") % units, sighting
 
 
 def _content(image: ImageObject) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from apache_beam.portability import common_urns
-from apache_beam.portability.api import beam_runner_api_pb2, schema_pb2
+from apache_beam.portability.api import beam_runner_api_pb2
 
 from pipeline.config import make_config
 from pipeline.errors import RunError
@@ -21,7 +21,6 @@ from pipeline.run import run
 from tests.conftest import photo
 from tests.integration.conftest import Server
 from transforms import filesystems, storage
-from transforms.history import Sighting
 
 ROOT = Path(__file__).parents[2]
 IMAGE = "europe-docker.pkg.dev/my-project/images/embed-images:0.1.0"
@@ -130,7 +129,7 @@ def test_one_shuffle_without_pixels_in_the_submitted_pipeline(
     components = beam_runner_api_pb2.Pipeline.FromString(storage.read_bytes(f"gs://{staged}")).components
     upstream = upstream_of(components)
     (write,) = [key for key, each in components.transforms.items() if each.unique_name == "WriteShards/Write"]
-    (listing,) = [key for key, each in components.transforms.items() if each.unique_name == "ListImages/LeaveOutOwn"]
+    (listing,) = [key for key, each in components.transforms.items() if each.unique_name == "ListImages/List"]
     between = [
         components.transforms[key]
         for key in upstream(write) - upstream(listing)
@@ -140,11 +139,14 @@ def test_one_shuffle_without_pixels_in_the_submitted_pipeline(
     (source,) = between[0].inputs.values()
     key, value = components.coders[components.pcollections[source].coder_id].component_coder_ids
     assert components.coders[key].spec.urn == common_urns.coders.VARINT.urn
-    row = schema_pb2.Schema.FromString(components.coders[value].spec.payload)
-    assert [field.name for field in row.fields] == list(Sighting._fields)
-    plain = {field.name for field in row.fields if field.type.WhichOneof("type_info") == "atomic_type"}
-    assert plain == set(Sighting._fields) - {"updated"}  # which may be None
-    assert schema_pb2.BYTES not in {field.type.atomic_type for field in row.fields}
+    assert components.coders[value].spec.urn == common_urns.coders.BYTES.urn
+    named = {each.unique_name: key for key, each in components.transforms.items()}
+    packing, loading = named["SelectImages/PackListed/Pack"], named["LoadImages/FetchAndDecode"]
+    shuffling = named["SelectImages/GroupByUnit"]
+    # Blocks are of listing rows: no image is opened before the shuffle.
+    assert packing in upstream(shuffling)
+    assert loading not in upstream(shuffling)
+    assert shuffling in upstream(loading)
 
 
 def upstream_of(components: Any) -> Callable[[str], set[str]]:
