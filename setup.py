@@ -60,6 +60,7 @@ setup(
             "mypy>=1.15",
             "psutil>=6",
             "pytest>=8.3",
+            "pytest-xdist>=3.6",
             "ruff>=0.11",
             "types-PyYAML",
             "uv>=0.6",

@@ -29,6 +29,12 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def pillow_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs set Pillow's limit of pixels for their process; the next test begins with its own again."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
+
+
 @pytest.fixture(scope="session")
 def tiny_module(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A small module of the right shape, for tests that are not about the model."""
