@@ -14,9 +14,11 @@ AZURITE := $(TOOLS)/azurite-$(AZURITE_VERSION)/node_modules/.bin/azurite-blob
 BEAM_VERSION := $(shell sed -n 's/^apache-beam.*==\([0-9.]*\).*/\1/p' requirements.txt)
 SCHEDULERS := $(TOOLS)/schedulers
 PRISM := $(TOOLS)/prism-v$(BEAM_VERSION)/prism
+BOOT := $(TOOLS)/boot-v$(BEAM_VERSION)/container
 
-.PHONY: help setup demo test test-stores test-kills test-schedulers test-prism prism prism-location bench \
-	bench-quick bench-stages bench-fidelity bench-scaling bench-fetch template-metadata lint types check lock clean
+.PHONY: help setup demo test test-stores test-kills test-schedulers test-prism prism prism-location boot \
+	boot-location bench bench-quick bench-stages bench-fidelity bench-scaling bench-fetch template-metadata lint types \
+	check lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -32,8 +34,8 @@ $(VENV)/installed: requirements.txt setup.py
 demo: setup  ## makes a corpus of real photos, embeds it, says what came out and where
 	$(BIN)/embed-images demo --output demo-output
 
-test: setup  ## every test that needs no cluster
-	$(BIN)/python -m pytest
+test: setup  ## every test that needs no cluster, two at a time
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-stores: setup $(FAKE_GCS) $(AZURITE)  ## tests of stores whose servers are no Python packages: needs Go and npm
 	FAKE_GCS_SERVER=$(FAKE_GCS) AZURITE=$(AZURITE) $(BIN)/python -m pytest -m stores
@@ -44,13 +46,18 @@ test-kills: setup  ## runs that are killed at random moments, for some minutes
 test-schedulers: $(SCHEDULERS)/installed  ## run_configs/schedulers/ as Airflow and Kubernetes read them
 	AIRFLOW_HOME=$(SCHEDULERS)/home $(SCHEDULERS)/bin/python tests/check_schedulers.py
 
-test-prism: setup $(PRISM)  ## the pipeline on Beam's Prism runner, built from its Go module: needs Go
-	PRISM=$(PRISM) $(BIN)/python -m pytest -m prism
+test-prism: setup $(PRISM) $(BOOT)  ## the pipeline on Beam's Prism runner, workers in processes of their own: needs Go
+	PRISM=$(PRISM) BOOT=$(BOOT) $(BIN)/python -m pytest -m prism
 
 prism: $(PRISM)  ## builds Beam's Prism runner, of the locked version of Beam
 
 prism-location:
 	@echo $(PRISM)
+
+boot: $(BOOT)  ## builds the program that starts a worker in Beam's Python containers, likewise
+
+boot-location:
+	@echo $(BOOT)
 
 bench: setup $(PEERS)/installed  ## throughput beside other systems, three rounds: most of an hour; needs Java 17
 	$(BIN)/python benchmarks/roofline.py
@@ -79,6 +86,9 @@ $(FAKE_GCS):  # built from the Go module proxy, which checks it against Go's che
 
 $(PRISM):  # likewise; Beam's own download of it would not be checked
 	GOFLAGS=-mod=mod GOBIN=$(dir $@) go install github.com/apache/beam/sdks/v2/go/cmd/prism@v$(BEAM_VERSION)
+
+$(BOOT):  # likewise
+	GOFLAGS=-mod=mod GOBIN=$(dir $@) go install github.com/apache/beam/sdks/v2/python/container@v$(BEAM_VERSION)
 
 $(AZURITE):
 	npm install --silent --no-audit --no-fund --no-save --prefix $(TOOLS)/azurite-$(AZURITE_VERSION) azurite@$(AZURITE_VERSION)

@@ -53,8 +53,7 @@ def execute(pipeline: Any, here: bool, *, wait: bool = True) -> None:
     except Exception as e:  # whatever a runner raises: the user gets its last line, --verbose the rest
         if _is_interrupt(e):
             raise KeyboardInterrupt from e
-        reason = str(e).strip().splitlines()
-        raise RunError(f"the pipeline failed: {reason[-1] if reason else type(e).__name__}") from e
+        raise RunError(f"the pipeline failed: {_last_line(e)}") from e
 
 
 def check_rival(output: str, run_id: str, attempt: str) -> None:
@@ -90,6 +89,13 @@ def outcome(output: str, run_id: str, seconds: dict[str, float]) -> RunReport | 
         manifest = json.loads(storage.read_bytes(storage.join(refused, layout.MANIFEST)))
         raise RunError(f"nothing is published: {manifest['refused']}. The dead letters are in {refused}")
     return None
+
+
+def _last_line(error: Exception) -> str:
+    """What an error says in the end; of gRPC's, whose text ends with a bracket, what its server said."""
+    details = getattr(error, "details", None)
+    text = str(details() if callable(details) else error).strip().splitlines()
+    return text[-1] if text else type(error).__name__
 
 
 def _is_interrupt(error: BaseException | None) -> bool:

@@ -1,4 +1,4 @@
-"""Object stores as real servers on loopback, from packages of an ordinary set-up."""
+"""Object stores as real servers on loopback, from packages of an ordinary set-up; and where Prism is."""
 
 from __future__ import annotations
 
@@ -108,3 +108,11 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
     storage.remove_folder(found.uri(""))
     yield found
     filesystems.configure({})
+
+
+@pytest.fixture
+def location() -> str:
+    """The option that says where Prism is."""
+    found = os.environ.get("PRISM")
+    assert found, "PRISM names no binary: `make test-prism` builds it and says where it is"
+    return f"--prism_location={found}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +26,6 @@ def run_with(tiny_module: str, *beam_args: str, **options: Any) -> RunReport:
     report = run(make_config({"model": tiny_module, **options}, beam_args))
     assert report is not None
     return report
-
-
-@pytest.fixture
-def location() -> str:
-    found = os.environ.get("PRISM")
-    assert found, "PRISM names no binary: `make test-prism` builds it and says where it is"
-    return f"--prism_location={found}"
 
 
 @pytest.fixture
