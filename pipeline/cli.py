@@ -11,16 +11,9 @@ import traceback
 from collections.abc import Iterator, Sequence
 
 from pipeline import __version__
-from pipeline.config import (
-    CompactConfig,
-    ConfigError,
-    add_arguments,
-    check_option,
-    default_run_id,
-    make_config,
-    option_named,
-)
+from pipeline.config import CompactConfig, ConfigError, check_option, default_run_id, make_config
 from pipeline.errors import RunError
+from pipeline.option_table import BY_NAME, add_arguments
 from transforms import filesystems, layout, storage
 from transforms.store_errors import describe_error
 
@@ -133,8 +126,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     compact.add_argument("output", metavar="OUTPUT", help="the --output of the runs")
     for name in ("run_id", "shard_size", "compression"):
-        if option := option_named(name):
-            compact.add_argument(f"--{name}", metavar=option.metavar, help=option.help)
+        compact.add_argument(f"--{name}", metavar=BY_NAME[name].metavar, help=BY_NAME[name].help)
     compact.add_argument("--verbose", action="store_true", help="show what Beam has to say")
     for parsed in (verify, runs, latest, compact):
         parsed.add_argument(

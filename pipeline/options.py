@@ -8,7 +8,8 @@ from typing import Any
 
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 
-from pipeline.config import ConfigError, RunConfig, add_arguments
+from pipeline.config import ConfigError, RunConfig
+from pipeline.option_table import add_arguments
 
 # What Beam calls DirectRunner first tries Prism, a Go binary that it downloads, and falls back
 # without a word where it cannot. Its in-process runner needs nothing, so it is named outright.
@@ -19,7 +20,7 @@ NOT_FOR_BEAM = ("beam_args", "input_size", "storage_options")
 
 
 class EmbeddingOptions(PipelineOptions):
-    """`pipeline.config.OPTIONS` among Beam's pipeline options."""
+    """`option_table.OPTIONS` among Beam's pipeline options."""
 
     @classmethod
     def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 
 import yaml
 
-from pipeline.config import PIPELINE_OPTIONS, ConfigError, beam_flags, closest_option, option_named
+from pipeline.config import ConfigError, beam_flags
+from pipeline.option_table import BY_NAME, PIPELINE_OPTIONS, closest_option
 
 
 def read_run_config(path: str) -> tuple[dict[str, Any], list[str]]:
@@ -29,9 +30,9 @@ def read_run_config(path: str) -> tuple[dict[str, Any], list[str]]:
     if not isinstance(beam_options, dict):
         raise ConfigError(f"{path}: {PIPELINE_OPTIONS}", beam_options, "a mapping of Beam's option names to values")
     for key, value in content.items():
-        if option_named(str(key)) is None:
+        if str(key) not in BY_NAME:
             raise ConfigError(f"{path}: {key}", value, f"no such option{closest_option(str(key))}")
     for key in beam_options:
-        if option_named(str(key)) is not None:
+        if str(key) in BY_NAME:
             raise ConfigError(f"{path}: {PIPELINE_OPTIONS}.{key}", beam_options[key], "it belongs to the top level")
     return content, beam_flags(beam_options)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import yaml
 
-from pipeline.config import OPTIONS, PIPELINE_OPTIONS
 from pipeline.flex_template import metadata
+from pipeline.option_table import OPTIONS, PIPELINE_OPTIONS
 
 ROOT = Path(__file__).parents[1]
 DATAFLOW = ROOT / "run_configs" / "dataflow"

@@ -10,9 +10,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pipeline.config import add_arguments, make_config
+from pipeline.config import make_config
 from pipeline.dataset import read_manifest, run_ids
 from pipeline.flex_template import metadata
+from pipeline.option_table import add_arguments
 
 EXAMPLES = Path(__file__).parents[1] / "run_configs" / "schedulers"
 SCRIPT = EXAMPLES / "nightly.sh"

@@ -1,0 +1,190 @@
+"""The options of a run: names, checks, defaults and what they mean; of the command line and run configs alike."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.values import (
+    byte_size,
+    fraction,
+    image_size,
+    non_empty_text,
+    one_of,
+    options_of_store,
+    point_in_time,
+    run_name,
+    uri,
+    whole_number,
+    yes_or_no,
+)
+from transforms.decoding import RESIZE_MODES
+from transforms.engines import BATCH_SIZES, PRECISIONS
+from transforms.layout import EXTENSIONS
+
+SEED_HANDLE = "https://tfhub.dev/google/imagenet/mobilenet_v2_130_224/feature_vector/4"
+PIPELINE_OPTIONS = "pipeline_options"  # the key of run configs for Beam's own options
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option of a run.
+
+    Attributes:
+        check: turns a given value into the one that is used, or raises `NotAllowedError`.
+        default: of the checked value.
+        help: for --help and for the Dataflow template.
+        metavar: what stands for the value in --help.
+        repeatable: may be given several times; the value is then a tuple.
+        switch: true when it is given; a launcher that must give a value may say true or false.
+        flag: the name on the command line, where it is another one.
+    """
+
+    name: str
+    check: Callable[[Any], Any]
+    default: Any
+    help: str
+    metavar: str = ""
+    repeatable: bool = False
+    switch: bool = False
+    flag: str = ""
+
+
+OPTIONS = (
+    Option(
+        "input",
+        uri,
+        (),
+        "what to embed: a glob (** goes through folders), a folder, or a manifest (.txt, .csv, .jsonl, .parquet)",
+        "URI",
+        repeatable=True,
+    ),
+    Option("output", uri, None, "folder of the runs; local or gs://…, s3://…", "URI"),
+    Option(
+        "model",
+        non_empty_text,
+        SEED_HANDLE,
+        "feature module: a hub URL, a SavedModel folder or .tar.gz, or builtin:mobilenet_v2_130_224 (untrained)",
+        "HANDLE",
+    ),
+    Option(
+        "engine",
+        one_of("auto", *PRECISIONS),
+        "auto",
+        "what runs the module; auto: litert on CPUs when it reproduces the module, else tensorflow; of bf16 openvino",
+        "|".join(("auto", *PRECISIONS)),
+    ),
+    Option(
+        "precision",
+        one_of("f32", "bf16", "int8"),
+        "f32",
+        "of the computation; f32 gives the module's vectors, bf16 (openvino) and int8 (litert) similar ones, faster",
+        "f32|bf16|int8",
+    ),
+    Option(
+        "min_parity",
+        fraction,
+        0.95,
+        "least mean cosine of bf16 or int8 vectors to the module's, on a sample of the images",
+        "0..1",
+    ),
+    Option(
+        "resize",
+        one_of(*RESIZE_MODES),
+        "squash",
+        "squash: whole image, aspect ignored; slim_eval: central 0.875 first; fit_crop: central part of equal aspect",
+        "|".join(RESIZE_MODES),
+    ),
+    Option("input_size", image_size, None, "of the module's images, where its signature leaves it open", "HxW"),
+    Option(
+        "batch_size",
+        whole_number(1, 1024),
+        None,
+        "images given to the engine at once ("
+        + ", ".join(f"{name} {size}" for name, size in BATCH_SIZES.items())
+        + ")",
+        "N",
+    ),
+    Option(
+        "threads",
+        whole_number(0, 1024),
+        0,
+        "cores that a worker process uses: threads of the engine, and of decoding; 0: all",
+        "N",
+    ),
+    Option("shard_size", byte_size, 256 << 20, "bytes at which a shard of records is full", "SIZE"),
+    Option("compression", one_of(*EXTENSIONS), "none", "of the shards", "|".join(EXTENSIONS)),
+    Option("run_id", run_name, None, "name of the run; the time of the start, UTC, when not given", "ID"),
+    Option("max_failure_rate", fraction, 0.5, "share of failed images above which nothing is published", "0..1"),
+    Option("max_image_pixels", whole_number(1, 1 << 31), 100_000_000, "larger images are refused undecoded", "N"),
+    Option("max_object_bytes", byte_size, 128 << 20, "larger objects are refused unread", "SIZE"),
+    Option("fetch_concurrency", whole_number(1, 256), 64, "objects fetched at once by one worker", "N"),
+    Option("prefetch_bytes", byte_size, 256 << 20, "encoded bytes that a worker holds at once", "SIZE"),
+    Option("fetch_retries", whole_number(0, 100), 6, "tries of one object after the first, for transient errors", "N"),
+    Option(
+        "storage_options",
+        options_of_store,
+        {},
+        "of a store, as its fsspec filesystem takes them: gs.project=p, s3.anon=true, s3.endpoint_url=http://…",
+        "SCHEME.KEY=VALUE",
+        repeatable=True,
+        flag="storage_option",
+    ),
+    Option("incremental", yes_or_no, False, "embed only what no published run of the output holds", switch=True),
+    Option(
+        "retry_dead_letters", yes_or_no, False, "with --incremental: also images that could not be decoded", switch=True
+    ),
+    Option(
+        "dedup",
+        one_of("none", "listing"),
+        "none",
+        "listing: objects that a store lists with the same MD5 and size are embedded once and recorded each",
+        "none|listing",
+    ),
+    Option("since", point_in_time, None, "embed only images updated at or after this time, such as 2026-01-31", "TIME"),
+    Option("until", point_in_time, None, "embed only images updated before this time", "TIME"),
+    Option("limit", whole_number(0, 1_000_000), 0, "embed at most so many images; 0: all", "N"),
+    Option(
+        "new_model",
+        yes_or_no,
+        False,
+        "start a new generation where the output has vectors that cannot be compared with this model's",
+        switch=True,
+    ),
+    Option("all_files", yes_or_no, False, "take files of folders whatever their extension", switch=True),
+    Option("uri_column", non_empty_text, "uri", "column of .csv, .jsonl and .parquet manifests", "NAME"),
+    Option(
+        "no_wait", yes_or_no, False, "end when the job is submitted to a cluster, which publishes the run", switch=True
+    ),
+    Option("verbose", yes_or_no, False, "show what TensorFlow and Beam have to say", switch=True),
+)
+BY_NAME = {option.name: option for option in OPTIONS}
+REQUIRED = ("input", "output")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds `OPTIONS` to a parser. Values stay as given; the default None says that one was not."""
+    for option in OPTIONS:
+        kind: dict[str, Any] = {"nargs": "?", "const": True, "metavar": "true|false"}
+        if not option.switch:
+            kind = {"action": "append" if option.repeatable else "store", "metavar": option.metavar}
+        default = "" if option.default in (None, (), False, {}) else f" (default: {_shown(option)})"
+        name = option.flag or option.name
+        parser.add_argument(
+            f"--{name}", dest=option.name, default=None, help=option.help.replace("%", "%%") + default, **kind
+        )
+
+
+def _shown(option: Option) -> str:
+    if option.check is byte_size:
+        return f"{option.default >> 20}MiB"
+    return str(option.default)
+
+
+def closest_option(name: str) -> str:
+    """A hint at the option that was probably meant, as the end of a sentence; empty when none is near."""
+    near = difflib.get_close_matches(name, [*BY_NAME, "config", PIPELINE_OPTIONS], n=1, cutoff=0.8)
+    return f"; did you mean {near[0]}?" if near else ""
