@@ -1,4 +1,4 @@
-"""What crosses the one shuffle of a run: sightings, many in a block.
+"""How listing rows and what is known of earlier runs cross shuffles: as sightings, many in a block.
 
 The local runner holds what it shuffles in memory, as Python objects: a row of its own takes 1 KB there, and 33 bytes
 within a block.

@@ -9,11 +9,13 @@ import apache_beam as beam
 from apache_beam.pvalue import PCollection
 
 from transforms import filesystems, layout, tally
+from transforms.blocks import pack, unpack
 from transforms.elements import ImageObject
 from transforms.filesystems import StorageOptions
+from transforms.history import Sighting
 from transforms.inputs import list_input, split_input
 
-BESIDE = 1000  # images beside the prefixes of a store, in one element
+BESIDE = 1000  # images beside the prefixes of a store, in one block
 
 
 @dataclass
@@ -54,31 +56,34 @@ class _ListingDoFn(beam.DoFn):
 
 
 class _Split(_ListingDoFn):
-    def process(self, element: str) -> Iterator[tuple[str, str, list[ImageObject]]]:
-        """(input, prefix, images that lie beside the prefixes: when there are any, they alone are meant)."""
-        beside: list[ImageObject] = []
+    def process(self, element: str) -> Iterator[tuple[str, str, bytes]]:
+        """(input, prefix, block of images that lie beside the prefixes: when it is not empty, they alone are meant)."""
+        beside: list[Sighting] = []
         for found in split_input(element, self._options.all_files, _count_skipped):
-            if isinstance(found, ImageObject):
-                beside.append(found)
-                if len(beside) >= BESIDE:
-                    yield element, "", beside
-                    beside = []
-            else:
-                yield *found, []
+            if not isinstance(found, ImageObject):
+                yield *found, b""
+                continue
+            beside.append(Sighting.listed(found))
+            if len(beside) >= BESIDE:
+                yield element, "", pack(beside)
+                beside.clear()
         if beside:
-            yield element, "", beside
+            yield element, "", pack(beside)
 
 
 class _List(_ListingDoFn):
-    def process(self, element: tuple[str, str, list[ImageObject]]) -> Iterator[ImageObject]:
+    def process(self, element: tuple[str, str, bytes]) -> Iterator[ImageObject]:
         """Leaves out what runs of the output have written, and counts the rest."""
-        text, prefix, beside = element
-        options = self._options
-        listed = beside or list_input(text, options.all_files, options.uri_column, _count_skipped, prefix)
-        for image in listed:
-            if not layout.is_own(options.output, image.uri):
+        for image in self._listed(*element):
+            if not layout.is_own(self._options.output, image.uri):
                 tally.count("objects_listed")
                 yield image
+
+    def _listed(self, text: str, prefix: str, beside: bytes) -> Iterator[ImageObject]:
+        if beside:
+            return (sighting.image() for sighting in unpack(beside))
+        options = self._options
+        return list_input(text, options.all_files, options.uri_column, _count_skipped, prefix)
 
 
 def _count_skipped(_: ImageObject) -> None:
