@@ -15,8 +15,8 @@ class LiteRTEngine:
     """Runs a .tflite flatbuffer with one uint8 image input and one float32 vector output.
 
     One image a call and one interpreter a thread: the tensors of one image stay in a core's cache, and no core waits
-    for another one at every layer. (In f32 that was faster by a tenth than batches of 8 on all cores, more where
-    decoding shares them. An interpreter takes about as much memory as the flatbuffer.)
+    for another one at every layer. (Whole runs in f32 were faster by 8 % than with batches of 8 on all cores. Of
+    MobileNet V2 1.3 an interpreter takes 27 MB in f32, 11 MB in int8.)
     """
 
     def __init__(self, flatbuffer: bytes, threads: int):
