@@ -44,7 +44,7 @@ test-kills: setup  ## runs that are killed at random moments, for some minutes
 	$(BIN)/python -m pytest -m kills
 
 test-schedulers: $(SCHEDULERS)/installed  ## run_configs/schedulers/ as Airflow and Kubernetes read them
-	AIRFLOW_HOME=$(SCHEDULERS)/home $(SCHEDULERS)/bin/python tests/check_schedulers.py
+	AIRFLOW_HOME=$(SCHEDULERS)/home $(SCHEDULERS)/bin/python tests/run_configs/check_schedulers.py
 
 test-prism: setup $(PRISM) $(BOOT)  ## the pipeline on Beam's Prism runner, workers in processes of their own: needs Go
 	PRISM=$(PRISM) BOOT=$(BOOT) $(BIN)/python -m pytest -m prism
@@ -79,7 +79,7 @@ bench-fetch: setup $(FAKE_GCS)  ## fetching beside Beam's own ways, at 20 ms lat
 	FAKE_GCS_SERVER=$(FAKE_GCS) $(BIN)/python benchmarks/fetch.py
 
 template-metadata: setup  ## the Flex Template's metadata.json, from the options of a run
-	$(BIN)/python -m pipeline.flex_template > run_configs/dataflow/metadata.json
+	$(BIN)/python -m pipeline.options.flex_template > run_configs/dataflow/metadata.json
 
 $(FAKE_GCS):  # built from the Go module proxy, which checks it against Go's checksum database
 	GOBIN=$(dir $@) go install github.com/fsouza/fake-gcs-server@$(FAKE_GCS_VERSION)
@@ -93,7 +93,7 @@ $(BOOT):  # likewise
 $(AZURITE):
 	npm install --silent --no-audit --no-fund --no-save --prefix $(TOOLS)/azurite-$(AZURITE_VERSION) azurite@$(AZURITE_VERSION)
 
-$(SCHEDULERS)/installed: tests/schedulers-requirements.txt
+$(SCHEDULERS)/installed: tests/run_configs/schedulers-requirements.txt
 	$(PYTHON) -m venv $(SCHEDULERS)
 	$(SCHEDULERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
 	@touch $@
@@ -119,8 +119,8 @@ lock: setup  ## resolves setup.py, the benchmark's peers, and the schedulers' ch
 		--constraint requirements.txt --generate-hashes --no-header --output-file run_configs/dataflow/requirements.txt
 	$(BIN)/uv pip compile --quiet benchmarks/peers-requirements.in --universal --python-version 3.11 \
 		--generate-hashes --no-header --upgrade --output-file benchmarks/peers-requirements.txt
-	$(BIN)/uv pip compile --quiet tests/schedulers-requirements.in --python-version 3.11 \
-		--generate-hashes --no-header --upgrade --output-file tests/schedulers-requirements.txt
+	$(BIN)/uv pip compile --quiet tests/run_configs/schedulers-requirements.in --python-version 3.11 \
+		--generate-hashes --no-header --upgrade --output-file tests/run_configs/schedulers-requirements.txt
 
 clean:  ## removes what these targets made
 	rm -rf $(VENV) demo-output build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
 (VERSION,) = re.findall(r'__version__ = "(.+)"', (HERE / "pipeline/__init__.py").read_text())
@@ -24,7 +24,7 @@ setup(
     # tensorflow-metadata) and apache-beam[gcp] 2.77 wants >= 6.33 (through
     # google-cloud-bigtable). tfx-bsl 1.21 has no wheels for 3.13.
     python_requires=">=3.11,<3.13",
-    packages=["pipeline", "transforms", "transforms.engines"],
+    packages=find_packages(include=["pipeline", "pipeline.*", "transforms", "transforms.*"]),
     package_data={"pipeline": ["py.typed"], "transforms": ["py.typed"]},
     install_requires=[
         "ai-edge-litert>=2.1",

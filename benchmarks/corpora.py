@@ -12,15 +12,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
-from pipeline.cache import cache_folder, cached
-from pipeline.corpus import load_photo
+from pipeline.demo.corpus import load_photo
+from pipeline.model.cache import cache_folder, cached
 
 SIZES = {"small": (500, 375), "large": (4000, 3000)}  # width, height
 COUNTS = {"small": 2000, "large": 200}
 QUALITY = 90
 SEED = 20
 GRAIN = 5.0  # standard deviation, of 255: a blown up picture has none, and its JPEG would be too small and too fast
-# Of `pipeline.corpus.PHOTOS` those that look like photographs, not like pages or drawings.
+# Of `pipeline.demo.corpus.PHOTOS` those that look like photographs, not like pages or drawings.
 PHOTOGRAPHS = (
     "astronaut.png", "brick.png", "camera.png", "cell.png", "chelsea.png", "clock_motion.png", "coffee.png",
     "coins.png", "grass.png", "gravel.png", "hubble_deep_field.jpg", "ihc.png", "moon.png", "motorcycle_left.png",

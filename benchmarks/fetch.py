@@ -25,11 +25,11 @@ from pathlib import Path
 
 import fsspec
 
-from transforms import filesystems
 from transforms.elements import ImageObject
-from transforms.fetching import Policy, fetch
-from transforms.inputs import list_input
+from transforms.inputs.inputs import list_input
 from transforms.loading import LoadImages
+from transforms.stores import filesystems
+from transforms.stores.fetching import Policy, fetch
 
 Work = Callable[[], int]  # what is timed; the bytes that it read
 

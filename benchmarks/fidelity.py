@@ -1,10 +1,10 @@
 """The curve of fidelity and speed: what bf16 and int8 lose with trained weights, by how many layers stay in f32.
 
 With the SavedModel that EMBED_IMAGES_REAL_MODULE names, on photos of the corpus; int8 is calibrated on others of them.
-A row for each number of convolutions, from the input on, that stay in f32 (`pipeline.rounding`):
+A row for each number of convolutions, from the input on, that stay in f32 (`pipeline.model.rounding`):
 
 - mean, least, neighbours: cosines and neighbour agreement with the untouched module's vectors, as a run measures them
-  (`pipeline.fidelity`), on 64 photos.
+  (`pipeline.model.fidelity`), on 64 photos.
 - by f32: how many times faster the engine alone is than the same engine in f32, timed in turns with it.
 """
 
@@ -23,12 +23,12 @@ import numpy as np
 from measuring import machine
 from roofline import SIZE, fastest
 
-from pipeline.config import make_config
-from pipeline.conversion import convert, reference_vectors, to_int8
-from pipeline.fidelity import measure_parity
-from pipeline.sampling import load_pixels, split_pool
+from pipeline.model.conversion import convert, reference_vectors, to_int8
+from pipeline.model.fidelity import measure_parity
+from pipeline.model.sampling import load_pixels, split_pool
+from pipeline.options.config import make_config
 from transforms.engines import BATCH_SIZES, Engine, load_engine
-from transforms.inputs import list_input
+from transforms.inputs.inputs import list_input
 
 KEPT = {"bf16": (0, 1, 2, 3, 4, 6, 8, 12), "int8": (0, 1, 2, 4, 6, 8, 14)}
 RESULTS = Path(__file__).parent / "results" / "fidelity.json"

@@ -25,13 +25,13 @@ import corpora
 import numpy as np
 from measuring import machine, run_command
 
-from pipeline.config import make_config
-from pipeline.handles import STANDIN_HANDLE
-from pipeline.model import prepare_model
-from pipeline.quantization import quantize
-from pipeline.sampling import take_sample
-from transforms.decoding import decode_image
+from pipeline.model.handles import STANDIN_HANDLE
+from pipeline.model.prepare import prepare_model
+from pipeline.model.quantization import quantize
+from pipeline.model.sampling import take_sample
+from pipeline.options.config import make_config
 from transforms.engines import BATCH_SIZES, PRECISIONS, load_engine
+from transforms.images.decoding import decode_image
 
 REPEATS = 7
 IMAGES = 64  # a repeat

@@ -22,13 +22,13 @@ import numpy as np
 from measuring import machine, run_command
 from PIL import Image
 
-import pipeline.model
+import pipeline.model.prepare
 import transforms.embedding
-from pipeline.cache import cached
-from pipeline.config import make_config
-from pipeline.corpus import encode
-from pipeline.model import FeatureModel
-from pipeline.run import run
+from pipeline.demo.corpus import encode
+from pipeline.model.cache import cached
+from pipeline.model.prepare import FeatureModel
+from pipeline.options.config import make_config
+from pipeline.runs.run import run
 
 COUNTS = (1_000, 10_000, 100_000)
 PER_FOLDER = 1_000
@@ -76,7 +76,7 @@ def without_model() -> None:
         )
 
     transforms.embedding.load_engine = zeros  # type: ignore[assignment,attr-defined]
-    pipeline.model.prepare_model = model
+    pipeline.model.prepare.prepare_model = model
 
 
 def run_one(count: int, output: str, incremental: bool) -> None:

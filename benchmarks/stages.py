@@ -22,16 +22,16 @@ import corpora
 import numpy as np
 from apache_beam.ml.inference.base import PredictionResult
 
-from pipeline.config import make_config
-from pipeline.handles import STANDIN_HANDLE
-from pipeline.model import prepare_model
-from pipeline.options import LOCAL_RUNNER
-from pipeline.run import run
-from transforms.decoding import decode_image
+from pipeline.model.handles import STANDIN_HANDLE
+from pipeline.model.prepare import prepare_model
+from pipeline.options.beam import LOCAL_RUNNER
+from pipeline.options.config import make_config
+from pipeline.runs.run import run
 from transforms.elements import ImageInfo, ImageObject
 from transforms.embedding import check_vector
 from transforms.encoding import EncodeExamples
 from transforms.engines import BATCH_SIZES, load_engine
+from transforms.images.decoding import decode_image
 from transforms.writing import WriteShards
 
 RESULTS = Path(__file__).parent / "results" / "stages.json"

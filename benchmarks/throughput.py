@@ -35,8 +35,8 @@ import numpy as np
 from chart import bar_chart
 from measuring import Cost, machine, run_command
 
-from pipeline.dataset import read_shard, texts_of, vectors_of
-from pipeline.handles import STANDIN_HANDLE, resolve
+from pipeline.model.handles import STANDIN_HANDLE, resolve
+from pipeline.outputs.dataset import read_shard, texts_of, vectors_of
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -124,7 +124,7 @@ def command_of(name: str, images: Path, model: Path, output: Path) -> Cost:
 
 
 def real_parity(name: str, images: Path, model: Path) -> dict[str, Any]:
-    """What a run of ours with trained weights says of its vectors; see `pipeline.fidelity`."""
+    """What a run of ours with trained weights says of its vectors; see `pipeline.model.fidelity`."""
     output = output_of(name) / "real"
     shutil.rmtree(output, ignore_errors=True)
     parity: dict[str, Any] = json.loads(command_of(name, images, model, output).last_line)["parity"]

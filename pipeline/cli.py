@@ -11,11 +11,12 @@ import traceback
 from collections.abc import Iterator, Sequence
 
 from pipeline import __version__
-from pipeline.config import CompactConfig, ConfigError, check_option, default_run_id, make_config
 from pipeline.errors import RunError
-from pipeline.option_table import BY_NAME, add_arguments
-from transforms import filesystems, layout, storage
-from transforms.store_errors import describe_error
+from pipeline.options.config import CompactConfig, ConfigError, check_option, default_run_id, make_config
+from pipeline.options.table import BY_NAME, add_arguments
+from transforms.records import layout
+from transforms.stores import filesystems, storage
+from transforms.stores.store_errors import describe_error
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -151,15 +152,15 @@ def _run(given: argparse.Namespace, unknown: list[str]) -> int:
     except ConfigError as e:
         return _refuse(e, EXIT_USAGE)
     if given.dry_run:
-        from pipeline.plan import plan
+        from pipeline.runs.plan import plan
 
         _say(plan(config))
         return 0
-    from pipeline import logs
-    from pipeline.conversion import ModelError
-    from pipeline.report import summary
-    from pipeline.run import run
-    from transforms.inputs import ListingError
+    from pipeline.console import logs
+    from pipeline.model.conversion import ModelError
+    from pipeline.runs.run import run
+    from pipeline.runs.summary import summary
+    from transforms.inputs.inputs import ListingError
 
     logs.set_up(config.verbose)
     try:
@@ -179,7 +180,7 @@ def _run(given: argparse.Namespace, unknown: list[str]) -> int:
 
 
 def _verify(given: argparse.Namespace, _: list[str]) -> int:
-    from pipeline.verify import OutputError, verify_output
+    from pipeline.outputs.verify import OutputError, verify_output
 
     try:
         filesystems.configure(check_option("storage_options", given.storage_options))
@@ -193,7 +194,7 @@ def _verify(given: argparse.Namespace, _: list[str]) -> int:
 
 
 def _runs(given: argparse.Namespace, _: list[str]) -> int:
-    from pipeline.housekeeping import contents_of, prune
+    from pipeline.runs.housekeeping import contents_of, prune
 
     try:
         filesystems.configure(check_option("storage_options", given.storage_options))
@@ -210,7 +211,7 @@ def _runs(given: argparse.Namespace, _: list[str]) -> int:
 
 
 def _latest(given: argparse.Namespace, _: list[str]) -> int:
-    from pipeline.latest import latest, write_selection
+    from pipeline.outputs.latest import latest, write_selection
 
     try:
         filesystems.configure(check_option("storage_options", given.storage_options))
@@ -229,7 +230,7 @@ def _latest(given: argparse.Namespace, _: list[str]) -> int:
 
 
 def _compact(given: argparse.Namespace, unknown: list[str]) -> int:
-    from pipeline import logs
+    from pipeline.console import logs
 
     try:
         config = CompactConfig(
@@ -241,7 +242,7 @@ def _compact(given: argparse.Namespace, unknown: list[str]) -> int:
             beam_args=unknown,
         )
         logs.set_up(given.verbose)
-        from pipeline.compact import compact
+        from pipeline.runs.compact import compact
 
         report = compact(config)
     except ConfigError as e:
@@ -254,12 +255,12 @@ def _compact(given: argparse.Namespace, unknown: list[str]) -> int:
 
 
 def _demo(given: argparse.Namespace, _: list[str]) -> int:
-    from pipeline import logs
+    from pipeline.console import logs
 
     logs.set_up(given.verbose)
-    from pipeline.conversion import ModelError
-    from pipeline.demo import demo
+    from pipeline.demo.demo import demo
     from pipeline.errors import RunError
+    from pipeline.model.conversion import ModelError
 
     try:
         demo(os.path.abspath(given.output), given.model)

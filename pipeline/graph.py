@@ -8,19 +8,19 @@ from typing import Any
 
 import apache_beam as beam
 
-from pipeline.config import RunConfig
-from pipeline.model import FeatureModel
-from transforms import layout
+from pipeline.model.prepare import FeatureModel
+from pipeline.options.config import RunConfig
 from transforms.adopting import AdoptStaged
 from transforms.embedding import EmbedImages
 from transforms.encoding import EncodeExamples
 from transforms.engines import BATCH_SIZES
-from transforms.fetching import Policy
 from transforms.history import DELETED, LedgerFile, ReadHistory
 from transforms.listing import ListImages
 from transforms.loading import LoadImages
 from transforms.publishing import PublishRun
+from transforms.records import layout
 from transforms.selecting import DECISIONS, SELECTED, SelectImages
+from transforms.stores.fetching import Policy
 from transforms.writing import WriteDeadLetters, WriteDeleted, WriteShards
 
 # Parts that the uris are cut into: on one machine 40,000 images each of 10 million, on a cluster 15,000 of a billion.

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.config import make_config
-from pipeline.run import run
-from pipeline.running import RunReport
+from pipeline.options.config import make_config
+from pipeline.runs.run import run
+from pipeline.runs.running import RunReport
 
 TINY_SIZE, TINY_FEATURES = 32, 8
 Run = Callable[..., RunReport]

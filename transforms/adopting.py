@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from apache_beam.pvalue import AsList, PBegin, PCollection
 
-from transforms import filesystems, storage
 from transforms.elements import StagedFile
-from transforms.filesystems import StorageOptions
 from transforms.history import STAGED, PastOutcome, read_columns
+from transforms.stores import filesystems, storage
+from transforms.stores.filesystems import StorageOptions
 from transforms.writing import STAGED_FILE
 
 

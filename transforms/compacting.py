@@ -10,11 +10,11 @@ from typing import NamedTuple
 import apache_beam as beam
 from apache_beam.pvalue import PBegin, PCollection
 
-from transforms import filesystems, storage
 from transforms.elements import EncodedBatch, ImageObject
-from transforms.filesystems import StorageOptions
 from transforms.history import read_columns, uri_hash
-from transforms.tfrecord import open_shard, read_records
+from transforms.records.tfrecord import open_shard, read_records
+from transforms.stores import filesystems, storage
+from transforms.stores.filesystems import StorageOptions
 
 COLUMNS = ("uri", "version", "size", "updated", "outcome", "shard", "row")
 BATCH_RECORDS = 128

@@ -11,10 +11,10 @@ import numpy as np
 from apache_beam.ml.inference.base import KeyedModelHandler, ModelHandler, PredictionResult, RunInference
 from apache_beam.pvalue import DoOutputsTuple, PCollection, TaggedOutput
 
-from transforms import filesystems, storage
 from transforms.elements import DeadLetter, ImageInfo
 from transforms.engines import Engine, load_engine
-from transforms.filesystems import StorageOptions
+from transforms.stores import filesystems, storage
+from transforms.stores.filesystems import StorageOptions
 
 FAILED = "failed"
 

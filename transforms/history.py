@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from apache_beam.pvalue import PBegin, PCollection
 
-from transforms import filesystems, storage
 from transforms.elements import ImageObject
-from transforms.filesystems import StorageOptions
+from transforms.stores import filesystems, storage
+from transforms.stores.filesystems import StorageOptions
 
 EMBED, UNCHANGED, FAILED_BEFORE, STAGED = "embed", "unchanged", "failed_before", "staged"
 DELETED, GONE = "deleted", "gone"

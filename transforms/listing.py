@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 import apache_beam as beam
 from apache_beam.pvalue import PCollection
 
-from transforms import filesystems, layout, tally
-from transforms.blocks import pack, unpack
+from transforms import tally
 from transforms.elements import ImageObject
-from transforms.filesystems import StorageOptions
 from transforms.history import Sighting
-from transforms.inputs import list_input, split_input
+from transforms.inputs.inputs import list_input, split_input
+from transforms.records import layout
+from transforms.records.blocks import pack, unpack
+from transforms.stores import filesystems
+from transforms.stores.filesystems import StorageOptions
 
 BESIDE = 1000  # images beside the prefixes of a store, in one block
 

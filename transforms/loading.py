@@ -20,11 +20,12 @@ from apache_beam.pvalue import DoOutputsTuple, PCollection, TaggedOutput
 from apache_beam.transforms.window import GlobalWindows
 from fsspec.asyn import get_loop
 
-from transforms import fetching, filesystems, tally
-from transforms.decoding import DecodedImage, ImageError, configure_pillow, decode_image
+from transforms import tally
 from transforms.elements import DeadLetter, ImageInfo, ImageObject
-from transforms.fetching import Fetched, FetchError, Policy
-from transforms.filesystems import StorageOptions
+from transforms.images.decoding import DecodedImage, ImageError, configure_pillow, decode_image
+from transforms.stores import fetching, filesystems
+from transforms.stores.fetching import Fetched, FetchError, Policy
+from transforms.stores.filesystems import StorageOptions
 
 FAILED = "failed"
 LoadedImage = tuple[ImageInfo, np.ndarray]

@@ -15,10 +15,12 @@ import apache_beam as beam
 import google_crc32c
 from apache_beam.pvalue import AsDict, AsList, AsSingleton, PCollection
 
-from transforms import filesystems, history, layout, ledger, storage
+from transforms import history
 from transforms.elements import StagedFile
-from transforms.filesystems import StorageOptions
+from transforms.records import layout, ledger
 from transforms.selecting import DISTINCT, OUTSIDE, SELECTED
+from transforms.stores import filesystems, storage
+from transforms.stores.filesystems import StorageOptions
 
 
 class Move(NamedTuple):

@@ -13,11 +13,13 @@ import apache_beam as beam
 from apache_beam.pvalue import DoOutputsTuple, PCollection, TaggedOutput
 from apache_beam.transforms.combiners import Count, Top
 
-from transforms import filesystems, inputs, tally
-from transforms.blocks import PackByUnit, unpack
+from transforms import tally
 from transforms.elements import Copy, ImageObject
-from transforms.filesystems import StorageOptions
 from transforms.history import DELETED, EMBED, LISTED, Sighting, decide, uri_hash
+from transforms.inputs import inputs
+from transforms.records.blocks import PackByUnit, unpack
+from transforms.stores import filesystems
+from transforms.stores.filesystems import StorageOptions
 
 OUTSIDE = "outside"
 SELECTED = "selected"

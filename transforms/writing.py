@@ -20,11 +20,12 @@ from apache_beam.pvalue import PCollection
 from apache_beam.transforms.window import GlobalWindows
 from apache_beam.utils.windowed_value import WindowedValue
 
-from transforms import filesystems, storage, tally
+from transforms import tally
 from transforms.elements import DeadLetter, EncodedBatch, ImageObject, StagedFile
-from transforms.filesystems import StorageOptions
-from transforms.ledger import LedgerSpool
-from transforms.tfrecord import frame
+from transforms.records.ledger import LedgerSpool
+from transforms.records.tfrecord import frame
+from transforms.stores import filesystems, storage
+from transforms.stores.filesystems import StorageOptions
 
 OUTCOMES = {"features": "embedded", "dead_letters": "failed", "deleted": "deleted"}
 STAGED_FILE = "staged_file"  # the key of a staged ledger's metadata that tells of its file

@@ -6,8 +6,8 @@ import argparse
 import json
 import time
 
-from pipeline.config import make_config
-from pipeline.run import run
+from pipeline.options.config import make_config
+from pipeline.runs.run import run
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pipeline.logs import logger
+from pipeline.console.logs import logger
 from transforms import tally
 
 LINE_SECONDS = 10.0

@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.config import make_config
-from pipeline.corpus import BROKEN, PHOTOS, make_corpus
-from pipeline.dataset import load_features
+from pipeline.console.logs import logger
+from pipeline.demo.corpus import BROKEN, PHOTOS, make_corpus
 from pipeline.errors import RunError
-from pipeline.fidelity import nearest_others
-from pipeline.handles import STANDIN_HANDLE
-from pipeline.logs import logger
-from pipeline.report import summary
-from pipeline.run import run
-from transforms import storage
+from pipeline.model.fidelity import nearest_others
+from pipeline.model.handles import STANDIN_HANDLE
+from pipeline.options.config import make_config
+from pipeline.outputs.dataset import load_features
+from pipeline.runs.run import run
+from pipeline.runs.summary import summary
+from transforms.stores import storage
 
 READING = """\
 import tensorflow as tf

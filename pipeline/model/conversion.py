@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import rounding
-from pipeline.openvino_format import to_openvino
-from pipeline.sampling import procedural_sample
+from pipeline.model import rounding
+from pipeline.model.openvino_format import to_openvino
+from pipeline.model.sampling import procedural_sample
 from transforms.engines.tensorflow import INPUT_TENSOR, OUTPUT_TENSOR
 
 # Raise it when the same module would come out of `convert` with other values.

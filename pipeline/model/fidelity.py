@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.cache import cached, version_of
-from pipeline.conversion import OTHER_ENGINE, ModelError, first_line, reference_vectors
-from pipeline.sampling import Sample
+from pipeline.model.cache import cached, version_of
+from pipeline.model.conversion import OTHER_ENGINE, ModelError, first_line, reference_vectors
+from pipeline.model.sampling import Sample
 from transforms.engines import PACKAGES, load_engine
 
 if TYPE_CHECKING:
-    from pipeline.model import FeatureModel
+    from pipeline.model.prepare import FeatureModel
 
 MIN_COSINE_F32 = 0.9999
 PROBE_BATCH = 8

@@ -10,10 +10,10 @@ import urllib.error
 import zlib
 from pathlib import Path
 
-from pipeline.cache import cached, version_of
-from pipeline.conversion import ModelError
-from pipeline.standin import export_standin
-from transforms import filesystems, storage
+from pipeline.model.cache import cached, version_of
+from pipeline.model.conversion import ModelError
+from pipeline.model.standin import export_standin
+from transforms.stores import filesystems, storage
 
 STANDIN_HANDLE = "builtin:mobilenet_v2_130_224"
 STANDIN_VERSION = 1

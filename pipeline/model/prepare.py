@@ -15,11 +15,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.cache import cached, is_installed, version_of
-from pipeline.conversion import CONVERSION_VERSION, ConversionError, ModelError, convert
-from pipeline.fidelity import check_parity, measured_parity
-from pipeline.handles import digest_of, resolve
-from pipeline.sampling import Sample, procedural_sample
+from pipeline.model.cache import cached, is_installed, version_of
+from pipeline.model.conversion import CONVERSION_VERSION, ConversionError, ModelError, convert
+from pipeline.model.fidelity import check_parity, measured_parity
+from pipeline.model.handles import digest_of, resolve
+from pipeline.model.sampling import Sample, procedural_sample
 from transforms.engines import PACKAGES
 
 # What `--engine auto` takes on CPUs, by precision.

@@ -13,14 +13,14 @@ from typing import NamedTuple
 import numpy as np
 from fsspec.asyn import get_loop, sync
 
-from pipeline.config import RunConfig
-from pipeline.standin import procedural_images
-from transforms import layout
-from transforms.decoding import ImageError, configure_pillow, decode_image
+from pipeline.model.standin import procedural_images
+from pipeline.options.config import RunConfig
 from transforms.elements import ImageObject
-from transforms.fetching import FetchError, Policy, fetch
-from transforms.inputs import list_input
+from transforms.images.decoding import ImageError, configure_pillow, decode_image
+from transforms.inputs.inputs import list_input
 from transforms.loading import ByteBudget
+from transforms.records import layout
+from transforms.stores.fetching import FetchError, Policy, fetch
 
 # Of the first so many listed images of each input, the sample is taken at even distances.
 POOL = 1000

@@ -8,8 +8,8 @@ from typing import Any
 
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 
-from pipeline.config import ConfigError, RunConfig
-from pipeline.option_table import add_arguments
+from pipeline.options.config import ConfigError, RunConfig
+from pipeline.options.table import add_arguments
 
 # What Beam calls DirectRunner first tries Prism, a Go binary that it downloads, and falls back
 # without a word where it cannot. Its in-process runner needs nothing, so it is named outright.

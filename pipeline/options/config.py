@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from pipeline.option_table import BY_NAME, OPTIONS, REQUIRED, Option, closest_option
-from pipeline.values import NotAllowedError, options_of_store
-from transforms import storage
+from pipeline.options.table import BY_NAME, OPTIONS, REQUIRED, Option, closest_option
+from pipeline.options.values import NotAllowedError, options_of_store
 from transforms.engines import PRECISIONS
+from transforms.stores import storage
 
 
 class ConfigError(Exception):
@@ -83,7 +83,7 @@ def make_config(given: Mapping[str, Any], beam_args: Sequence[str], now: datetim
     values: dict[str, Any] = {}
     passed_on: list[str] = []
     if given.get("config") is not None:
-        from pipeline.run_config_file import read_run_config
+        from pipeline.options.run_config_file import read_run_config
 
         values, passed_on = read_run_config(given["config"])
     values |= {name: value for name, value in given.items() if name in BY_NAME and value is not None}

@@ -10,7 +10,7 @@ import json
 import sys
 from typing import Any
 
-from pipeline.option_table import OPTIONS, REQUIRED, Option
+from pipeline.options.table import OPTIONS, REQUIRED, Option
 
 LEFT_OUT = ("verbose",)
 

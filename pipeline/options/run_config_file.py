@@ -6,8 +6,8 @@ from typing import Any
 
 import yaml
 
-from pipeline.config import ConfigError, beam_flags
-from pipeline.option_table import BY_NAME, PIPELINE_OPTIONS, closest_option
+from pipeline.options.config import ConfigError, beam_flags
+from pipeline.options.table import BY_NAME, PIPELINE_OPTIONS, closest_option
 
 
 def read_run_config(path: str) -> tuple[dict[str, Any], list[str]]:

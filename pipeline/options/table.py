@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.values import (
+from pipeline.options.values import (
     byte_size,
     fraction,
     image_size,
@@ -21,9 +21,9 @@ from pipeline.values import (
     whole_number,
     yes_or_no,
 )
-from transforms.decoding import RESIZE_MODES
 from transforms.engines import BATCH_SIZES, PRECISIONS
-from transforms.layout import EXTENSIONS
+from transforms.images.decoding import RESIZE_MODES
+from transforms.records.layout import EXTENSIONS
 
 SEED_HANDLE = "https://tfhub.dev/google/imagenet/mobilenet_v2_130_224/feature_vector/4"
 PIPELINE_OPTIONS = "pipeline_options"  # the key of run configs for Beam's own options

@@ -12,7 +12,7 @@ from typing import Any
 
 import fsspec
 
-from transforms import filesystems
+from transforms.stores import filesystems
 
 SIZE_UNITS = {"": 1, "B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 

@@ -14,8 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
-from transforms import filesystems, layout, storage
-from transforms.tfrecord import open_shard, read_records
+from transforms.records import layout
+from transforms.records.tfrecord import open_shard, read_records
+from transforms.stores import filesystems, storage
 
 BATCH_RECORDS = 1024
 READERS = 16  # a year of nights is 365 small files

@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pipeline import dataset
 from pipeline.errors import RunError
-from transforms import layout, storage
+from pipeline.outputs import dataset
 from transforms.history import LedgerFile
+from transforms.records import layout
+from transforms.stores import storage
 
 if TYPE_CHECKING:
-    from pipeline.model import FeatureModel
+    from pipeline.model.prepare import FeatureModel
 
 
 class PublishedRun(NamedTuple):

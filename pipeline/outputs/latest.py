@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline import dataset
 from pipeline.errors import RunError
-from pipeline.history import PublishedRun, published_runs
-from transforms import storage
+from pipeline.outputs import dataset
+from pipeline.outputs.history import PublishedRun, published_runs
 from transforms.history import read_columns
+from transforms.stores import storage
 
 SCHEMA = pa.schema(
     [

@@ -13,9 +13,10 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+from pipeline.console.logs import logger
 from pipeline.errors import RunError
-from pipeline.logs import logger
-from transforms import filesystems, layout, storage
+from transforms.records import layout
+from transforms.stores import filesystems, storage
 
 RENEWAL_SECONDS = 30.0
 EXPIRY_SECONDS = 300.0

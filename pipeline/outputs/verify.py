@@ -13,9 +13,10 @@ import google_crc32c
 import numpy as np
 import pyarrow as pa
 
-from pipeline import dataset
-from transforms import filesystems, layout, storage
-from transforms.tfrecord import DamagedRecordError
+from pipeline.outputs import dataset
+from transforms.records import layout
+from transforms.records.tfrecord import DamagedRecordError
+from transforms.stores import filesystems, storage
 
 CHUNK = 1 << 20
 

@@ -11,19 +11,20 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.transforms.combiners import Count
 
-from pipeline.config import CompactConfig
+from pipeline.console.logs import logger
 from pipeline.errors import RunError
-from pipeline.history import PublishedRun
-from pipeline.latest import runs_of_newest_generation
-from pipeline.launching import launching
-from pipeline.lease import lease
-from pipeline.logs import logger
-from pipeline.options import runner_options, runs_here, works_locally
-from pipeline.running import RunReport, check_rival, clean_up, execute, outcome
-from transforms import filesystems, layout, storage
+from pipeline.options.beam import runner_options, runs_here, works_locally
+from pipeline.options.config import CompactConfig
+from pipeline.outputs.history import PublishedRun
+from pipeline.outputs.latest import runs_of_newest_generation
+from pipeline.outputs.lease import lease
+from pipeline.runs.launching import launching
+from pipeline.runs.running import RunReport, check_rival, clean_up, execute, outcome
 from transforms.compacting import ReadRecords, RunLedger, SelectLatest
 from transforms.publishing import PublishRun
+from transforms.records import layout
 from transforms.selecting import SELECTED
+from transforms.stores import filesystems, storage
 from transforms.writing import WriteShards
 
 

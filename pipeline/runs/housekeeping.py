@@ -12,10 +12,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pipeline.history import published_runs
-from pipeline.lease import holder_of
-from pipeline.resuming import STAGED_LEDGER
-from transforms import filesystems, layout, storage
+from pipeline.outputs.history import published_runs
+from pipeline.outputs.lease import holder_of
+from pipeline.runs.resuming import STAGED_LEDGER
+from transforms.records import layout
+from transforms.stores import filesystems, storage
 
 
 @dataclass(frozen=True)

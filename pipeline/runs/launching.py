@@ -9,14 +9,15 @@ from functools import partial
 from itertools import islice
 from posixpath import basename
 
-from pipeline.config import ConfigError, RunConfig
-from pipeline.conversion import ModelError
 from pipeline.errors import RunError
-from transforms import filesystems, layout, storage
+from pipeline.model.conversion import ModelError
+from pipeline.options.config import ConfigError, RunConfig
 from transforms.elements import ImageObject
-from transforms.fetching import FetchError, Policy, fetch_and_wait
-from transforms.inputs import ListingError, list_input
-from transforms.store_errors import describe_error
+from transforms.inputs.inputs import ListingError, list_input
+from transforms.records import layout
+from transforms.stores import filesystems, storage
+from transforms.stores.fetching import FetchError, Policy, fetch_and_wait
+from transforms.stores.store_errors import describe_error
 
 PROBED_IMAGES = 3
 

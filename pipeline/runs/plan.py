@@ -10,10 +10,10 @@ from apache_beam.portability import common_urns
 from apache_beam.runners.portability.fn_api_runner import translations
 from apache_beam.runners.worker.bundle_processor import DATA_INPUT_URN, DATA_OUTPUT_URN
 
-from pipeline.config import RunConfig
-from pipeline.conversion import OPEN_INPUT_SIZE
 from pipeline.graph import build
-from pipeline.model import AUTO_ENGINE, FeatureModel
+from pipeline.model.conversion import OPEN_INPUT_SIZE
+from pipeline.model.prepare import AUTO_ENGINE, FeatureModel
+from pipeline.options.config import RunConfig
 from transforms.history import LedgerFile
 
 GROUP_BY_KEY = common_urns.primitives.GROUP_BY_KEY.urn

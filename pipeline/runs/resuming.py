@@ -8,9 +8,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.config import RunConfig
-from pipeline.logs import logger
-from transforms import filesystems, layout, storage
+from pipeline.console.logs import logger
+from pipeline.options.config import RunConfig
+from transforms.records import layout
+from transforms.stores import filesystems, storage
 
 STAGED_LEDGER = re.compile(r"/features-[0-9a-f]{32}\.ledger$")
 # Options that change how a run works but not what it makes.

@@ -14,21 +14,22 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from pipeline import __version__
-from pipeline.config import RunConfig
+from pipeline.console.logs import logger
 from pipeline.errors import RunError
-from pipeline.launching import check_inputs, check_output, launching
-from pipeline.logs import logger
-from pipeline.resuming import complete_publish, identity, leftovers, note_attempt
-from pipeline.running import RunReport, check_rival, clean_up, execute, outcome
-from transforms import filesystems, layout, storage
-from transforms.decoding import DRAFT_FACTOR, PREPROCESSING_VERSION
+from pipeline.options.config import RunConfig
+from pipeline.runs.launching import check_inputs, check_output, launching
+from pipeline.runs.resuming import complete_publish, identity, leftovers, note_attempt
+from pipeline.runs.running import RunReport, check_rival, clean_up, execute, outcome
 from transforms.engines import PACKAGES
+from transforms.images.decoding import DRAFT_FACTOR, PREPROCESSING_VERSION
+from transforms.records import layout
+from transforms.stores import filesystems, storage
 
 if TYPE_CHECKING:
     import apache_beam as beam
     from apache_beam.options.pipeline_options import PipelineOptions
 
-    from pipeline.model import FeatureModel
+    from pipeline.model.prepare import FeatureModel
 
 PREPROCESSING = {
     "version": PREPROCESSING_VERSION,
@@ -58,8 +59,8 @@ def run(config: RunConfig) -> RunReport | None:
             return published
         check_output(config)
         check_inputs(config)
-        from pipeline.lease import lease
-        from pipeline.options import beam_options, works_locally
+        from pipeline.options.beam import beam_options, works_locally
+        from pipeline.outputs.lease import lease
 
         options = beam_options(config)
     here = works_locally(options)
@@ -76,7 +77,7 @@ def _run_held(
     config: RunConfig, attempt: str, options: PipelineOptions, started: datetime, seconds: dict[str, float]
 ) -> RunReport | None:
     """As `run`, by the one who holds the run id."""
-    from pipeline.options import runs_here
+    from pipeline.options.beam import runs_here
 
     here = runs_here(options)
     try:
@@ -107,8 +108,8 @@ def _pipeline(
         import apache_beam as beam
 
         from pipeline.graph import UNITS_HERE, UNITS_ON_CLUSTERS, build
-        from pipeline.history import check_generation, generation_of, ledgers_of, published_runs
-        from pipeline.options import runs_here, works_locally
+        from pipeline.options.beam import runs_here, works_locally
+        from pipeline.outputs.history import check_generation, generation_of, ledgers_of, published_runs
         from transforms import tally
 
         model = _prepare(config, runs_here(options))
@@ -138,9 +139,9 @@ def _pipeline(
 
 
 def _prepare(config: RunConfig, here: bool) -> FeatureModel:
-    from pipeline.model import prepare_model
-    from pipeline.quantization import quantize
-    from pipeline.sampling import take_sample
+    from pipeline.model.prepare import prepare_model
+    from pipeline.model.quantization import quantize
+    from pipeline.model.sampling import take_sample
 
     return prepare_model(
         config.model,

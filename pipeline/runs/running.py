@@ -6,10 +6,11 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipeline.console.logs import logger
 from pipeline.errors import RunError
-from pipeline.logs import logger
-from pipeline.resuming import finished_shards
-from transforms import layout, storage
+from pipeline.runs.resuming import finished_shards
+from transforms.records import layout
+from transforms.stores import storage
 
 
 @dataclass
@@ -40,7 +41,7 @@ def execute(pipeline: Any, here: bool, *, wait: bool = True) -> None:
         RunError: it failed.
         KeyboardInterrupt: Ctrl-C, wherever it was caught.
     """
-    from pipeline.progress import progress
+    from pipeline.console.progress import progress
 
     try:
         if here:

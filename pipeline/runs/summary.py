@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pipeline.running import RunReport
+from pipeline.runs.running import RunReport
 
 
 def summary(report: RunReport) -> str:

@@ -15,7 +15,7 @@ import pytest
 # Before gcsfs is imported: else it asks an API that stand-ins of the store lack, and waits for it.
 os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
 
-from transforms import filesystems, storage
+from transforms.stores import filesystems, storage
 
 BUCKET = "bucket"
 

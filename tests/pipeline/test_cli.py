@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.cli import main
-from pipeline.progress import progress_line
+from pipeline.console.progress import progress_line
 from transforms import tally
 
 PROGRAM = str(Path(sys.executable).with_name("embed-images"))
@@ -66,7 +66,7 @@ def test_a_run_prints_lines_of_its_own_only(images: Path, tiny_module: str, tmp_
 def test_refusals_are_one_sentence(
     arguments: list[str], status: int, message: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.logs.set_up", lambda verbose: None)  # which is the whole process's business
+    monkeypatch.setattr("pipeline.console.logs.set_up", lambda verbose: None)  # which is the whole process's business
     with pytest.raises(SystemExit) as exited:
         main(arguments)
     assert exited.value.code == status

@@ -14,15 +14,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.config import make_config
-from pipeline.corpus import BROKEN, broken_files, make_corpus
-from pipeline.dataset import load_features, read_ledger
+from pipeline.demo.corpus import BROKEN, broken_files, make_corpus
 from pipeline.errors import RunError
-from pipeline.run import run
-from pipeline.verify import verify_output
+from pipeline.options.config import make_config
+from pipeline.outputs.dataset import load_features, read_ledger
+from pipeline.outputs.verify import verify_output
+from pipeline.runs.run import run
 from tests.conftest import Run, photo
-from transforms import layout
-from transforms.inputs import ListingError
+from transforms.inputs.inputs import ListingError
+from transforms.records import layout
 
 
 def test_every_image_is_accounted_for(tmp_path: Path, images: Path, run_pipeline: Run) -> None:
@@ -194,7 +194,7 @@ def test_one_shuffle_lies_between_listing_and_writing(tmp_path: Path, tiny_modul
     import apache_beam as beam
 
     from pipeline.graph import build
-    from pipeline.model import prepare_model
+    from pipeline.model.prepare import prepare_model
 
     config = make_config({"input": "a", "output": str(tmp_path), "model": tiny_module}, [])
     pipeline = beam.Pipeline(runner="FnApiRunner")
@@ -209,7 +209,7 @@ def test_run_gives_none_for_nothing_published(
     tmp_path: Path, images: Path, tiny_module: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A runner that only submits leaves nothing to report yet."""
-    from pipeline import run as run_module
+    from pipeline.runs import run as run_module
 
     monkeypatch.setattr(run_module, "execute", lambda *_, **__: None)
     assert run(make_config({"input": str(images), "output": str(tmp_path / "o"), "model": tiny_module}, [])) is None
@@ -232,8 +232,8 @@ def test_of_two_runs_with_one_id_one_publishes(
     tmp_path: Path, images: Path, run_pipeline: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When the slower one's lease was taken for over: it finds the run published, says so, and touches nothing."""
-    from pipeline import lease
-    from pipeline import run as run_module
+    from pipeline.outputs import lease
+    from pipeline.runs import run as run_module
 
     execute = run_module.execute
 

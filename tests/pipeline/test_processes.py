@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.dataset import load_features
-from pipeline.verify import verify_output
+from pipeline.outputs.dataset import load_features
+from pipeline.outputs.verify import verify_output
 from tests.conftest import Run, photo
 
 TWO_PROCESSES = ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from pipeline.corpus import encode, make_corpus
-from pipeline.dataset import load_features
-from pipeline.handles import STANDIN_HANDLE, resolve
+from pipeline.demo.corpus import encode, make_corpus
+from pipeline.model.handles import STANDIN_HANDLE, resolve
+from pipeline.outputs.dataset import load_features
 from tests.conftest import Run, photo
 
 
@@ -110,7 +110,7 @@ def test_vectors_are_a_trained_modules_on_every_format(tmp_path: Path, run_pipel
 
 @pytest.mark.real_module
 def test_a_trained_module_finds_near_duplicates(tmp_path: Path, run_pipeline: Run, real_module: str) -> None:
-    from pipeline.demo import recall_at_1
+    from pipeline.demo.demo import recall_at_1
 
     make_corpus(tmp_path / "corpus")
     report = run_pipeline(input=str(tmp_path / "corpus"), model=real_module)

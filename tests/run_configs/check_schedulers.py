@@ -15,7 +15,7 @@ import yaml
 from airflow.dag_processing.dagbag import DagBag
 from airflow.timetables.base import DataInterval, TimeRestriction
 
-EXAMPLES = Path(__file__).parents[1] / "run_configs" / "schedulers"
+EXAMPLES = Path(__file__).parents[2] / "run_configs" / "schedulers"
 NIGHTS = 3
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import yaml
 
-from pipeline.flex_template import metadata
-from pipeline.option_table import OPTIONS, PIPELINE_OPTIONS
+from pipeline.options.flex_template import metadata
+from pipeline.options.table import OPTIONS, PIPELINE_OPTIONS
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DATAFLOW = ROOT / "run_configs" / "dataflow"
 
 
@@ -47,7 +47,7 @@ def test_setup_file_gives_workers_all_of_the_package(tmp_path: Path) -> None:
     assert wanted <= packed
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
     subprocess.run([*pip, "--target", str(tmp_path / "site"), str(sdist)], check=True, capture_output=True)
-    code = "import pipeline.run, transforms.engines.litert; print(pipeline.__file__)"
+    code = "import pipeline.runs.run, transforms.engines.litert; print(pipeline.__file__)"
     found = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env={"PYTHONPATH": str(tmp_path / "site")},
         check=True, capture_output=True, text=True,

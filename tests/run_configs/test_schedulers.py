@@ -10,12 +10,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pipeline.config import make_config
-from pipeline.dataset import read_manifest, run_ids
-from pipeline.flex_template import metadata
-from pipeline.option_table import add_arguments
+from pipeline.options.config import make_config
+from pipeline.options.flex_template import metadata
+from pipeline.options.table import add_arguments
+from pipeline.outputs.dataset import read_manifest, run_ids
 
-EXAMPLES = Path(__file__).parents[1] / "run_configs" / "schedulers"
+EXAMPLES = Path(__file__).parents[2] / "run_configs" / "schedulers"
 SCRIPT = EXAMPLES / "nightly.sh"
 
 

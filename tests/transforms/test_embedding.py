@@ -9,8 +9,8 @@ import apache_beam as beam
 import numpy as np
 import pytest
 
-from pipeline.model import prepare_model
-from pipeline.options import LOCAL_RUNNER
+from pipeline.model.prepare import prepare_model
+from pipeline.options.beam import LOCAL_RUNNER
 from tests.collecting import Collect
 from tests.conftest import TINY_SIZE, Run, save_module
 from transforms import embedding

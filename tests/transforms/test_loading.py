@@ -13,13 +13,14 @@ import apache_beam as beam
 import numpy as np
 import pytest
 
-from pipeline.options import LOCAL_RUNNER
+from pipeline.options.beam import LOCAL_RUNNER
 from tests.collecting import Collect
 from tests.conftest import photo
-from transforms import fetching, loading, storage
-from transforms.decoding import decode_image
+from transforms import loading
 from transforms.elements import DeadLetter, ImageObject
+from transforms.images.decoding import decode_image
 from transforms.loading import ByteBudget, LoadImages
+from transforms.stores import fetching, storage
 
 SIZE = (16, 16)
 

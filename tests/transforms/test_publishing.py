@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms import layout
 from transforms.elements import DeadLetter, ImageObject, StagedFile
 from transforms.publishing import Plan, PublishRun, count_outcomes, plan_moves, plan_refusal, refusal_of
+from transforms.records import layout
 from transforms.writing import Spool, dead_letter_line, file_crc32c
 
 

@@ -1,6 +1,6 @@
 """What executes the feature module: bytes of a model in, a callable out.
 
-An engine's file says how an artifact is loaded; how one is made is told in `pipeline/conversion.py`.
+An engine's file says how an artifact is loaded; how one is made is told in `pipeline/model/conversion.py`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def load_engine(name: str, artifact: bytes, batch_size: int, threads: int = 0, p
 
     Args:
         name: a key of `PRECISIONS`.
-        artifact: what `pipeline.conversion` made for this engine.
+        artifact: what `pipeline.model.conversion` made for this engine.
         batch_size: images that tensorflow embeds at once.
         threads: cores used by all calls together; 0 stands for all.
         precision: one of `PRECISIONS[name]`. An artifact of litert has its own, f32 or int8.

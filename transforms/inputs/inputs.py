@@ -17,10 +17,11 @@ from typing import IO, Any, NamedTuple
 
 from fsspec.utils import glob_translate
 
-from transforms import filesystems, paging, storage, walking
-from transforms.decoding import extensions
 from transforms.elements import ImageObject
-from transforms.store_errors import describe_error, is_forbidden
+from transforms.images.decoding import extensions
+from transforms.inputs import paging, walking
+from transforms.stores import filesystems, storage
+from transforms.stores.store_errors import describe_error, is_forbidden
 
 MANIFEST_EXTENSIONS = (".txt", ".csv", ".jsonl", ".parquet")
 # Prefixes that a listing of a store is split into, to be listed at once, and how deep it looks for them.

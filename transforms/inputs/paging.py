@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from fsspec import AbstractFileSystem
 
-from transforms import filesystems, storage
 from transforms.elements import ImageObject
+from transforms.stores import filesystems, storage
 
 
 class Page(NamedTuple):

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 
 from fsspec.utils import glob_translate
 
-from transforms import storage
 from transforms.elements import ImageObject
+from transforms.stores import storage
 
 
 def walk_folder(folder: str) -> Iterator[ImageObject]:

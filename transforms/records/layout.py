@@ -6,7 +6,7 @@ import re
 
 import pyarrow as pa
 
-from transforms import storage
+from transforms.stores import storage
 
 SUCCESS = "_SUCCESS"
 MANIFEST = "run.json"

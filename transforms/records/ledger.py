@@ -11,8 +11,9 @@ from typing import Any, TypeGuard
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from transforms import layout, storage
 from transforms.elements import DeadLetter, ImageObject
+from transforms.records import layout
+from transforms.stores import storage
 
 LAST_DATE = 253_402_300_800  # the end of the year 9999, in seconds since the epoch
 ROWS_IN_MEMORY = 2000

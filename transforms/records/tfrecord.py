@@ -14,7 +14,7 @@ from typing import IO
 
 import google_crc32c
 
-from transforms.filesystems import filesystem
+from transforms.stores.filesystems import filesystem
 
 _HEADER = struct.Struct("<QI")
 _FOOTER = struct.Struct("<I")

@@ -16,9 +16,9 @@ import tenacity
 from fsspec import AbstractFileSystem
 from fsspec.asyn import get_loop, sync
 
-from transforms import filesystems, storage
 from transforms.elements import ImageObject
-from transforms.store_errors import (
+from transforms.stores import filesystems, storage
+from transforms.stores.store_errors import (
     ChangedError,
     DamagedBodyError,
     describe_error,

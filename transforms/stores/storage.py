@@ -19,7 +19,7 @@ from stat import S_ISREG
 from typing import Any
 
 from transforms.elements import ImageObject
-from transforms.filesystems import filesystem, is_local, scheme_of
+from transforms.stores.filesystems import filesystem, is_local, scheme_of
 
 LOCAL_SCHEME = "file://"
 # Larger files are uploaded in such parts (resumable, multipart), of which one that fails is sent again alone.

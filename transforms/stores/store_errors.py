@@ -7,7 +7,7 @@ import errno
 from datetime import UTC, datetime
 from typing import Any
 
-from transforms import filesystems, storage
+from transforms.stores import filesystems, storage
 
 TRANSIENT_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 TRANSIENT_ERRNO = frozenset(

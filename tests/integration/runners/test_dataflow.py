@@ -14,15 +14,15 @@ import pytest
 from apache_beam.portability import common_urns
 from apache_beam.portability.api import beam_runner_api_pb2
 
-from pipeline.config import make_config
 from pipeline.errors import RunError
-from pipeline.lease import holder_of
-from pipeline.run import run
+from pipeline.options.config import make_config
+from pipeline.outputs.lease import holder_of
+from pipeline.runs.run import run
 from tests.conftest import photo
 from tests.integration.conftest import Server
-from transforms import filesystems, storage
+from transforms.stores import filesystems, storage
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 IMAGE = "europe-docker.pkg.dev/my-project/images/embed-images:0.1.0"
 
 

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 import yaml
 
-from pipeline.config import make_config
-from pipeline.dataset import load_features
 from pipeline.errors import RunError
-from pipeline.run import run
-from pipeline.running import RunReport
-from pipeline.verify import verify_output
+from pipeline.options.config import make_config
+from pipeline.outputs.dataset import load_features
+from pipeline.outputs.verify import verify_output
+from pipeline.runs.run import run
+from pipeline.runs.running import RunReport
 from tests.conftest import photo
 
 pytestmark = pytest.mark.prism
-CONFIG = Path(__file__).parents[2] / "run_configs" / "prism.yaml"
+CONFIG = Path(__file__).parents[3] / "run_configs" / "prism.yaml"
 COUNT = 300
 
 

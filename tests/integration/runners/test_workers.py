@@ -20,18 +20,18 @@ import numpy as np
 import psutil
 import pytest
 
-from pipeline.config import make_config
-from pipeline.dataset import load_features
-from pipeline.lease import EXPIRY_SECONDS
-from pipeline.run import run
-from pipeline.running import RunReport
-from pipeline.verify import verify_output
+from pipeline.options.config import make_config
+from pipeline.outputs.dataset import load_features
+from pipeline.outputs.lease import EXPIRY_SECONDS
+from pipeline.outputs.verify import verify_output
+from pipeline.runs.run import run
+from pipeline.runs.running import RunReport
 from tests.conftest import photo
 from transforms import loading
 from transforms.elements import ImageObject
 
 pytestmark = pytest.mark.prism
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 CONFIG = ROOT / "run_configs/prism.yaml"
 PROGRAM = str(Path(sys.executable).with_name("embed-images"))
 COUNT = 1000

@@ -12,16 +12,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.config import make_config
-from pipeline.dataset import load_features
-from pipeline.run import run
-from pipeline.verify import verify_output
+from pipeline.options.config import make_config
+from pipeline.outputs.dataset import load_features
+from pipeline.outputs.verify import verify_output
+from pipeline.runs.run import run
 from tests.conftest import Run, photo
 from tests.integration.conftest import check_large_upload
-from tests.integration.faults import fault_proxy, first_times
-from transforms import filesystems, storage
-from transforms.fetching import FetchError, Policy, fetch_and_wait
-from transforms.filesystems import StorageOptions
+from tests.integration.stores.faults import fault_proxy, first_times
+from transforms.stores import filesystems, storage
+from transforms.stores.fetching import FetchError, Policy, fetch_and_wait
+from transforms.stores.filesystems import StorageOptions
 
 pytestmark = pytest.mark.stores
 

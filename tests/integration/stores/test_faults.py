@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.dataset import load_features
 from pipeline.errors import RunError
-from pipeline.sampling import PROBES
-from pipeline.verify import verify_output
+from pipeline.model.sampling import PROBES
+from pipeline.outputs.dataset import load_features
+from pipeline.outputs.verify import verify_output
 from tests.conftest import Run, photo
 from tests.integration.conftest import Server
-from tests.integration.faults import FAULTS, FaultProxy, fault_proxy, first_times, now_and_then
-from transforms import fetching, filesystems, storage
+from tests.integration.stores.faults import FAULTS, FaultProxy, fault_proxy, first_times, now_and_then
 from transforms.elements import ImageObject
-from transforms.fetching import Fetched, FetchError, Policy, fetch_and_wait
+from transforms.stores import fetching, filesystems, storage
+from transforms.stores.fetching import Fetched, FetchError, Policy, fetch_and_wait
 
 DATA = bytes(range(256)) * 40
 

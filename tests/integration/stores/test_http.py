@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.dataset import load_features
-from pipeline.verify import verify_output
+from pipeline.outputs.dataset import load_features
+from pipeline.outputs.verify import verify_output
 from tests.conftest import Run, photo
 
 

@@ -8,19 +8,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.compact import compact
-from pipeline.config import CompactConfig, make_config
-from pipeline.dataset import load_features
 from pipeline.errors import RunError
-from pipeline.housekeeping import contents_of, prune
-from pipeline.latest import load_latest
-from pipeline.run import run
-from pipeline.running import RunReport
-from pipeline.verify import verify_output
+from pipeline.options.config import CompactConfig, make_config
+from pipeline.outputs.dataset import load_features
+from pipeline.outputs.latest import load_latest
+from pipeline.outputs.verify import verify_output
+from pipeline.runs.compact import compact
+from pipeline.runs.housekeeping import contents_of, prune
+from pipeline.runs.run import run
+from pipeline.runs.running import RunReport
 from tests.conftest import Run, photo
 from tests.integration.conftest import Server, check_large_upload
-from transforms import filesystems, storage
-from transforms.inputs import list_input
+from transforms.inputs.inputs import list_input
+from transforms.stores import filesystems, storage
 
 NAMES = ["plain.jpg", "with space.jpg", "deep/er/naïve 写真.jpg", "hash#1.jpg", "what?.jpg", "a[1].jpg", "100%.jpg"]
 

@@ -12,17 +12,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.config import make_config
-from pipeline.dataset import load_features
-from pipeline.run import run
-from pipeline.verify import verify_output
+from pipeline.options.config import make_config
+from pipeline.outputs.dataset import load_features
+from pipeline.outputs.verify import verify_output
+from pipeline.runs.run import run
 from tests.conftest import Run, photo
 from tests.integration.conftest import BUCKET, Server, check_large_upload
-from transforms import filesystems, paging, storage
 from transforms.elements import ImageObject
-from transforms.fetching import FetchError, Policy, fetch_and_wait
-from transforms.inputs import Part, list_input, split_input
+from transforms.inputs import paging
+from transforms.inputs.inputs import Part, list_input, split_input
 from transforms.publishing import claim
+from transforms.stores import filesystems, storage
+from transforms.stores.fetching import FetchError, Policy, fetch_and_wait
 
 pytestmark = pytest.mark.stores
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import corpus, demo
-from pipeline.demo import reading_lines, recall_at_1
+from pipeline.demo import corpus, demo
+from pipeline.demo.demo import reading_lines, recall_at_1
 from tests.conftest import Run
 
 

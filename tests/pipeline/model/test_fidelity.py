@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline import conversion, sampling
-from pipeline.config import make_config
-from pipeline.conversion import ModelError
-from pipeline.fidelity import measure_parity, nearest_others
-from pipeline.model import prepare_model
-from pipeline.sampling import CALIBRATION, PROBES, load_pixels, split_pool, take_sample
-from pipeline.verify import verify_output
+from pipeline.model import conversion, sampling
+from pipeline.model.conversion import ModelError
+from pipeline.model.fidelity import measure_parity, nearest_others
+from pipeline.model.prepare import prepare_model
+from pipeline.model.sampling import CALIBRATION, PROBES, load_pixels, split_pool, take_sample
+from pipeline.options.config import make_config
+from pipeline.outputs.verify import verify_output
 from tests.conftest import TINY_SIZE, Run, photo
-from transforms.decoding import decode_image
 from transforms.elements import ImageObject
+from transforms.images.decoding import decode_image
 
 
 def test_parity_is_what_it_says() -> None:
@@ -135,7 +135,7 @@ def test_low_parity_is_refused_before_anything_runs(images: Path, tmp_path: Path
 
 
 def test_an_engine_that_is_not_installed_is_told(tiny_module: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.model.is_installed", lambda package: False)
+    monkeypatch.setattr("pipeline.model.prepare.is_installed", lambda package: False)
     with pytest.raises(ModelError, match=r"engine openvino is not installed: pip install 'embed-images\[openvino\]'"):
         prepare_model(tiny_module, "openvino")
 

@@ -13,9 +13,9 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from pipeline.conversion import ModelError
-from pipeline.handles import STANDIN_HANDLE, digest_of, resolve
-from pipeline.model import prepare_model
+from pipeline.model.conversion import ModelError
+from pipeline.model.handles import STANDIN_HANDLE, digest_of, resolve
+from pipeline.model.prepare import prepare_model
 from tests.conftest import Run, save_module
 
 
@@ -61,7 +61,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
 
 def test_the_standin_runs_from_a_hub(hub: str, run_pipeline: Run, images: Path, tmp_path: Path) -> None:
     """The URL path for real, and what it gives is what the same module gives as builtin."""
-    from pipeline.dataset import load_features
+    from pipeline.outputs.dataset import load_features
 
     Hub.modules["/google/imagenet/mobilenet_v2_130_224/feature_vector/4"] = archive(resolve(STANDIN_HANDLE))
     handle = f"{hub}/google/imagenet/mobilenet_v2_130_224/feature_vector/4"

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline import conversion, rounding
-from pipeline.config import make_config
-from pipeline.conversion import convert, reference_vectors, to_int8
-from pipeline.corpus import make_corpus
-from pipeline.fidelity import measure_parity
-from pipeline.model import prepare_model
-from pipeline.quantization import quantize
-from pipeline.sampling import take_sample
+from pipeline.demo.corpus import make_corpus
+from pipeline.model import conversion, rounding
+from pipeline.model.conversion import convert, reference_vectors, to_int8
+from pipeline.model.fidelity import measure_parity
+from pipeline.model.prepare import prepare_model
+from pipeline.model.quantization import quantize
+from pipeline.model.sampling import take_sample
+from pipeline.options.config import make_config
 from tests.conftest import TINY_SIZE, photo, save_module
 from transforms.engines import load_engine
 

@@ -14,8 +14,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.config import ConfigError, RunConfig, beam_flags, make_config
-from pipeline.option_table import OPTIONS, add_arguments
+from pipeline.options.config import ConfigError, RunConfig, beam_flags, make_config
+from pipeline.options.table import OPTIONS, add_arguments
 
 MINIMAL = {"input": ["a"], "output": "/out"}
 

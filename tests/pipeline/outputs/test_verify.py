@@ -12,14 +12,14 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.config import make_config
-from pipeline.dataset import read_shard, texts_of, vectors_of
-from pipeline.run import run
-from pipeline.verify import OutputError, verify_output
+from pipeline.options.config import make_config
+from pipeline.outputs.dataset import read_shard, texts_of, vectors_of
+from pipeline.outputs.verify import OutputError, verify_output
+from pipeline.runs.run import run
 from tests.conftest import photo
 from transforms.elements import ImageInfo, ImageObject
 from transforms.encoding import encode_examples
-from transforms.tfrecord import frame
+from transforms.records.tfrecord import frame
 from transforms.writing import file_crc32c
 
 SHARD = "features-00001-of-00003.tfrecord"

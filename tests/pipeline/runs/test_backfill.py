@@ -14,15 +14,15 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
-from pipeline.compact import compact
-from pipeline.config import CompactConfig, make_config
-from pipeline.dataset import load_features, read_ledger
 from pipeline.errors import RunError
-from pipeline.latest import latest, load_latest
-from pipeline.run import run
-from pipeline.verify import verify_output
+from pipeline.options.config import CompactConfig, make_config
+from pipeline.outputs.dataset import load_features, read_ledger
+from pipeline.outputs.latest import latest, load_latest
+from pipeline.outputs.verify import verify_output
+from pipeline.runs.compact import compact
+from pipeline.runs.run import run
 from tests.conftest import Run, photo
-from transforms import fetching, storage
+from transforms.stores import fetching, storage
 
 PARTS = ("listed", "unchanged", "failed_before", "embedded", "failed", "deleted")
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import make_config
-from pipeline.plan import plan
+from pipeline.options.config import make_config
+from pipeline.runs.plan import plan
 
 PROGRAM = str(Path(sys.executable).with_name("embed-images"))
 

@@ -16,14 +16,16 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import lease as lease_module
-from pipeline.dataset import load_features, read_manifest
 from pipeline.errors import RunError
-from pipeline.housekeeping import contents_of, prune
-from pipeline.lease import lease
-from pipeline.verify import verify_output
+from pipeline.outputs import lease as lease_module
+from pipeline.outputs.dataset import load_features, read_manifest
+from pipeline.outputs.lease import lease
+from pipeline.outputs.verify import verify_output
+from pipeline.runs.housekeeping import contents_of, prune
 from tests.conftest import Run, photo
-from transforms import fetching, layout, publishing, storage
+from transforms import publishing
+from transforms.records import layout
+from transforms.stores import fetching, storage
 
 PROGRAM = str(Path(sys.executable).with_name("embed-images"))
 SHARD = 512  # bytes: a few records

@@ -8,7 +8,7 @@ import grpc
 import pytest
 
 from pipeline.errors import RunError
-from pipeline.running import execute
+from pipeline.runs.running import execute
 
 
 @pytest.mark.parametrize(

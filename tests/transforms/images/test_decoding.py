@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipeline.corpus import broken_files, encode, huge_png
+from pipeline.demo.corpus import broken_files, encode, huge_png
 from tests.conftest import photo
-from transforms.decoding import (
+from transforms.images.decoding import (
     RESIZE_MODES,
     ImageError,
     configure_pillow,

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from transforms.inputs import ListingError, list_input
+from transforms.inputs.inputs import ListingError, list_input
 
 AWKWARD = [
     "plain.jpg", "with space.jpg", "hash#1.jpg", "what?.jpg", "[x].jpg", "a[1]b.jpg", "100%.jpg", "%41.jpg",

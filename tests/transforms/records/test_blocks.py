@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.options import LOCAL_RUNNER
+from pipeline.options.beam import LOCAL_RUNNER
 from tests.collecting import Collect
-from transforms import blocks
-from transforms.blocks import PackByUnit, pack, unit_of, unpack
 from transforms.elements import ImageObject
 from transforms.history import PastOutcome, Sighting
+from transforms.records import blocks
+from transforms.records.blocks import PackByUnit, pack, unit_of, unpack
 
 TEXTS = st.text(max_size=20)
 IMAGES = st.builds(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from transforms.elements import ImageInfo, ImageObject
 from transforms.encoding import encode_examples
-from transforms.tfrecord import DamagedRecordError, frame, read_records
+from transforms.records.tfrecord import DamagedRecordError, frame, read_records
 
 RECORDS = [b"", b"a", b"\0" * 20, bytes(range(256)) * 9]
 

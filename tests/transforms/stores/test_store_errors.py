@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from transforms import filesystems
-from transforms.store_errors import retry_after_seconds
+from transforms.stores import filesystems
+from transforms.stores.store_errors import retry_after_seconds
 
 
 class RefusalError(Exception):
