@@ -103,9 +103,10 @@ $(PEERS)/installed: benchmarks/peers-requirements.txt
 	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
 	@touch $@
 
-lint: setup  ## ruff: rules and format
+lint: setup  ## ruff: rules and format; the order of the chapters
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 
 types: setup  ## mypy, strict
 	$(BIN)/mypy
@@ -123,4 +124,4 @@ lock: setup  ## resolves setup.py, the benchmark's peers, and the schedulers' ch
 		--generate-hashes --no-header --upgrade --output-file tests/run_configs/schedulers-requirements.txt
 
 clean:  ## removes what these targets made
-	rm -rf $(VENV) demo-output build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) demo-output build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

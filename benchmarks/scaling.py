@@ -26,7 +26,7 @@ import pipeline.model.prepare
 import transforms.embedding
 from pipeline.demo.corpus import encode
 from pipeline.model.cache import cached
-from pipeline.model.prepare import FeatureModel
+from pipeline.model.feature_model import FeatureModel
 from pipeline.options.config import make_config
 from pipeline.runs.run import run
 

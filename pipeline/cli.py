@@ -11,8 +11,8 @@ import traceback
 from collections.abc import Iterator, Sequence
 
 from pipeline import __version__
-from pipeline.errors import RunError
-from pipeline.options.config import CompactConfig, ConfigError, check_option, default_run_id, make_config
+from pipeline.errors import ConfigError, RunError
+from pipeline.options.config import CompactConfig, check_option, default_run_id, make_config
 from pipeline.options.table import BY_NAME, add_arguments
 from transforms.records import layout
 from transforms.stores import filesystems, storage
@@ -157,7 +157,7 @@ def _run(given: argparse.Namespace, unknown: list[str]) -> int:
         _say(plan(config))
         return 0
     from pipeline.console import logs
-    from pipeline.model.conversion import ModelError
+    from pipeline.errors import ModelError
     from pipeline.runs.run import run
     from pipeline.runs.summary import summary
     from transforms.inputs.inputs import ListingError
@@ -180,7 +180,8 @@ def _run(given: argparse.Namespace, unknown: list[str]) -> int:
 
 
 def _verify(given: argparse.Namespace, _: list[str]) -> int:
-    from pipeline.outputs.verify import OutputError, verify_output
+    from pipeline.errors import OutputError
+    from pipeline.outputs.verify import verify_output
 
     try:
         filesystems.configure(check_option("storage_options", given.storage_options))
@@ -259,8 +260,7 @@ def _demo(given: argparse.Namespace, _: list[str]) -> int:
 
     logs.set_up(given.verbose)
     from pipeline.demo.demo import demo
-    from pipeline.errors import RunError
-    from pipeline.model.conversion import ModelError
+    from pipeline.errors import ModelError, RunError
 
     try:
         demo(os.path.abspath(given.output), given.model)

@@ -1,5 +1,20 @@
-"""What a run says when it does not come to an end."""
+"""What ends a command: errors whose texts are sentences for a person."""
 
 
 class RunError(Exception):
-    """A run that cannot start or did not publish; its text is for a person."""
+    """A run that cannot start or did not publish."""
+
+
+class OutputError(Exception):
+    """There is nothing to read or verify in an output."""
+
+
+class ModelError(Exception):
+    """A module that cannot be used."""
+
+
+class ConfigError(Exception):
+    """An option that is refused: its name, the value, and what is allowed."""
+
+    def __init__(self, option: str, value: object, allowed: str):
+        super().__init__(f"{option}: {value!r} is not allowed: {allowed}")

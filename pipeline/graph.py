@@ -8,7 +8,7 @@ from typing import Any
 
 import apache_beam as beam
 
-from pipeline.model.prepare import FeatureModel
+from pipeline.model.feature_model import FeatureModel
 from pipeline.options.config import RunConfig
 from transforms.adopting import AdoptStaged
 from transforms.embedding import EmbedImages

@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from apache_beam.pvalue import AsList, PBegin, PCollection
 
-from transforms.elements import StagedFile
-from transforms.history import STAGED, PastOutcome, read_columns
+from transforms.elements import PastOutcome, StagedFile
+from transforms.history import STAGED
+from transforms.records.ledger import read_columns
 from transforms.stores import filesystems, storage
 from transforms.stores.filesystems import StorageOptions
 from transforms.writing import STAGED_FILE

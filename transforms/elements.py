@@ -51,6 +51,24 @@ class ImageObject(NamedTuple):
             yield alone._replace(uri=copy.uri, version=copy.version, updated=copy.updated)
 
 
+class PastOutcome(NamedTuple):
+    """What one run did with one image.
+
+    Attributes:
+        uri: of the image.
+        run: place of the run in the order of time; later ones have larger numbers.
+        outcome: "embedded", "failed" or "deleted", as in the ledger; or "staged", by a killed attempt at the same run.
+        version: of the image then.
+        stage: where it failed.
+    """
+
+    uri: str
+    run: int
+    outcome: str
+    version: str = ""
+    stage: str = ""
+
+
 class ImageInfo(NamedTuple):
     """What is known of a decoded image besides its pixels.
 

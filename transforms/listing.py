@@ -10,10 +10,9 @@ from apache_beam.pvalue import PCollection
 
 from transforms import tally
 from transforms.elements import ImageObject
-from transforms.history import Sighting
 from transforms.inputs.inputs import list_input, split_input
 from transforms.records import layout
-from transforms.records.blocks import pack, unpack
+from transforms.records.blocks import Sighting, pack, unpack
 from transforms.stores import filesystems
 from transforms.stores.filesystems import StorageOptions
 

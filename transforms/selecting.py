@@ -15,9 +15,10 @@ from apache_beam.transforms.combiners import Count, Top
 
 from transforms import tally
 from transforms.elements import Copy, ImageObject
-from transforms.history import DELETED, EMBED, LISTED, Sighting, decide, uri_hash
+from transforms.history import DELETED, EMBED, decide
 from transforms.inputs import inputs
-from transforms.records.blocks import PackByUnit, unpack
+from transforms.packing import PackByUnit
+from transforms.records.blocks import LISTED, Sighting, unpack, uri_hash
 from transforms.stores import filesystems
 from transforms.stores.filesystems import StorageOptions
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.errors import ModelError
 from pipeline.model import rounding
 from pipeline.model.openvino_format import to_openvino
 from pipeline.model.sampling import procedural_sample
@@ -25,10 +26,6 @@ CONVERSION_VERSION = 2
 OPEN_INPUT_SIZE = 224
 OTHER_ENGINE = "--engine tensorflow runs any module"
 REFERENCE_BATCH = 16
-
-
-class ModelError(Exception):
-    """A module that cannot be used; its text is one sentence for a person."""
 
 
 class ConversionError(ModelError):

@@ -6,17 +6,16 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from pipeline.errors import ModelError
 from pipeline.model.cache import cached, version_of
-from pipeline.model.conversion import OTHER_ENGINE, ModelError, first_line, reference_vectors
+from pipeline.model.conversion import OTHER_ENGINE, first_line, reference_vectors
+from pipeline.model.feature_model import FeatureModel
 from pipeline.model.sampling import Sample
 from transforms.engines import PACKAGES, load_engine
-
-if TYPE_CHECKING:
-    from pipeline.model.prepare import FeatureModel
 
 MIN_COSINE_F32 = 0.9999
 PROBE_BATCH = 8

@@ -10,8 +10,8 @@ import urllib.error
 import zlib
 from pathlib import Path
 
+from pipeline.errors import ModelError
 from pipeline.model.cache import cached, version_of
-from pipeline.model.conversion import ModelError
 from pipeline.model.standin import export_standin
 from transforms.stores import filesystems, storage
 

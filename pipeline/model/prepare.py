@@ -10,13 +10,15 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pipeline.errors import ModelError
 from pipeline.model.cache import cached, is_installed, version_of
-from pipeline.model.conversion import CONVERSION_VERSION, ConversionError, ModelError, convert
+from pipeline.model.conversion import CONVERSION_VERSION, ConversionError, convert
+from pipeline.model.feature_model import FeatureModel
 from pipeline.model.fidelity import check_parity, measured_parity
 from pipeline.model.handles import digest_of, resolve
 from pipeline.model.sampling import Sample, procedural_sample
@@ -25,42 +27,6 @@ from transforms.engines import PACKAGES
 # What `--engine auto` takes on CPUs, by precision.
 AUTO_ENGINE = {"f32": "litert", "bf16": "openvino", "int8": "litert"}
 REFUSAL = "refusal.txt"
-
-__all__ = ["FeatureModel", "ModelError", "prepare_model"]
-
-
-@dataclass(frozen=True)
-class FeatureModel:
-    """A module that is ready to run.
-
-    Attributes:
-        handle: as the user named it.
-        digest: sha256 over the SavedModel's files.
-        engine, precision: what runs it.
-        input_size: (height, width) of its images.
-        feature_dim: values of a feature vector.
-        artifact_sha256: of what the engine loads.
-        parity: agreement of its vectors with the untouched module's, see `fidelity.measure_parity`.
-        artifact: path of what the engine loads.
-        saved_model: path of the untouched module.
-    """
-
-    handle: str
-    digest: str
-    engine: str
-    precision: str
-    input_size: tuple[int, int]
-    feature_dim: int
-    artifact_sha256: str
-    parity: Mapping[str, Any]
-    artifact: str
-    saved_model: str
-
-    def describe(self) -> dict[str, Any]:
-        """The manifest's entry: everything but the paths."""
-        fields = asdict(self)
-        del fields["artifact"], fields["saved_model"]
-        return {**fields, "input_size": list(self.input_size)}
 
 
 def prepare_model(

@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pipeline.console.logs import logger
 from pipeline.model.cache import cached
 from pipeline.model.conversion import to_int8
+from pipeline.model.feature_model import FeatureModel
 from pipeline.model.sampling import Sample, load_pixels
 from pipeline.options.config import RunConfig
 from transforms.records import layout
 from transforms.stores import storage
-
-if TYPE_CHECKING:
-    from pipeline.model.prepare import FeatureModel
 
 
 def quantize(config: RunConfig, model: FeatureModel, sample: Sample) -> tuple[str, str]:

@@ -8,7 +8,8 @@ from typing import Any
 
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 
-from pipeline.options.config import ConfigError, RunConfig
+from pipeline.errors import ConfigError
+from pipeline.options.config import RunConfig
 from pipeline.options.table import add_arguments
 
 # What Beam calls DirectRunner first tries Prism, a Go binary that it downloads, and falls back

@@ -5,23 +5,17 @@ Beam and TensorFlow are not imported here: a wrong option is refused before they
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from pipeline.errors import ConfigError
+from pipeline.options.run_config_file import read_run_config
 from pipeline.options.table import BY_NAME, OPTIONS, REQUIRED, Option, closest_option
 from pipeline.options.values import NotAllowedError, options_of_store
 from transforms.engines import PRECISIONS
 from transforms.stores import storage
-
-
-class ConfigError(Exception):
-    """An option that is refused: its name, the value, and what is allowed."""
-
-    def __init__(self, option: str, value: object, allowed: str):
-        super().__init__(f"{option}: {value!r} is not allowed: {allowed}")
 
 
 @dataclass(frozen=True)
@@ -83,8 +77,6 @@ def make_config(given: Mapping[str, Any], beam_args: Sequence[str], now: datetim
     values: dict[str, Any] = {}
     passed_on: list[str] = []
     if given.get("config") is not None:
-        from pipeline.options.run_config_file import read_run_config
-
         values, passed_on = read_run_config(given["config"])
     values |= {name: value for name, value in given.items() if name in BY_NAME and value is not None}
     checked = {option.name: _checked(option, values.get(option.name)) for option in OPTIONS}
@@ -155,15 +147,3 @@ def _refuse_misspelling(argument: str) -> None:
     name = argument.removeprefix("--").partition("=")[0]
     if argument.startswith("--") and (hint := closest_option(name)):
         raise ConfigError(f"--{name}", argument, f"no such option{hint}")
-
-
-def beam_flags(options: Mapping[str, Any]) -> list[str]:
-    """Beam's options of a run config as its command line has them."""
-    flags: list[str] = []
-    for name, value in options.items():
-        for item in value if isinstance(value, list) else [value]:
-            if item is True:
-                flags.append(f"--{name}")
-            elif item not in (False, None):
-                flags.append(f"--{name}={json.dumps(item) if isinstance(item, dict) else item}")
-    return flags

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
 
-from pipeline.options.config import ConfigError, beam_flags
+from pipeline.errors import ConfigError
 from pipeline.options.table import BY_NAME, PIPELINE_OPTIONS, closest_option
 
 
@@ -36,3 +38,15 @@ def read_run_config(path: str) -> tuple[dict[str, Any], list[str]]:
         if str(key) in BY_NAME:
             raise ConfigError(f"{path}: {PIPELINE_OPTIONS}.{key}", beam_options[key], "it belongs to the top level")
     return content, beam_flags(beam_options)
+
+
+def beam_flags(options: Mapping[str, Any]) -> list[str]:
+    """Beam's options of a run config as its command line has them."""
+    flags: list[str] = []
+    for name, value in options.items():
+        for item in value if isinstance(value, list) else [value]:
+            if item is True:
+                flags.append(f"--{name}")
+            elif item not in (False, None):
+                flags.append(f"--{name}={json.dumps(item) if isinstance(item, dict) else item}")
+    return flags

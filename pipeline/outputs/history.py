@@ -14,7 +14,7 @@ from transforms.records import layout
 from transforms.stores import storage
 
 if TYPE_CHECKING:
-    from pipeline.model.prepare import FeatureModel
+    from pipeline.model.feature_model import FeatureModel
 
 
 class PublishedRun(NamedTuple):

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from pipeline.errors import RunError
 from pipeline.outputs import dataset
 from pipeline.outputs.history import PublishedRun, published_runs
-from transforms.history import read_columns
+from transforms.records.ledger import read_columns
 from transforms.stores import storage
 
 SCHEMA = pa.schema(

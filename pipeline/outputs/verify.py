@@ -13,16 +13,13 @@ import google_crc32c
 import numpy as np
 import pyarrow as pa
 
+from pipeline.errors import OutputError
 from pipeline.outputs import dataset
 from transforms.records import layout
 from transforms.records.tfrecord import DamagedRecordError
 from transforms.stores import filesystems, storage
 
 CHUNK = 1 << 20
-
-
-class OutputError(Exception):
-    """There is nothing to verify; its text is one sentence."""
 
 
 @dataclass(frozen=True)

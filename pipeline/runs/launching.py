@@ -9,9 +9,8 @@ from functools import partial
 from itertools import islice
 from posixpath import basename
 
-from pipeline.errors import RunError
-from pipeline.model.conversion import ModelError
-from pipeline.options.config import ConfigError, RunConfig
+from pipeline.errors import ConfigError, ModelError, RunError
+from pipeline.options.config import RunConfig
 from transforms.elements import ImageObject
 from transforms.inputs.inputs import ListingError, list_input
 from transforms.records import layout

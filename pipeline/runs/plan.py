@@ -12,7 +12,8 @@ from apache_beam.runners.worker.bundle_processor import DATA_INPUT_URN, DATA_OUT
 
 from pipeline.graph import build
 from pipeline.model.conversion import OPEN_INPUT_SIZE
-from pipeline.model.prepare import AUTO_ENGINE, FeatureModel
+from pipeline.model.feature_model import FeatureModel
+from pipeline.model.prepare import AUTO_ENGINE
 from pipeline.options.config import RunConfig
 from transforms.history import LedgerFile
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import apache_beam as beam
     from apache_beam.options.pipeline_options import PipelineOptions
 
-    from pipeline.model.prepare import FeatureModel
+    from pipeline.model.feature_model import FeatureModel
 
 PREPROCESSING = {
     "version": PREPROCESSING_VERSION,

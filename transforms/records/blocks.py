@@ -4,70 +4,56 @@ The local runner holds what it shuffles in memory, as Python objects: a row of i
 within a block.
 """
 
-from __future__ import annotations
-
 import functools
+import hashlib
 import zlib
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-import apache_beam as beam
 from apache_beam.coders import IterableCoder, RowCoder
 from apache_beam.coders.typecoders import registry
-from apache_beam.pvalue import PCollection
-from apache_beam.transforms.window import GlobalWindows
-from apache_beam.utils.windowed_value import WindowedValue
 
-from transforms.history import Sighting, uri_hash
+from transforms.elements import ImageObject, PastOutcome
 
-HELD_SIGHTINGS = 1 << 14  # of all units together, while their blocks grow; about 7 MB
+LISTED = -1  # in place of a run, of a row of the listing
 ZLIB_LEVEL = 1  # 6 makes blocks smaller by 6 %, in half as much time again
 
 
-@dataclass
-class PackByUnit(beam.PTransform[PCollection[Sighting], PCollection[tuple[int, bytes]]]):
-    """Packs the sightings of each unit of uris into blocks.
+class Sighting(NamedTuple):
+    """What crosses the shuffle of `SelectImages`: a listing row, or what an earlier run did.
 
-    In: `Sighting`. Out: (unit, block), for `unpack`.
-
-    Attributes:
-        units: into how many parts the uris are cut, by their hash.
+    The fields of both side by side, since Beam's row coder pickles a row within a row. Annotations are types here and
+    not texts, as it wants them.
     """
 
-    units: int
+    uri: str
+    version: str
+    run: int = LISTED
+    size: int = -1
+    updated: float | None = None
+    checksum: str = ""
+    md5: str = ""
+    outcome: str = ""
+    stage: str = ""
 
-    def expand(self, sightings: PCollection[Sighting]) -> PCollection[tuple[int, bytes]]:
-        packed: PCollection[tuple[int, bytes]] = sightings | "Pack" >> beam.ParDo(_Pack(self.units)).with_output_types(
-            tuple[int, bytes]
-        )
-        return packed
+    @classmethod
+    def listed(cls, image: ImageObject) -> "Sighting":
+        return cls(image.uri, image.version, LISTED, image.size, image.updated, image.checksum, image.md5)
+
+    @classmethod
+    def past(cls, past: PastOutcome) -> "Sighting":
+        return cls(past.uri, past.version, past.run, outcome=past.outcome, stage=past.stage)
+
+    def image(self) -> ImageObject:
+        return ImageObject(self.uri, self.size, self.version, self.updated, self.checksum, md5=self.md5)
+
+    def outcome_then(self) -> PastOutcome:
+        return PastOutcome(self.uri, self.run, self.outcome, self.version, self.stage)
 
 
-class _Pack(beam.DoFn):
-    def __init__(self, units: int):
-        self._units = units
-
-    def start_bundle(self) -> None:
-        self._growing: dict[int, list[Sighting]] = defaultdict(list)
-        self._held = 0
-
-    def process(self, element: Sighting) -> Iterator[tuple[int, bytes]]:
-        self._growing[unit_of(element.uri, self._units)].append(element)
-        self._held += 1
-        if self._held >= HELD_SIGHTINGS:
-            yield from self._blocks()
-
-    def finish_bundle(self) -> Iterator[WindowedValue]:
-        for block in self._blocks():
-            yield GlobalWindows.windowed_value_at_end_of_window(block)
-
-    def _blocks(self) -> Iterator[tuple[int, bytes]]:
-        growing = self._growing
-        self.start_bundle()
-        for unit, sightings in growing.items():
-            yield unit, pack(sightings)
+def uri_hash(uri: str) -> bytes:
+    """16 bytes that no two uris share by chance, evenly spread."""
+    return hashlib.blake2b(uri.encode(), digest_size=16).digest()
 
 
 def unit_of(uri: str, units: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeGuard
 
 import pyarrow as pa
@@ -17,6 +17,7 @@ from transforms.stores import storage
 
 LAST_DATE = 253_402_300_800  # the end of the year 9999, in seconds since the epoch
 ROWS_IN_MEMORY = 2000
+BATCH_ROWS = 8192  # of a few columns, at a read
 
 
 class LedgerSpool:
@@ -86,6 +87,12 @@ def complete(staged: bytes, shard: str) -> tuple[bytes, int]:
             columns[column] = pa.repeat(shard, batch.num_rows)
             parquet.write_batch(pa.RecordBatch.from_arrays(columns, schema=layout.LEDGER_SCHEMA))
     return sink.getvalue().to_pybytes(), rows.metadata.num_rows
+
+
+def read_columns(ledger: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Some columns of a ledger, batch by batch."""
+    parquet = pq.ParquetFile(pa.BufferReader(storage.read_bytes(ledger)))
+    yield from parquet.iter_batches(BATCH_ROWS, columns=list(columns))
 
 
 def _is_a_date(seconds: float | None) -> TypeGuard[float]:

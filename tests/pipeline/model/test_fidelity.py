@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline.errors import ModelError
 from pipeline.model import conversion, sampling
-from pipeline.model.conversion import ModelError
 from pipeline.model.fidelity import measure_parity, nearest_others
 from pipeline.model.prepare import prepare_model
 from pipeline.model.sampling import CALIBRATION, PROBES, load_pixels, split_pool, take_sample

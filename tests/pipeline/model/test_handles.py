@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from pipeline.model.conversion import ModelError
+from pipeline.errors import ModelError
 from pipeline.model.handles import STANDIN_HANDLE, digest_of, resolve
 from pipeline.model.prepare import prepare_model
 from tests.conftest import Run, save_module

@@ -13,9 +13,9 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 
+from pipeline.errors import ModelError
 from pipeline.model import fidelity
 from pipeline.model import prepare as model
-from pipeline.model.conversion import ModelError
 from pipeline.model.prepare import prepare_model
 from tests.conftest import TINY_FEATURES, TINY_SIZE, save_module
 

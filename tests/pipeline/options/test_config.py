@@ -14,7 +14,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.options.config import ConfigError, RunConfig, beam_flags, make_config
+from pipeline.errors import ConfigError
+from pipeline.options.config import RunConfig, make_config
+from pipeline.options.run_config_file import beam_flags
 from pipeline.options.table import OPTIONS, add_arguments
 
 MINIMAL = {"input": ["a"], "output": "/out"}

@@ -12,9 +12,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.errors import OutputError
 from pipeline.options.config import make_config
 from pipeline.outputs.dataset import read_shard, texts_of, vectors_of
-from pipeline.outputs.verify import OutputError, verify_output
+from pipeline.outputs.verify import verify_output
 from pipeline.runs.run import run
 from tests.conftest import photo
 from transforms.elements import ImageInfo, ImageObject

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from pipeline.options.beam import LOCAL_RUNNER
 from tests.collecting import Collect
-from transforms.elements import ImageObject
-from transforms.history import PastOutcome, Sighting
-from transforms.records import blocks
-from transforms.records.blocks import PackByUnit, pack, unit_of, unpack
+from transforms import packing
+from transforms.elements import ImageObject, PastOutcome
+from transforms.packing import PackByUnit
+from transforms.records.blocks import Sighting, pack, unit_of, unpack
 
 TEXTS = st.text(max_size=20)
 IMAGES = st.builds(
@@ -43,7 +43,7 @@ def test_sightings_give_back_what_they_are_of(image: ImageObject, outcome: PastO
 
 
 def test_every_sighting_is_in_a_block_of_its_unit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blocks, "HELD_SIGHTINGS", 10)
+    monkeypatch.setattr(packing, "HELD_SIGHTINGS", 10)
     sightings = [Sighting.listed(ImageObject(f"{number}.jpg", number)) for number in range(95)]
     packed = Collect()
     with beam.Pipeline(runner=LOCAL_RUNNER) as pipeline:
