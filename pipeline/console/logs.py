@@ -40,3 +40,8 @@ def _divert_native_stderr() -> None:
     with tempfile.TemporaryFile(prefix="embed-images-native-") as sink:
         os.dup2(sink.fileno(), 2)
     faulthandler.enable(sys.stderr)  # a crash of native code still shows where
+
+
+def is_verbose() -> bool:
+    """Whether the chatter is shown."""
+    return logging.getLogger().isEnabledFor(logging.INFO)

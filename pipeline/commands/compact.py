@@ -1,0 +1,51 @@
+"""embed-images compact."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from pipeline.commands.command import Command
+from pipeline.commands.reading import add_output, add_storage_options
+from pipeline.console import logs
+from pipeline.console.results import say
+from pipeline.options.config import CompactConfig, check_option, default_run_id
+from pipeline.options.table import BY_NAME
+from transforms.stores import storage
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_output(parser)
+    for name in ("run_id", "shard_size", "compression"):
+        parser.add_argument(f"--{name}", metavar=BY_NAME[name].metavar, help=BY_NAME[name].help)
+    parser.add_argument("--verbose", action="store_true", help="show what Beam has to say")
+    add_storage_options(parser)
+
+
+def _compact(given: argparse.Namespace, unknown: Sequence[str]) -> bool:
+    config = CompactConfig(
+        output=storage.normalize(given.output),
+        run_id=check_option("run_id", given.run_id) or default_run_id("compacted-"),
+        shard_size=check_option("shard_size", given.shard_size),
+        compression=check_option("compression", given.compression),
+        storage_options=check_option("storage_options", given.storage_options),
+        beam_args=unknown,
+    )
+    logs.set_up(given.verbose)
+    from pipeline.runs.compact import compact
+
+    report = compact(config)
+    if report is not None:
+        say(f"{report.manifest['counts']['embedded']:,} records in {report.folder}")
+    return True
+
+
+COMPACT = Command(
+    "compact",
+    help="rewrite the newest vectors as one run",
+    description="Rewrites the newest record of every image that is not gone as one run of the same output.",
+    epilog="Any other option goes to Apache Beam.",
+    add_arguments=_add_arguments,
+    execute=_compact,
+    passes_on=True,
+)

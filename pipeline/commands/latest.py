@@ -1,0 +1,40 @@
+"""embed-images latest."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from pipeline.commands.command import Command
+from pipeline.commands.reading import add_output, add_storage_options, configure_stores, sentences
+from pipeline.console.results import say
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_output(parser)
+    parser.add_argument("--drop_deleted", action="store_true", help="leave out images that are gone")
+    parser.add_argument("--to", metavar="FILE", help="write uri, version, run, shard and row there, as Parquet")
+    add_storage_options(parser)
+
+
+def _latest(given: argparse.Namespace, _: Sequence[str]) -> bool:
+    from pipeline.outputs.latest import latest, write_selection
+
+    configure_stores(given)
+    with sentences(given.output):
+        selection = latest(given.output, drop_deleted=given.drop_deleted)
+    if given.to:
+        with sentences(given.to):
+            write_selection(selection, given.to)
+    runs = sorted(set(selection["run_id"].to_pylist()))
+    say(f"{len(selection):,} images, in {len(runs)} runs" + (f", written to {given.to}" if given.to else ""))
+    return True
+
+
+LATEST = Command(
+    "latest",
+    help="where the newest vector of every image lies",
+    description="Selects, over all runs of the newest generation, the newest record of every image.",
+    add_arguments=_add_arguments,
+    execute=_latest,
+)

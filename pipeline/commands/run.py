@@ -1,0 +1,54 @@
+"""embed-images run."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from pipeline.commands.command import Command
+from pipeline.console import logs
+from pipeline.console.results import say
+from pipeline.options.config import make_config
+from pipeline.options.table import add_arguments
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config", metavar="FILE.yaml", help="a run config: these options by name, and pipeline_options:"
+    )
+    parser.add_argument(
+        "--dry_run", action="store_true", help="print the stages and shuffles of the run, and do nothing"
+    )
+    add_arguments(parser)
+
+
+def _run(given: argparse.Namespace, unknown: Sequence[str]) -> bool:
+    config = make_config(vars(given), unknown)
+    if given.dry_run:
+        from pipeline.runs.plan import plan
+
+        say(plan(config))
+        return True
+    logs.set_up(config.verbose)
+    from pipeline.runs.run import run
+    from pipeline.runs.summary import summary
+    from transforms.records import layout
+
+    report = run(config)
+    if report is not None:
+        say(summary(report))
+    elif config.no_wait:
+        where = layout.run_folder(config.output, config.run_id)
+        say(f"submitted; the run is done when {where} holds {layout.SUCCESS}")
+    return True
+
+
+RUN = Command(
+    "run",
+    help="embed images and publish the result",
+    description="Embeds every image of the inputs and publishes the result as a run under the output.",
+    epilog="Any other option goes to Apache Beam, such as --runner=DataflowRunner. Flags win over --config.",
+    add_arguments=_add_arguments,
+    execute=_run,
+    passes_on=True,
+)

@@ -1,0 +1,39 @@
+"""embed-images runs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from pipeline.commands.command import Command
+from pipeline.commands.reading import add_output, add_storage_options, configure_stores, sentences
+from pipeline.console.results import say
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_output(parser)
+    parser.add_argument("--prune", action="store_true", help="remove what was left by runs that nobody works at")
+    parser.add_argument("--json", action="store_true", help="print the list as JSON")
+    add_storage_options(parser)
+
+
+def _runs(given: argparse.Namespace, _: Sequence[str]) -> bool:
+    from pipeline.runs.housekeeping import contents_of, prune
+
+    configure_stores(given)
+    with sentences(given.output):
+        for left in prune(given.output) if given.prune else ():
+            print(f"removed what {left.run_id} had left: {left.bytes / 1e6:,.1f} MB", file=sys.stderr)
+        contents = contents_of(given.output)
+    say(contents.as_json() if given.json else contents.as_text())
+    return True
+
+
+RUNS = Command(
+    "runs",
+    help="list the runs of an output, and what killed ones have left",
+    description="Lists published runs, and staged files of runs that did not publish.",
+    add_arguments=_add_arguments,
+    execute=_runs,
+)
