@@ -53,7 +53,7 @@ class Option:
     flag: str = ""
 
 
-OPTIONS = (
+WHAT = (
     Option(
         "input",
         uri,
@@ -62,7 +62,26 @@ OPTIONS = (
         "URI",
         repeatable=True,
     ),
+    Option("all_files", yes_or_no, False, "take files of folders whatever their extension", switch=True),
+    Option("uri_column", non_empty_text, "uri", "column of .csv, .jsonl and .parquet manifests", "NAME"),
+    Option("since", point_in_time, None, "embed only images updated at or after this time, such as 2026-01-31", "TIME"),
+    Option("until", point_in_time, None, "embed only images updated before this time", "TIME"),
+    Option("limit", whole_number(0, 1_000_000), 0, "embed at most so many images; 0: all", "N"),
+)
+WHERE = (
     Option("output", uri, None, "folder of the runs; local or gs://…, s3://…", "URI"),
+    Option("run_id", run_name, None, "name of the run; the time of the start, UTC, when not given", "ID"),
+    Option(
+        "storage_options",
+        options_of_store,
+        {},
+        "of a store, as its fsspec filesystem takes them: gs.project=p, s3.anon=true, s3.endpoint_url=http://…",
+        "SCHEME.KEY=VALUE",
+        repeatable=True,
+        flag="storage_option",
+    ),
+)
+MODEL = (
     Option(
         "model",
         non_empty_text,
@@ -92,14 +111,6 @@ OPTIONS = (
         "0..1",
     ),
     Option(
-        "resize",
-        one_of(*RESIZE_MODES),
-        "squash",
-        "squash: whole image, aspect ignored; slim_eval: central 0.875 first; fit_crop: central part of equal aspect",
-        "|".join(RESIZE_MODES),
-    ),
-    Option("input_size", image_size, None, "of the module's images, where its signature leaves it open", "HxW"),
-    Option(
         "batch_size",
         whole_number(1, 1024),
         None,
@@ -108,34 +119,29 @@ OPTIONS = (
         + ")",
         "N",
     ),
+)
+IMAGES = (
     Option(
-        "threads",
-        whole_number(0, 1024),
-        0,
-        "cores that a worker process uses: threads of the engine, and of decoding; 0: all",
-        "N",
+        "resize",
+        one_of(*RESIZE_MODES),
+        "squash",
+        "squash: whole image, aspect ignored; slim_eval: central 0.875 first; fit_crop: central part of equal aspect",
+        "|".join(RESIZE_MODES),
     ),
+    Option("input_size", image_size, None, "of the module's images, where its signature leaves it open", "HxW"),
+)
+SHARDS = (
     Option("shard_size", byte_size, 256 << 20, "bytes at which a shard of records is full", "SIZE"),
     Option("compression", one_of(*EXTENSIONS), "none", "of the shards", "|".join(EXTENSIONS)),
-    Option("run_id", run_name, None, "name of the run; the time of the start, UTC, when not given", "ID"),
-    Option("max_failure_rate", fraction, 0.5, "share of failed images above which nothing is published", "0..1"),
-    Option("max_image_pixels", whole_number(1, 1 << 31), 100_000_000, "larger images are refused undecoded", "N"),
-    Option("max_object_bytes", byte_size, 128 << 20, "larger objects are refused unread", "SIZE"),
-    Option("fetch_concurrency", whole_number(1, 256), 64, "objects fetched at once by one worker", "N"),
-    Option("prefetch_bytes", byte_size, 256 << 20, "encoded bytes that a worker holds at once", "SIZE"),
-    Option("fetch_retries", whole_number(0, 100), 6, "tries of one object after the first, for transient errors", "N"),
-    Option(
-        "storage_options",
-        options_of_store,
-        {},
-        "of a store, as its fsspec filesystem takes them: gs.project=p, s3.anon=true, s3.endpoint_url=http://…",
-        "SCHEME.KEY=VALUE",
-        repeatable=True,
-        flag="storage_option",
-    ),
+)
+INCREMENTAL = (
     Option("incremental", yes_or_no, False, "embed only what no published run of the output holds", switch=True),
     Option(
-        "retry_dead_letters", yes_or_no, False, "with --incremental: also images that could not be decoded", switch=True
+        "retry_dead_letters",
+        yes_or_no,
+        False,
+        "with --incremental: also images that could not be decoded",
+        switch=True,
     ),
     Option(
         "dedup",
@@ -144,9 +150,6 @@ OPTIONS = (
         "listing: objects that a store lists with the same MD5 and size are embedded once and recorded each",
         "none|listing",
     ),
-    Option("since", point_in_time, None, "embed only images updated at or after this time, such as 2026-01-31", "TIME"),
-    Option("until", point_in_time, None, "embed only images updated before this time", "TIME"),
-    Option("limit", whole_number(0, 1_000_000), 0, "embed at most so many images; 0: all", "N"),
     Option(
         "new_model",
         yes_or_no,
@@ -154,28 +157,64 @@ OPTIONS = (
         "start a new generation where the output has vectors that cannot be compared with this model's",
         switch=True,
     ),
-    Option("all_files", yes_or_no, False, "take files of folders whatever their extension", switch=True),
-    Option("uri_column", non_empty_text, "uri", "column of .csv, .jsonl and .parquet manifests", "NAME"),
+)
+LIMITS = (
+    Option("max_failure_rate", fraction, 0.5, "share of failed images above which nothing is published", "0..1"),
+    Option("max_image_pixels", whole_number(1, 1 << 31), 100_000_000, "larger images are refused undecoded", "N"),
+    Option("max_object_bytes", byte_size, 128 << 20, "larger objects are refused unread", "SIZE"),
+    Option("fetch_concurrency", whole_number(1, 256), 64, "objects fetched at once by one worker", "N"),
+    Option("prefetch_bytes", byte_size, 256 << 20, "encoded bytes that a worker holds at once", "SIZE"),
+    Option("fetch_retries", whole_number(0, 100), 6, "tries of one object after the first, for transient errors", "N"),
     Option(
-        "no_wait", yes_or_no, False, "end when the job is submitted to a cluster, which publishes the run", switch=True
+        "threads",
+        whole_number(0, 1024),
+        0,
+        "cores that a worker process uses: threads of the engine, and of decoding; 0: all",
+        "N",
+    ),
+)
+BEAM = (
+    Option(
+        "no_wait",
+        yes_or_no,
+        False,
+        "end when the job is submitted to a cluster, which publishes the run",
+        switch=True,
     ),
     Option("verbose", yes_or_no, False, "show what TensorFlow and Beam have to say", switch=True),
 )
+GROUPS = {
+    "what is embedded": WHAT,
+    "where it goes": WHERE,
+    "the model": MODEL,
+    "its images": IMAGES,
+    "shards": SHARDS,
+    "incremental runs": INCREMENTAL,
+    "limits": LIMITS,
+    "Beam": BEAM,
+}
+OPTIONS = tuple(option for group in GROUPS.values() for option in group)
 BY_NAME = {option.name: option for option in OPTIONS}
 REQUIRED = ("input", "output")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds `OPTIONS` to a parser. Values stay as given; the default None says that one was not."""
-    for option in OPTIONS:
-        kind: dict[str, Any] = {"nargs": "?", "const": True, "metavar": "true|false"}
-        if not option.switch:
-            kind = {"action": "append" if option.repeatable else "store", "metavar": option.metavar}
-        default = "" if option.default in (None, (), False, {}) else f" (default: {_shown(option)})"
-        name = option.flag or option.name
-        parser.add_argument(
-            f"--{name}", dest=option.name, default=None, help=option.help.replace("%", "%%") + default, **kind
-        )
+    for title, options in GROUPS.items():
+        group = parser.add_argument_group(title)
+        for option in options:
+            _add_argument(group, option)
+
+
+def _add_argument(group: argparse._ArgumentGroup, option: Option) -> None:
+    kind: dict[str, Any] = {"nargs": "?", "const": True, "metavar": "true|false"}
+    if not option.switch:
+        kind = {"action": "append" if option.repeatable else "store", "metavar": option.metavar}
+    default = "" if option.default in (None, (), False, {}) else f" (default: {_shown(option)})"
+    name = option.flag or option.name
+    group.add_argument(
+        f"--{name}", dest=option.name, default=None, help=option.help.replace("%", "%%") + default, **kind
+    )
 
 
 def _shown(option: Option) -> str:
