@@ -13,7 +13,6 @@ from pipeline.options.config import RunConfig
 from transforms.adopting import AdoptStaged
 from transforms.embedding import EmbedImages
 from transforms.encoding import EncodeExamples
-from transforms.engines import BATCH_SIZES
 from transforms.history import DELETED, LedgerFile, ReadHistory
 from transforms.listing import ListImages
 from transforms.loading import LoadImages
@@ -50,7 +49,6 @@ def build(
     """
     stores = config.storage_options
     staging = layout.staging_folder(config.output, config.run_id, attempt)
-    batch_size = config.batch_size or BATCH_SIZES[model.engine]
 
     # Listing runs in the graph: a bucket of millions is never in the launcher's memory.
     listed = (
@@ -92,7 +90,7 @@ def build(
         config.threads,
     )
     embedded, failed_to_embed = loaded | "EmbedImages" >> EmbedImages(
-        model.engine, model.precision, artifact_uri, batch_size, config.threads, stores
+        model.engine, model.precision, artifact_uri, config.batch_size or 0, config.threads, stores
     )
     shards = (
         embedded

@@ -12,7 +12,7 @@ from apache_beam.ml.inference.base import KeyedModelHandler, ModelHandler, Predi
 from apache_beam.pvalue import DoOutputsTuple, PCollection, TaggedOutput
 
 from transforms.elements import DeadLetter, ImageInfo
-from transforms.engines import Engine, load_engine
+from transforms.engines import BATCH_SIZES, Engine, load_engine
 from transforms.stores import filesystems, storage
 from transforms.stores.filesystems import StorageOptions
 
@@ -30,7 +30,7 @@ class EmbedImages(beam.PTransform[PCollection[tuple[ImageInfo, np.ndarray]], DoO
         engine: a key of `engines.PRECISIONS`.
         precision: one of the engine's.
         artifact_uri: the staged model, in the form that the engine loads.
-        batch_size: images given to the engine at once.
+        batch_size: images given to the engine at once; 0 stands for the engine's own, of `engines.BATCH_SIZES`.
         threads: of the engine; 0 stands for one a core.
         storage_options: of the stores, see `filesystems.configure`.
     """
@@ -38,13 +38,14 @@ class EmbedImages(beam.PTransform[PCollection[tuple[ImageInfo, np.ndarray]], DoO
     engine: str
     precision: str
     artifact_uri: str
-    batch_size: int
+    batch_size: int = 0
     threads: int = 0
     storage_options: StorageOptions = field(default_factory=dict)
 
     def expand(self, loaded: PCollection[tuple[ImageInfo, np.ndarray]]) -> DoOutputsTuple:
+        batch_size = self.batch_size or BATCH_SIZES[self.engine]
         handler = FeatureModelHandler(
-            self.engine, self.precision, self.artifact_uri, self.batch_size, self.threads, self.storage_options
+            self.engine, self.precision, self.artifact_uri, batch_size, self.threads, self.storage_options
         )
         outputs: DoOutputsTuple = (
             loaded

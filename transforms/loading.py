@@ -52,9 +52,9 @@ class LoadImages(beam.PTransform[PCollection[ImageObject], DoOutputsTuple]):
     """
 
     input_size: tuple[int, int]
-    resize: str
-    max_image_pixels: int
-    max_object_bytes: int
+    resize: str = "squash"
+    max_image_pixels: int = 100_000_000
+    max_object_bytes: int = 128 << 20
     fetch_concurrency: int = 64
     prefetch_bytes: int = 256 << 20
     policy: Policy = field(default_factory=Policy)

@@ -30,7 +30,7 @@ def test_setup_file_gives_workers_all_of_the_package(tmp_path: Path) -> None:
             (tmp_path / "copy" / name).write_bytes((ROOT / name).read_bytes())
     for package in ("pipeline", "transforms"):
         for path in (ROOT / package).rglob("*"):
-            if path.suffix in (".py", ".typed"):
+            if path.suffix in (".py", ".pyi", ".typed"):
                 target = tmp_path / "copy" / path.relative_to(ROOT)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(path.read_bytes())
@@ -42,12 +42,15 @@ def test_setup_file_gives_workers_all_of_the_package(tmp_path: Path) -> None:
     with tarfile.open(sdist) as archive:
         packed = {name.partition("/")[2] for name in archive.getnames()}
     wanted = {
-        str(path.relative_to(ROOT)) for package in ("pipeline", "transforms") for path in (ROOT / package).rglob("*.py")
+        str(path.relative_to(ROOT))
+        for package in ("pipeline", "transforms")
+        for path in (ROOT / package).rglob("*.py*")
+        if path.suffix in (".py", ".pyi")
     }
     assert wanted <= packed
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
     subprocess.run([*pip, "--target", str(tmp_path / "site"), str(sdist)], check=True, capture_output=True)
-    code = "import pipeline.runs.run, transforms.engines.litert; print(pipeline.__file__)"
+    code = "import pipeline.runs.run, transforms.engines.litert; from transforms import LoadImages; print(pipeline.__file__)"
     found = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env={"PYTHONPATH": str(tmp_path / "site")},
         check=True, capture_output=True, text=True,
