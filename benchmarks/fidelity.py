@@ -23,6 +23,7 @@ import numpy as np
 from measuring import machine
 from roofline import SIZE, fastest
 
+from pipeline.graph import loading_of
 from pipeline.model.conversion import convert, reference_vectors, to_int8
 from pipeline.model.fidelity import measure_parity
 from pipeline.model.sampling import load_pixels, split_pool
@@ -55,7 +56,8 @@ def photos(module: str) -> tuple[np.ndarray, np.ndarray]:
     corpus = corpora.corpus("small", corpora.COUNTS["small"])
     config = make_config({"input": str(corpus), "output": str(corpora.folder() / "fidelity"), "model": module}, [])
     probes, calibration = split_pool(list(list_input(str(corpus), config.all_files, config.uri_column)))
-    return load_pixels(probes, config, SIZE), load_pixels(calibration, config, SIZE)
+    loading = loading_of(config, SIZE)
+    return load_pixels(probes, loading), load_pixels(calibration, loading)
 
 
 def main() -> None:

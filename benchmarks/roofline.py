@@ -25,6 +25,7 @@ import corpora
 import numpy as np
 from measuring import machine, run_command
 
+from pipeline.graph import listing_of, loading_of
 from pipeline.model.handles import STANDIN_HANDLE
 from pipeline.model.prepare import prepare_model
 from pipeline.model.quantization import quantize
@@ -68,7 +69,7 @@ def model_ms(engine: str, precision: str, images: Path) -> float:
         config.model,
         engine,
         precision=precision,
-        sample=partial(take_sample, config),
+        sample=partial(take_sample, config.input, listing_of(config), partial(loading_of, config)),
         quantize=partial(quantize, config) if precision == "int8" else None,
     )
     size = BATCH_SIZES[engine]

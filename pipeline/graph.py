@@ -51,11 +51,7 @@ def build(
     staging = layout.staging_folder(config.output, config.run_id, attempt)
 
     # Listing runs in the graph: a bucket of millions is never in the launcher's memory.
-    listed = (
-        pipeline
-        | "Inputs" >> beam.Create(list(config.input))
-        | "ListImages" >> ListImages(config.all_files, config.uri_column, stores, config.output)
-    )
+    listed = pipeline | "Inputs" >> beam.Create(list(config.input)) | "ListImages" >> listing_of(config)
     # The one shuffle, of uris. From here to WriteShards all is one fused stage: no pixel and no vector
     # is ever serialized.
     rows: dict[str, Any] = {"listed": listed}
@@ -78,17 +74,7 @@ def build(
         stores,
     )
     selected = decided[SELECTED]
-    loaded, failed_to_load = selected | "LoadImages" >> LoadImages(
-        model.input_size,
-        config.resize,
-        config.max_image_pixels,
-        config.max_object_bytes,
-        config.fetch_concurrency,
-        config.prefetch_bytes,
-        Policy(config.fetch_retries),
-        stores,
-        config.threads,
-    )
+    loaded, failed_to_load = selected | "LoadImages" >> loading_of(config, model.input_size)
     embedded, failed_to_embed = loaded | "EmbedImages" >> EmbedImages(
         model.engine, model.precision, artifact_uri, config.batch_size or 0, config.threads, stores
     )
@@ -108,6 +94,31 @@ def build(
     _ = {"staged": staged, DECISIONS: decided[DECISIONS]} | "PublishRun" >> PublishRun(
         config.output, config.run_id, config.compression, config.max_failure_rate, head, attempt, stores
     )
+
+
+def listing_of(config: RunConfig) -> ListImages:
+    """How a run lists its inputs."""
+    return ListImages(config.all_files, config.uri_column, config.storage_options, config.output)
+
+
+def loading_of(config: RunConfig, input_size: tuple[int, int]) -> LoadImages:
+    """How a run fetches and decodes its images, for a model of (height, width)."""
+    return LoadImages(
+        input_size,
+        config.resize,
+        config.max_image_pixels,
+        config.max_object_bytes,
+        config.fetch_concurrency,
+        config.prefetch_bytes,
+        Policy(config.fetch_retries),
+        config.storage_options,
+        config.threads,
+    )
+
+
+def units_of(locally: bool) -> int:
+    """Into how many parts a run that works in this process or its children, or elsewhere, cuts its uris."""
+    return UNITS_HERE if locally else UNITS_ON_CLUSTERS
 
 
 def _seconds(time: str | None) -> float | None:

@@ -13,24 +13,22 @@ from pipeline.console.logs import logger
 from pipeline.model.cache import cached
 from pipeline.model.conversion import to_int8
 from pipeline.model.feature_model import FeatureModel
-from pipeline.model.sampling import Sample, load_pixels
-from pipeline.options.config import RunConfig
+from pipeline.model.sampling import Loading, Sample, load_pixels
 from transforms.records import layout
 from transforms.stores import storage
 
 
-def quantize(config: RunConfig, model: FeatureModel, sample: Sample) -> tuple[str, str]:
+def quantize(output: str, loading: Loading, model: FeatureModel, sample: Sample) -> tuple[str, str]:
     """(path, sha256) of the int8 artifact of a model for an output, made when the output has none.
 
     Raises:
         ModelError: the module cannot be quantized.
     """
     height, width = model.input_size
-    uri = layout.artifact_file(
-        config.output, f"{model.digest[:16]}-{model.engine}-int8-{config.resize}-{height}x{width}"
-    )
+    load = loading(model.input_size)
+    uri = layout.artifact_file(output, f"{model.digest[:16]}-{model.engine}-int8-{load.resize}-{height}x{width}")
     if not storage.exists(uri):
-        pixels = load_pixels(sample.calibration, config, model.input_size)
+        pixels = load_pixels(sample.calibration, load)
         pixels = pixels if len(pixels) else sample.probes
         logger.info("int8: calibrating on %d images, kept for later runs in %s", len(pixels), uri)
         try:

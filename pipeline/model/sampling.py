@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
@@ -14,23 +14,23 @@ import numpy as np
 from fsspec.asyn import get_loop, sync
 
 from pipeline.model.standin import procedural_images
-from pipeline.options.config import RunConfig
 from transforms.elements import ImageObject
 from transforms.images.decoding import ImageError, configure_pillow, decode_image
 from transforms.inputs.inputs import list_input
-from transforms.loading import ByteBudget
+from transforms.listing import ListImages
+from transforms.loading import ByteBudget, LoadImages
 from transforms.records import layout
-from transforms.stores.fetching import FetchError, Policy, fetch
+from transforms.stores.fetching import FetchError, fetch
 
 # Of the first so many listed images of each input, the sample is taken at even distances.
 POOL = 1000
 PROBES = 64
 CALIBRATION = 128  # besides the probes, so that int8 is not measured on what it was made with
-
-
 SECONDS = 10.0  # a store that hangs does not hold up the launch: what has not come by then is left out
 PROCEDURAL = 8
 PROCEDURAL_SEED = 7
+
+Loading = Callable[[tuple[int, int]], LoadImages]  # how a run loads images for a model of (height, width)
 
 
 class Sample(NamedTuple):
@@ -51,15 +51,15 @@ def procedural_sample(input_size: tuple[int, int]) -> Sample:
     return Sample(np.ascontiguousarray(square[:, : input_size[0], : input_size[1]]), "procedural")
 
 
-def take_sample(config: RunConfig, input_size: tuple[int, int]) -> Sample:
+def take_sample(inputs: Sequence[str], listing: ListImages, loading: Loading, input_size: tuple[int, int]) -> Sample:
     """A sample of the images of a run, the same for the same listing; what cannot be read is left out."""
-    own = partial(layout.is_own, config.output)
+    own = partial(layout.is_own, listing.output)
     pool: list[ImageObject] = []
-    for text in config.input:
-        listed = list_input(text, config.all_files, config.uri_column)
+    for text in inputs:
+        listed = list_input(text, listing.all_files, listing.uri_column)
         pool.extend(islice((image for image in listed if not own(image.uri)), POOL))
     images, calibration = split_pool(pool)
-    probes = load_pixels(images, config, input_size)
+    probes = load_pixels(images, loading(input_size))
     return Sample(probes, "input", calibration) if len(probes) else procedural_sample(input_size)
 
 
@@ -71,33 +71,34 @@ def split_pool(pool: Sequence[ImageObject]) -> tuple[list[ImageObject], list[Ima
     return chosen[::stride], [image for i, image in enumerate(chosen) if i % stride]
 
 
-def load_pixels(images: Sequence[ImageObject], config: RunConfig, input_size: tuple[int, int]) -> np.ndarray:
+def load_pixels(images: Sequence[ImageObject], loading: LoadImages) -> np.ndarray:
     """uint8 [N, height, width, 3]: as the run will load them; what fails or is late is left out.
 
     The run will name it.
     """
-    configure_pillow(config.max_image_pixels)
-    slots = asyncio.Semaphore(min(config.fetch_concurrency, 16))
-    budget = ByteBudget(config.prefetch_bytes)
-    small = [image for image in images if image.size <= config.max_object_bytes]
+    configure_pillow(loading.max_image_pixels)
+    slots = asyncio.Semaphore(min(loading.fetch_concurrency, 16))
+    budget = ByteBudget(loading.prefetch_bytes)
+    policy = loading.policy._replace(seconds=SECONDS)
+    small = [image for image in images if image.size <= loading.max_object_bytes]
 
     def decode(data: bytes) -> np.ndarray | None:
         try:
-            return decode_image(data, input_size, config.resize, config.max_image_pixels).pixels
+            return decode_image(data, loading.input_size, loading.resize, loading.max_image_pixels).pixels
         except ImageError:
             return None
 
     async def load(image: ImageObject, decoders: ThreadPoolExecutor) -> np.ndarray | None:
         async with slots, budget.hold(max(image.size, 0)):  # held while decoding: few encoded images wait
             try:
-                fetched = await fetch(image, Policy(config.fetch_retries, SECONDS))
+                fetched = await fetch(image, policy)
             except FetchError:
                 return None
             pixels: np.ndarray | None = await get_loop().run_in_executor(decoders, decode, fetched.data)
             return pixels
 
     async def load_all() -> list[np.ndarray | None]:
-        decoders = ThreadPoolExecutor(config.threads or os.cpu_count() or 1)
+        decoders = ThreadPoolExecutor(loading.threads or os.cpu_count() or 1)
         tasks = [asyncio.ensure_future(load(image, decoders)) for image in small]
         done, late = await asyncio.wait(tasks, timeout=SECONDS) if tasks else (set(), set())
         for task in late:
@@ -106,4 +107,4 @@ def load_pixels(images: Sequence[ImageObject], config: RunConfig, input_size: tu
         return [task.result() for task in tasks if task in done]
 
     loaded = [pixels for pixels in sync(get_loop(), load_all) if pixels is not None]
-    return np.stack(loaded) if loaded else np.zeros((0, *input_size, 3), np.uint8)
+    return np.stack(loaded) if loaded else np.zeros((0, *loading.input_size, 3), np.uint8)

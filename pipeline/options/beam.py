@@ -56,9 +56,14 @@ def runner_options(beam_args: Sequence[str], own: Mapping[str, Any] | None = Non
     return options
 
 
+def runner_of(options: PipelineOptions) -> str:
+    """The name of the runner that was asked for."""
+    return str(options.view_as(StandardOptions).runner)
+
+
 def works_locally(options: PipelineOptions) -> bool:
     """Whether the pipeline works in this process or its children, and so ends with it."""
-    return bool(options.view_as(StandardOptions).runner == LOCAL_RUNNER)
+    return runner_of(options) == LOCAL_RUNNER
 
 
 def runs_here(options: PipelineOptions) -> bool:

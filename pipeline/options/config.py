@@ -5,6 +5,7 @@ Beam and TensorFlow are not imported here: a wrong option is refused before they
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -16,6 +17,12 @@ from pipeline.options.table import BY_NAME, OPTIONS, REQUIRED, Option, closest_o
 from pipeline.options.values import NotAllowedError, options_of_store
 from transforms.engines import PRECISIONS
 from transforms.stores import storage
+
+# Options that change how a run works but not what it makes.
+NOT_IN_IDENTITY = (
+    "threads", "batch_size", "engine", "min_parity", "max_failure_rate", "fetch_concurrency", "prefetch_bytes",
+    "fetch_retries", "storage_options", "no_wait", "verbose", "beam_args", "new_model", "shard_size",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,12 @@ class RunConfig:
         """The manifest's entry: of storage options, which may be secrets, the names alone."""
         stores = {scheme: sorted(options) for scheme, options in self.storage_options.items()}
         return {**asdict(self), "storage_options": stores}
+
+    def identity(self) -> dict[str, Any]:
+        """Of the options those that decide what the run publishes, as JSON has them."""
+        described = {name: value for name, value in self.describe().items() if name not in NOT_IN_IDENTITY}
+        content: dict[str, Any] = json.loads(json.dumps(described))
+        return content
 
 
 def make_config(given: Mapping[str, Any], beam_args: Sequence[str], now: datetime | None = None) -> RunConfig:

@@ -18,8 +18,9 @@ from pipeline.options.config import CompactConfig
 from pipeline.outputs.history import PublishedRun
 from pipeline.outputs.latest import runs_of_newest_generation
 from pipeline.outputs.lease import lease
+from pipeline.runs.head import timestamp
 from pipeline.runs.launching import launching
-from pipeline.runs.running import RunReport, check_rival, clean_up, execute, outcome
+from pipeline.runs.running import RunReport, at_work, execute, outcome
 from transforms.compacting import ReadRecords, RunLedger, SelectLatest
 from transforms.publishing import PublishRun
 from transforms.records import layout
@@ -53,13 +54,8 @@ def compact(config: CompactConfig) -> RunReport | None:
             pipeline = beam.Pipeline(options=options)
         logger.info("compacting %d runs of %s into run %s", len(runs), config.output, config.run_id)
         build(pipeline, config, runs, attempt, compact_head(config, runs, started))
-        try:
+        with at_work(config.output, config.run_id, attempt, here=here):
             execute(pipeline, runs_here(options))
-        except BaseException:
-            if here:
-                clean_up(config.output, config.run_id, attempt)
-            check_rival(config.output, config.run_id, attempt)
-            raise
         return outcome(config.output, config.run_id, seconds)
 
 
@@ -99,8 +95,8 @@ def compact_head(config: CompactConfig, runs: Sequence[PublishedRun], started: d
     return {
         **{name: newest[name] for name in kept},
         "run_id": config.run_id,
-        "started": started.isoformat(timespec="seconds").replace("+00:00", "Z"),
-        "as_of": as_of.isoformat(timespec="microseconds").replace("+00:00", "Z"),
+        "started": timestamp(started, "seconds"),
+        "as_of": timestamp(as_of, "microseconds"),
         "identity": {"compacted": [run.run_id for run in runs]},
         "compression": config.compression,
         "config": {

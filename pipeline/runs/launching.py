@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import islice
 from posixpath import basename
+from typing import Any
 
+from pipeline.console.logs import logger
 from pipeline.errors import ConfigError, ModelError, RunError
-from pipeline.options.config import RunConfig
+from pipeline.runs.running import RunReport
 from transforms.elements import ImageObject
 from transforms.inputs.inputs import ListingError, list_input
 from transforms.records import layout
@@ -32,9 +35,30 @@ def launching() -> Iterator[None]:
         raise RunError(f"the run cannot start: {describe_error(e)}") from e
 
 
-def check_output(config: RunConfig) -> None:
+def published(output: str, run_id: str, identity: Mapping[str, Any]) -> RunReport | None:
+    """The report of a run that is published already with these options; None when it is not published.
+
+    Raises:
+        RunError: it is published with others.
+    """
+    folder = layout.run_folder(output, run_id)
+    if not storage.exists(storage.join(folder, layout.SUCCESS)):
+        return None
+    manifest = json.loads(storage.read_bytes(storage.join(folder, layout.MANIFEST)))
+    its = manifest["identity"]
+    if identity != its:
+        differing = sorted(name for name in identity if identity[name] != its.get(name))
+        raise RunError(
+            f"--run_id: {run_id!r} is published in {output} already, with another "
+            f"{', '.join(differing)}; give another one"
+        )
+    logger.info("run %s is published already with these options: nothing to do", run_id)
+    return RunReport(folder, manifest)
+
+
+def check_output(output: str, run_id: str) -> None:
     """Refuses an output that cannot be written, and a folder of the run that holds what no run has written."""
-    folder = layout.run_folder(config.output, config.run_id)
+    folder = layout.run_folder(output, run_id)
     if storage.exists(folder):
         foreign = [
             path for path in filesystems.filesystem(folder).find(folder) if not layout.OWN_FILE.match(basename(path))
@@ -43,7 +67,7 @@ def check_output(config: RunConfig) -> None:
             raise RunError(
                 f"--run_id: {folder} holds {basename(foreign[0])!r}, which no run has written; give another one"
             )
-    storage.remove_folder(layout.refused_folder(config.output, config.run_id))
+    storage.remove_folder(layout.refused_folder(output, run_id))
     if filesystems.is_local(folder):
         existing = folder
         while not os.path.lexists(existing):
@@ -52,19 +76,19 @@ def check_output(config: RunConfig) -> None:
             raise RunError(f"--output: {existing} is no folder that can be written to")
 
 
-def check_inputs(config: RunConfig) -> None:
+def check_inputs(inputs: Sequence[str], all_files: bool, uri_column: str, output: str, max_object_bytes: int) -> None:
     """Refuses inputs that hold nothing, and ones whose first images may all not be read."""
-    for text in config.input:
+    for text in inputs:
         left_out: list[ImageObject] = []
-        listed = list_input(text, config.all_files, config.uri_column, left_out.append)
-        own = partial(layout.is_own, config.output)
+        listed = list_input(text, all_files, uri_column, left_out.append)
+        own = partial(layout.is_own, output)
         first = list(islice((image for image in listed if not own(image.uri)), PROBED_IMAGES))
         if not first:
             hint = (
                 f"; {len(left_out):,} files have no extension of an image (--all_files takes any)" if left_out else ""
             )
             raise ListingError(f"--input: {text!r} holds no image{hint}")
-        if not filesystems.is_local(first[0].uri) and (denied := _denied(first, config.max_object_bytes)):
+        if not filesystems.is_local(first[0].uri) and (denied := _denied(first, max_object_bytes)):
             raise RunError(
                 f"--input: the store lets none of the first {len(first)} images of {text!r} be read ({denied}); "
                 f"give credentials that may, see docs/operations.md"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +34,28 @@ class RunReport:
         """Over the phase "embed": from the first image selected to the last one written."""
         counts = self.manifest["counts"]
         return float(counts["embedded"] + counts["failed"]) / max(self.seconds.get("embed", 0.0), 1e-9)
+
+
+@contextmanager
+def at_work(output: str, run_id: str, attempt: str, *, here: bool) -> Iterator[None]:
+    """Cleans up when what it holds fails or is interrupted, and says what became of the run.
+
+    Args:
+        here: whether the pipeline works in this process; a job elsewhere goes on without its launcher.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        if here:
+            clean_up(output, run_id, attempt)
+        published = storage.exists(storage.join(layout.run_folder(output, run_id), layout.SUCCESS))
+        logger.info("interrupted; %s", "the run is published already" if published else "nothing is published")
+        raise
+    except RunError:
+        if here:
+            clean_up(output, run_id, attempt)
+        check_rival(output, run_id, attempt)
+        raise
 
 
 def execute(pipeline: Any, here: bool, *, wait: bool = True) -> None:

@@ -50,7 +50,7 @@ def test_setup_file_gives_workers_all_of_the_package(tmp_path: Path) -> None:
     assert wanted <= packed
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
     subprocess.run([*pip, "--target", str(tmp_path / "site"), str(sdist)], check=True, capture_output=True)
-    code = "import pipeline.runs.run, transforms.engines.litert; from transforms import LoadImages; print(pipeline.__file__)"
+    code = "import pipeline; from pipeline import run; from transforms import load_engine; print(pipeline.__file__)"
     found = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env={"PYTHONPATH": str(tmp_path / "site")},
         check=True, capture_output=True, text=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import ModelError
+from pipeline.graph import listing_of, loading_of
 from pipeline.model import conversion, sampling
 from pipeline.model.fidelity import measure_parity, nearest_others
 from pipeline.model.prepare import prepare_model
@@ -58,12 +60,12 @@ def test_a_sample_is_what_the_run_will_load(images: Path, tmp_path: Path) -> Non
     (images / "03.jpg").write_bytes(b"broken")
     config = make_config({"input": str(images), "output": str(tmp_path / "output")}, [])
     rows = [ImageObject(str(images / name)) for name in ("02.jpg", "03.jpg", "nosuch.jpg", "04.jpg")]
-    pixels = load_pixels(rows, config, (16, 24))
+    pixels = load_pixels(rows, loading_of(config, (16, 24)))
     expected = [
         decode_image((images / name).read_bytes(), (16, 24), "squash", 10**6).pixels for name in ("02.jpg", "04.jpg")
     ]
     np.testing.assert_array_equal(pixels, expected)
-    assert take_sample(config, (16, 24)).source == "input"
+    assert take_sample(config.input, listing_of(config), partial(loading_of, config), (16, 24)).source == "input"
 
 
 def test_a_server_that_never_answers_does_not_hold_up_the_launch(
@@ -73,14 +75,14 @@ def test_a_server_that_never_answers_does_not_hold_up_the_launch(
     config = make_config({"input": str(images), "output": str(tmp_path / "output")}, [])
     with socket.create_server(("127.0.0.1", 0)) as silent:
         never = ImageObject(f"http://127.0.0.1:{silent.getsockname()[1]}/never.jpg", 100, "v")
-        pixels = load_pixels([never, ImageObject(str(images / "02.jpg"))], config, (16, 24))
+        pixels = load_pixels([never, ImageObject(str(images / "02.jpg"))], loading_of(config, (16, 24)))
     assert len(pixels) == 1
 
 
 def test_unreadable_images_give_a_procedural_sample(tmp_path: Path) -> None:
     (tmp_path / "broken.jpg").write_bytes(b"no image")
     config = make_config({"input": str(tmp_path), "output": str(tmp_path / "output")}, [])
-    sample = take_sample(config, (16, 16))
+    sample = take_sample(config.input, listing_of(config), partial(loading_of, config), (16, 16))
     assert (sample.source, sample.probes.shape) == ("procedural", (8, 16, 16, 3))
 
 

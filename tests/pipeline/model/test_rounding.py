@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from pipeline.demo.corpus import make_corpus
+from pipeline.graph import listing_of, loading_of
 from pipeline.model import conversion, rounding
 from pipeline.model.conversion import convert, reference_vectors, to_int8
 from pipeline.model.fidelity import measure_parity
@@ -130,7 +131,7 @@ def test_trained_vectors_keep_their_fidelity(tmp_path: Path, precision: str, lea
         module,
         "auto",
         precision=precision,
-        sample=partial(take_sample, config),
+        sample=partial(take_sample, config.input, listing_of(config), partial(loading_of, config)),
         quantize=partial(quantize, config) if precision == "int8" else None,
     )
     assert ready.parity["count"] > 50

@@ -1,0 +1,57 @@
+"""What the manifest says of a run before it has results."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from datetime import datetime
+from importlib.metadata import version
+from typing import Any
+
+from pipeline import __version__
+from pipeline.model.feature_model import FeatureModel
+from pipeline.options.config import RunConfig
+from transforms.engines import PACKAGES
+from transforms.images.decoding import DRAFT_FACTOR, PREPROCESSING_VERSION
+from transforms.records import layout
+
+VERSIONS_OF = ("apache-beam", "tensorflow", "pillow", "numpy", "tfx-bsl")
+
+
+def preprocessing_of(resize: str) -> dict[str, Any]:
+    """What is done to pixels before the module sees them."""
+    return {
+        "version": PREPROCESSING_VERSION,
+        "filter": "bilinear, antialiased",
+        "draft_factor": DRAFT_FACTOR,
+        "resize": resize,
+    }
+
+
+def manifest_head(
+    config: RunConfig, model: FeatureModel, generation: Mapping[str, Any], started: datetime, runner: str
+) -> dict[str, Any]:
+    """See docs/output-format.md, Manifest."""
+    return {
+        "schema_version": layout.SCHEMA_VERSION,
+        "run_id": config.run_id,
+        "started": timestamp(started, "seconds"),
+        "as_of": timestamp(started, "microseconds"),
+        "identity": config.identity(),
+        "generation": generation,
+        "model": model.describe(),
+        "preprocessing": generation["preprocessing"],
+        "compression": config.compression,
+        "beam": {"version": version("apache-beam"), "runner": runner},
+        "versions": {
+            "embed-images": __version__,
+            "python": platform.python_version(),
+            **{name: version(name) for name in (*VERSIONS_OF, PACKAGES[model.engine])},
+        },
+        "config": config.describe(),
+    }
+
+
+def timestamp(time: datetime, precision: str) -> str:
+    """RFC 3339, of a time in UTC."""
+    return time.isoformat(timespec=precision).replace("+00:00", "Z")
