@@ -1,0 +1,1 @@
+"""Runs: started, at work, resumed, planned, compacted, kept house for."""

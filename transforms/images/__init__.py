@@ -1,0 +1,1 @@
+"""From encoded bytes to upright pixels of the model's size."""

@@ -1,0 +1,1 @@
+"""What an input holds: globs, folders, manifests, and listings of stores."""

@@ -1,0 +1,1 @@
+"""What is written and what crosses shuffles, byte by byte. docs/output-format.md tells the former."""
