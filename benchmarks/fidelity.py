@@ -28,7 +28,8 @@ from pipeline.model.conversion import convert, reference_vectors, to_int8
 from pipeline.model.fidelity import measure_parity
 from pipeline.model.sampling import load_pixels, split_pool
 from pipeline.options.config import make_config
-from transforms.engines import BATCH_SIZES, Engine, load_engine
+from transforms.engines import BATCH_SIZES, load_engine
+from transforms.engines.engine import Engine
 from transforms.inputs.inputs import list_input
 
 KEPT = {"bf16": (0, 1, 2, 3, 4, 6, 8, 12), "int8": (0, 1, 2, 4, 6, 8, 14)}

@@ -10,8 +10,8 @@ from .elements import PastOutcome as PastOutcome
 from .elements import StagedFile as StagedFile
 from .embedding import EmbedImages as EmbedImages
 from .encoding import EncodeExamples as EncodeExamples
-from .engines import Engine as Engine
 from .engines import load_engine as load_engine
+from .engines.engine import Engine as Engine
 from .history import ReadHistory as ReadHistory
 from .images.decoding import DecodedImage as DecodedImage
 from .images.decoding import ImageError as ImageError

@@ -12,7 +12,8 @@ from apache_beam.ml.inference.base import KeyedModelHandler, ModelHandler, Predi
 from apache_beam.pvalue import DoOutputsTuple, PCollection, TaggedOutput
 
 from transforms.elements import DeadLetter, ImageInfo
-from transforms.engines import BATCH_SIZES, Engine, load_engine
+from transforms.engines import BATCH_SIZES, load_engine
+from transforms.engines.engine import Engine
 from transforms.stores import filesystems, storage
 from transforms.stores.filesystems import StorageOptions
 

@@ -16,7 +16,8 @@ from tests.conftest import TINY_SIZE, Run, save_module
 from transforms import embedding
 from transforms.elements import ImageInfo, ImageObject
 from transforms.embedding import EmbedImages, FeatureModelHandler
-from transforms.engines import PRECISIONS, Engine, load_engine
+from transforms.engines import PRECISIONS, load_engine
+from transforms.engines.engine import Engine
 from transforms.engines.tensorflow import pad_batch
 
 

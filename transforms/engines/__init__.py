@@ -6,10 +6,8 @@ An engine's file says how an artifact is loaded; how one is made is told in `pip
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from typing import Protocol
 
-import numpy as np
+from transforms.engines.engine import Engine
 
 # By engine, the precisions that it computes in; the first is its default.
 PRECISIONS = {"litert": ("f32", "int8"), "openvino": ("f32", "bf16"), "tensorflow": ("f32",)}
@@ -17,15 +15,6 @@ PACKAGES = {"litert": "ai-edge-litert", "openvino": "openvino", "tensorflow": "t
 # Images of a call. litert and openvino embed each by itself, on one thread: a call keeps all threads busy. tensorflow
 # embeds them together, at which it was fastest on CPUs and is well fed on a GPU.
 BATCH_SIZES = {"litert": 8, "openvino": 8, "tensorflow": 32}
-Images = Sequence[np.ndarray] | np.ndarray
-
-
-class Engine(Protocol):
-    """Called by several threads of a process. A vector does not depend on what else is in its call."""
-
-    def __call__(self, images: Images) -> np.ndarray:
-        """uint8 [height, width, 3] each in, one or more; float32 [len(images), features] out."""
-        ...
 
 
 def load_engine(name: str, artifact: bytes, batch_size: int, threads: int = 0, precision: str = "f32") -> Engine:

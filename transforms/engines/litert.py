@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from transforms.engines import Images
+from transforms.engines.engine import Images
 
 
 class LiteRTEngine:

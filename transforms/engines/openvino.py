@@ -8,7 +8,7 @@ import zipfile
 
 import numpy as np
 
-from transforms.engines import Images
+from transforms.engines.engine import Images
 
 TOPOLOGY, WEIGHTS = "model.xml", "model.bin"  # the files of an artifact, a zip archive
 BF16 = "BF16"

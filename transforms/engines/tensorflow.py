@@ -6,7 +6,7 @@ import contextlib
 
 import numpy as np
 
-from transforms.engines import Images
+from transforms.engines.engine import Images
 
 INPUT_TENSOR = "images:0"
 OUTPUT_TENSOR = "embedding:0"
