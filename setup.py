@@ -37,6 +37,7 @@ setup(
         "numpy>=2",
         "pillow>=11.3",
         "pyarrow>=18",
+        "pydantic>=2.10",
         "pyyaml>=6",
         "rich>=13.9",
         "setuptools<81",  # tensorflow-hub 0.16 imports pkg_resources, which later ones lack
@@ -44,6 +45,7 @@ setup(
         "tensorflow-hub>=0.16.1,<0.17",
         "tenacity>=9",
         "tfx-bsl>=1.21,<1.22",
+        "typing-extensions>=4.12",
     ],
     extras_require={
         "demo": DEMO,

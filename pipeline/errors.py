@@ -1,12 +1,10 @@
 """What ends a command: errors whose texts are sentences for a person."""
 
+from transforms.records.output_error import OutputError as OutputError
+
 
 class RunError(Exception):
     """A run that cannot start or did not publish."""
-
-
-class OutputError(Exception):
-    """There is nothing to read or verify in an output."""
 
 
 class ModelError(Exception):

@@ -7,10 +7,11 @@ from datetime import datetime
 from typing import Any
 
 import apache_beam as beam
+from apache_beam.pvalue import AsList
 
 from pipeline.model.feature_model import FeatureModel
 from pipeline.options.config import RunConfig
-from transforms.adopting import AdoptStaged
+from transforms.adopting import AdoptStaged, without
 from transforms.embedding import EmbedImages
 from transforms.encoding import EncodeExamples
 from transforms.history import DELETED, LedgerFile, ReadHistory
@@ -18,7 +19,7 @@ from transforms.listing import ListImages
 from transforms.loading import LoadImages
 from transforms.publishing import PublishRun
 from transforms.records import layout
-from transforms.selecting import DECISIONS, SELECTED, SelectImages
+from transforms.selecting import DECISIONS, REJECTED, SELECTED, SelectImages
 from transforms.stores.fetching import Policy
 from transforms.writing import WriteDeadLetters, WriteDeleted, WriteShards
 
@@ -57,8 +58,7 @@ def build(
     rows: dict[str, Any] = {"listed": listed}
     adopted: list[Any] = []
     if leftovers:
-        taken_over = pipeline | "AdoptStaged" >> AdoptStaged(leftovers, stores)
-        adopted.append(taken_over["staged"])
+        taken_over = pipeline | "AdoptStaged" >> AdoptStaged(leftovers, config.compression, stores)
         rows["adopted"] = taken_over["past"]
     if history:
         rows["history"] = pipeline | "ReadHistory" >> ReadHistory(history, stores)
@@ -74,6 +74,9 @@ def build(
         stores,
     )
     selected = decided[SELECTED]
+    if leftovers:
+        rejected = AsList(decided[REJECTED])
+        adopted.append(taken_over["staged"] | "LeaveOutRejected" >> beam.FlatMapTuple(without, rejected))
     loaded, failed_to_load = selected | "LoadImages" >> loading_of(config, model.input_size)
     embedded, failed_to_embed = loaded | "EmbedImages" >> EmbedImages(
         model.engine, model.precision, artifact_uri, config.batch_size or 0, config.threads, stores

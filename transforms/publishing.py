@@ -17,7 +17,7 @@ from apache_beam.pvalue import AsDict, AsList, AsSingleton, PCollection
 
 from transforms import history
 from transforms.elements import StagedFile
-from transforms.records import layout, ledger
+from transforms.records import documents, layout, ledger, removal
 from transforms.selecting import DISTINCT, OUTSIDE, SELECTED
 from transforms.stores import filesystems, storage
 from transforms.stores.filesystems import StorageOptions
@@ -138,8 +138,8 @@ class PublishRun(beam.PTransform[Mapping[str, PCollection[Any]], PCollection[str
             _check_complete(plan)
             with contextlib.suppress(FileExistsError):  # this step ran before
                 storage.write_bytes(storage.join(plan.folder, layout.SUCCESS), b"", exclusive=True)
-            storage.remove_folder(layout.refused_folder(self.output, self.run_id))
-        storage.remove_folder(layout.staging_folder(self.output, self.run_id))
+            removal.remove_refused(self.output, self.run_id)
+        removal.remove_staging(self.output, self.run_id)
         return manifest
 
 
@@ -156,7 +156,7 @@ def claim(folder: str, attempt: str, moves: Iterable[Move]) -> None:
         content = {"attempt": attempt, layout.MOVES: {move.name: move.staged.uri for move in moves}}
         storage.write_bytes(uri, json.dumps(content).encode(), exclusive=True)
     except FileExistsError:
-        if json.loads(storage.read_bytes(uri)).get("attempt") != attempt:
+        if (documents.read_claim(folder) or {}).get("attempt") != attempt:
             raise RuntimeError(
                 f"another run with this id was faster: {folder} is its; nothing was overwritten"
             ) from None

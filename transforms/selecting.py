@@ -10,12 +10,12 @@ from itertools import islice
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.pvalue import DoOutputsTuple, PCollection, TaggedOutput
+from apache_beam.pvalue import AsList, DoOutputsTuple, PCollection, TaggedOutput
 from apache_beam.transforms.combiners import Count, Top
 
 from transforms import tally
 from transforms.elements import Copy, ImageObject
-from transforms.history import DELETED, EMBED, decide
+from transforms.history import DELETED, EMBED, STAGED, decide
 from transforms.inputs import inputs
 from transforms.packing import PackByUnit
 from transforms.records.blocks import LISTED, Sighting, unpack, uri_hash
@@ -26,6 +26,7 @@ OUTSIDE = "outside"
 SELECTED = "selected"
 DISTINCT = "distinct"
 DECISIONS = "decisions"
+REJECTED = "rejected"
 COPIES = 1000  # of one content, so that no element grows without bounds
 
 
@@ -37,10 +38,14 @@ class SelectImages(beam.PTransform[Mapping[str, PCollection[Any]], Mapping[str, 
     would, cuts the listing from the work, so that a long listing of few inputs is worked on by all workers. A unit,
     some thousand uris of a large run, is what a runner hands to a worker at once.
 
-    In: {"listed": `ImageObject`, a uri any number of times; under any other names, `PastOutcome`}.
+    In: {"listed": `ImageObject`, a uri any number of times; "history", "adopted": `PastOutcome`}.
     Out: {"selected": `ImageObject`, each uri once, "deleted": `ImageObject`, of uris that were embedded and are listed
     no more, "decisions": one (decision, number of images) for each decision, those of `history.decide`, `OUTSIDE`,
-    `SELECTED`, and with `dedup` `DISTINCT`}.
+    `SELECTED`, and with `dedup` `DISTINCT`; with "adopted", "rejected": numbers of ledgers that are not taken over}.
+
+    An adopted shard is taken over when each of its images is listed by this run, and in no adopted shard before it: a
+    runner that tried a bundle again may have left shards of both tries. It is one of them or none, and what none holds
+    is embedded again.
 
     Attributes:
         input, all_files: of the run; only what they cover can be found missing.
@@ -71,8 +76,17 @@ class SelectImages(beam.PTransform[Mapping[str, PCollection[Any]], Mapping[str, 
             sighting = partial(_listed, dedup=self.dedup) if name == "listed" else Sighting.past
             sightings = side | f"See{name.capitalize()}" >> beam.Map(sighting).with_output_types(Sighting)
             blocks.append(sightings | f"Pack{name.capitalize()}" >> PackByUnit(self.units))
-        together = blocks | "AllBlocks" >> beam.Flatten() | "GroupByUnit" >> beam.GroupByKey()
-        decided: DoOutputsTuple = together | "Decide" >> beam.ParDo(_Decide(self)).with_outputs(
+        units = blocks | "AllBlocks" >> beam.Flatten() | "GroupByUnit" >> beam.GroupByKey()
+        results: dict[str, PCollection[Any]] = {}
+        rejected: list[Any] = []
+        if "adopted" in rows:
+            results[REJECTED] = (
+                units
+                | "FindRejected" >> beam.FlatMapTuple(_rejected).with_output_types(int)
+                | "Once" >> beam.Distinct()
+            )
+            rejected = [AsList(results[REJECTED])]
+        decided: DoOutputsTuple = units | "Decide" >> beam.ParDo(_Decide(self), *rejected).with_outputs(
             DELETED, DECISIONS, main=SELECTED
         )
         selected = decided[SELECTED]
@@ -98,7 +112,7 @@ class SelectImages(beam.PTransform[Mapping[str, PCollection[Any]], Mapping[str, 
             distinct = selected | "CountDistinct" >> Count.Globally()
             counts.append(distinct | "Distinct" >> beam.Map(lambda count: (DISTINCT, count)))
         decisions = counts | "AllCounts" >> beam.Flatten()
-        return {SELECTED: selected, DELETED: decided[DELETED], DECISIONS: decisions}
+        return {**results, SELECTED: selected, DELETED: decided[DELETED], DECISIONS: decisions}
 
 
 class _Decide(beam.DoFn):
@@ -109,18 +123,20 @@ class _Decide(beam.DoFn):
     def setup(self) -> None:
         filesystems.configure(self._options.storage_options)
 
-    def process(self, element: tuple[int, Iterable[bytes]]) -> Iterator[Any]:
-        by_uri: dict[str, list[Sighting]] = defaultdict(list)
-        for block in element[1]:
-            for sighting in unpack(block):
-                by_uri[sighting.uri].append(sighting)
-        for sightings in by_uri.values():
-            yield from self._decide(sightings)
+    def process(self, element: tuple[int, Iterable[bytes]], rejected: Sequence[int] = ()) -> Iterator[Any]:
+        for sightings in _by_uri(element[1]).values():
+            yield from self._decide(sightings, rejected)
 
-    def _decide(self, sightings: Sequence[Sighting]) -> Iterator[Any]:
+    def _decide(self, sightings: Sequence[Sighting], rejected: Sequence[int]) -> Iterator[Any]:
         options = self._options
         image = newest(sighting.image() for sighting in sightings if sighting.run == LISTED)
-        past = [sighting.outcome_then() for sighting in sightings if sighting.run != LISTED]
+        past = [
+            sighting.outcome_then()
+            for sighting in sightings
+            if sighting.run != LISTED and not (sighting.outcome == STAGED and sighting.run in rejected)
+        ]
+        if image is None and not past:
+            return  # it was in a shard that is not taken over
         decision = decide(image, past, retry_dead_letters=options.retry_dead_letters)
         if decision == DELETED and not self._covers(past[0].uri):
             return
@@ -143,6 +159,22 @@ class _Decide(beam.DoFn):
             options = self._options
             self._covered = [inputs.coverage(text, options.all_files) for text in options.input]
         return any(covers(uri) for covers in self._covered)
+
+
+def _by_uri(blocks: Iterable[bytes]) -> Mapping[str, list[Sighting]]:
+    by_uri: dict[str, list[Sighting]] = defaultdict(list)
+    for block in blocks:
+        for sighting in unpack(block):
+            by_uri[sighting.uri].append(sighting)
+    return by_uri
+
+
+def _rejected(_: int, blocks: Iterable[bytes]) -> Iterator[int]:
+    """Numbers of the adopted ledgers that hold an image which is not listed, or which one before it holds."""
+    for sightings in _by_uri(blocks).values():
+        holders = sorted({sighting.run for sighting in sightings if sighting.outcome == STAGED})
+        listed = any(sighting.run == LISTED for sighting in sightings)
+        yield from holders[1:] if listed else holders
 
 
 def newest(images: Iterable[ImageObject]) -> ImageObject | None:

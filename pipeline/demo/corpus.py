@@ -7,6 +7,7 @@ import io
 import os
 import shutil
 import struct
+import uuid
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -33,18 +34,24 @@ def make_corpus(folder: Path) -> None:
     """
     if folder.exists():
         return
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    partial = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.partial")
+    try:
+        _write_corpus(partial)
+        os.rename(partial, folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _write_corpus(folder: Path) -> None:
     for name in PHOTOS:
         photo = load_photo(name)
-        group = partial / name.partition(".")[0]
+        group = folder / name.partition(".")[0]
         group.mkdir(parents=True)
         for variant, data in variants(photo):
             (group / variant).write_bytes(data)
-    (partial / BROKEN).mkdir()
+    (folder / BROKEN).mkdir()
     for name, data in broken_files(load_photo(PHOTOS[0])).items():
-        (partial / BROKEN / name).write_bytes(data)
-    os.rename(partial, folder)
+        (folder / BROKEN / name).write_bytes(data)
 
 
 def load_photo(name: str) -> Image.Image:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import posixpath
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -14,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
-from transforms.records import layout
+from transforms.records import documents, layout
 from transforms.records.tfrecord import open_shard, read_records
 from transforms.stores import filesystems, storage
 
@@ -23,21 +24,25 @@ READERS = 16  # a year of nights is 365 small files
 
 
 def run_ids(output: str) -> list[str]:
-    """The ids of the published runs of an output, in the order of names."""
-    runs = storage.join(output, "runs")
+    """The ids of the published runs of an output, in the order of names; what can be no run's name is none."""
+    runs = storage.join(output, layout.RUNS)
     fs = filesystems.filesystem(runs)
     if not fs.isdir(runs):
         return []
     names = [posixpath.basename(path.rstrip("/")) for path in fs.ls(runs, detail=False)]
+    names = [name for name in names if re.fullmatch(layout.RUN_ID, name)]
     with ThreadPoolExecutor(READERS) as readers:
         published = readers.map(lambda name: storage.exists(storage.join(runs, name, layout.SUCCESS)), names)
         return sorted(name for name, found in zip(names, published, strict=True) if found)
 
 
 def read_manifest(folder: str) -> dict[str, Any]:
-    """The run.json of a run's folder."""
-    manifest: dict[str, Any] = json.loads(storage.read_bytes(storage.join(folder, layout.MANIFEST)))
-    return manifest
+    """The run.json of a run's folder.
+
+    Raises:
+        OutputError: it is not what runs write.
+    """
+    return documents.read_manifest(folder, posixpath.basename(folder.rstrip("/")))
 
 
 def read_shard(uri: str) -> Iterator[pa.RecordBatch]:

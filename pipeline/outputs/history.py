@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pipeline.console.logs import logger
 from pipeline.errors import RunError
 from pipeline.outputs import dataset
 from transforms.history import LedgerFile
-from transforms.records import layout
+from transforms.records import documents, layout
+from transforms.records.output_error import OutputError
 from transforms.stores import storage
 
 if TYPE_CHECKING:
@@ -42,13 +45,34 @@ class PublishedRun(NamedTuple):
         return compacted
 
 
-def published_runs(output: str) -> list[PublishedRun]:
-    """The runs of an output, the one whose listing is newest last."""
-    folders = [layout.run_folder(output, run_id) for run_id in dataset.run_ids(output)]
+def published_runs(output: str, *, all_of_them: bool) -> list[PublishedRun]:
+    """The runs of an output, the one whose listing is newest last.
+
+    Args:
+        all_of_them: whether a run that cannot be read would be missed; else it is passed over, and named in the log.
+
+    Raises:
+        OutputError: a run cannot be read, and would be missed.
+    """
     with ThreadPoolExecutor(dataset.READERS) as readers:
-        manifests = list(readers.map(dataset.read_manifest, folders))
-    runs = [PublishedRun(folder, manifest) for folder, manifest in zip(folders, manifests, strict=True)]
+        found = list(readers.map(partial(_read_run, output), dataset.run_ids(output)))
+    for run in found:
+        if isinstance(run, OutputError):
+            if all_of_them:
+                raise OutputError(f"{run}; without that run images would be missed: mend it, or move its folder away")
+            logger.warning("passed over: %s", run)
+    runs = [run for run in found if isinstance(run, PublishedRun)]
     return sorted(runs, key=lambda run: (run.manifest["as_of"], run.run_id))
+
+
+def _read_run(output: str, run_id: str) -> PublishedRun | OutputError:
+    folder = layout.run_folder(output, run_id)
+    try:
+        return PublishedRun(folder, documents.read_manifest(folder, run_id))
+    except FileNotFoundError:
+        return OutputError(f"{folder}: it has {layout.SUCCESS} and no {layout.MANIFEST}")
+    except OutputError as e:
+        return e
 
 
 def generation_of(model: FeatureModel, preprocessing: Mapping[str, Any]) -> dict[str, Any]:

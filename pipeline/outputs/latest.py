@@ -78,13 +78,17 @@ def rows_by_shard(selection: pa.Table) -> Iterator[tuple[str, np.ndarray]]:
         yield shard, rows[shards == number]
 
 
-def runs_of_newest_generation(output: str) -> list[PublishedRun]:
+def runs_of_newest_generation(output: str, *, all_of_them: bool = False) -> list[PublishedRun]:
     """Those whose vectors can be compared with the newest run's, the newest last.
+
+    Args:
+        all_of_them: see `published_runs`.
 
     Raises:
         RunError: the output has no published run.
+        OutputError: see `published_runs`.
     """
-    runs = published_runs(storage.normalize(output))
+    runs = published_runs(storage.normalize(output), all_of_them=all_of_them)
     if not runs:
         raise RunError(f"{output}: no published run; they lie in {storage.join(output, 'runs')}")
     return [run for run in runs if run.generation == runs[-1].generation]

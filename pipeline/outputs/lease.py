@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import re
+import posixpath
 import socket
 import threading
 import time
@@ -15,12 +15,13 @@ from typing import Any
 
 from pipeline.console.logs import logger
 from pipeline.errors import RunError
-from transforms.records import layout
+from transforms.records import documents, layout, removal
+from transforms.records.output_error import OutputError
 from transforms.stores import filesystems, storage
 
 RENEWAL_SECONDS = 30.0
 EXPIRY_SECONDS = 300.0
-LEASE = re.compile(r"/lease-(\d{6})\.json$")
+MAX_SKEW_SECONDS = 3600.0  # of a holder's clock; a lease from further ahead is none
 _held: set[str] = set()  # attempts of this process
 
 
@@ -59,7 +60,7 @@ def lease(output: str, run_id: str, attempt: str, *, here: bool, kept: bool = Fa
         renewer.join()
         _held.discard(attempt)
         if not kept:
-            _release(uri)
+            _release(output, run_id, number + 1)
 
 
 def holder_of(output: str, run_id: str) -> str:
@@ -78,11 +79,11 @@ def _renew(uri: str, content: dict[str, Any], ended: threading.Event) -> None:
             logger.debug("lease of %s not renewed: %s", uri, e)
 
 
-def _release(uri: str) -> None:
+def _release(output: str, run_id: str, number: int) -> None:
     try:
-        storage.remove_file(uri)
+        removal.release(output, run_id, number)
     except Exception as e:  # it expires by itself
-        logger.debug("lease %s not removed: %s", uri, e)
+        logger.debug("lease %d of %s not removed: %s", number, run_id, e)
 
 
 def _encoded(content: dict[str, Any]) -> bytes:
@@ -90,27 +91,27 @@ def _encoded(content: dict[str, Any]) -> bytes:
 
 
 def _last(output: str, run_id: str) -> tuple[int, dict[str, Any] | None]:
-    """Number and content of the last lease; (0, None) where there is none."""
+    """Number and content of the last lease; (0, None) where there is none, None of one that no launcher has written."""
     folder = layout.staging_folder(output, run_id)
     fs = filesystems.filesystem(folder)
     if not fs.isdir(folder):
         return 0, None
-    numbers = [int(match[1]) for path in fs.ls(folder, detail=False) if (match := LEASE.search(path))]
-    number = max(numbers, default=0)
+    names = (posixpath.basename(path.rstrip("/")) for path in fs.ls(folder, detail=False))
+    number = max((int(match[1]) for name in names if (match := layout.LEASE.fullmatch(name))), default=0)
     if not number:
         return 0, None
     try:
-        content: dict[str, Any] = json.loads(storage.read_bytes(layout.lease_file(output, run_id, number)))
-    except FileNotFoundError:
+        return number, documents.read_lease(layout.lease_file(output, run_id, number))
+    except OutputError as e:
+        logger.warning("not believed: %s", e)
         return number, None
-    return number, content
 
 
 def _is_alive(holder: dict[str, Any]) -> bool:
     if holder["here"] and holder["host"] == socket.gethostname():
         own = holder["pid"] == os.getpid()  # as a restarted container may have it again
         return holder["attempt"] in _held if own else _runs(holder["pid"])
-    return time.time() - float(holder["renewed"]) < EXPIRY_SECONDS
+    return -MAX_SKEW_SECONDS < time.time() - float(holder["renewed"]) < EXPIRY_SECONDS
 
 
 def _runs(pid: int) -> bool:

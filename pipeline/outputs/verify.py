@@ -95,13 +95,9 @@ def verify_run(output: str, run_id: str) -> RunResult:
     folder = layout.run_folder(output, run_id)
     try:
         manifest = dataset.read_manifest(folder)
-        if manifest["schema_version"] != layout.SCHEMA_VERSION:
-            message = f"schema_version {manifest['schema_version']}, but this program knows {layout.SCHEMA_VERSION}"
-            result.problems.append(Problem(layout.MANIFEST, message))
-            return result
-        if manifest["run_id"] != run_id:
-            result.problems.append(Problem(layout.MANIFEST, f"it is of the run {manifest['run_id']!r}"))
         result.problems += _Verification(folder, manifest, result).problems()
+    except OutputError as e:
+        result.problems.append(Problem(layout.MANIFEST, str(e).partition(f"{layout.MANIFEST}: ")[2] or str(e)))
     except (OSError, ValueError, KeyError, TypeError) as e:
         result.problems.append(Problem(layout.MANIFEST, f"cannot be read: {type(e).__name__}: {e}"))
     return result

@@ -19,11 +19,13 @@ from pipeline.outputs.history import PublishedRun
 from pipeline.outputs.latest import runs_of_newest_generation
 from pipeline.outputs.lease import lease
 from pipeline.runs.head import timestamp
-from pipeline.runs.launching import launching
+from pipeline.runs.launching import check_output, launching
+from pipeline.runs.resuming import note_attempt
 from pipeline.runs.running import RunReport, at_work, execute, outcome
 from transforms.compacting import ReadRecords, RunLedger, SelectLatest
+from transforms.history import EMBED
 from transforms.publishing import PublishRun
-from transforms.records import layout
+from transforms.records import layout, removal
 from transforms.selecting import SELECTED
 from transforms.stores import filesystems, storage
 from transforms.writing import WriteShards
@@ -39,24 +41,27 @@ def compact(config: CompactConfig) -> RunReport | None:
         RunError: nothing was published, and why.
         ConfigError: an argument that Beam does not know.
     """
-    started, attempt, seconds = datetime.now(UTC), uuid.uuid4().hex, dict[str, float]()
+    output, run_id = config.output, config.run_id
+    started, attempt = datetime.now(UTC), uuid.uuid4().hex
     with ExitStack() as held:
         with launching():
             filesystems.configure(config.storage_options)
             options = runner_options(config.beam_args)
-            runs = runs_of_newest_generation(config.output)
+            runs = runs_of_newest_generation(output, all_of_them=True)
+            if storage.exists(storage.join(layout.run_folder(output, run_id), layout.SUCCESS)):
+                raise RunError(f"--run_id: {run_id!r} is published in {output} already; give another one")
+            check_output(output, run_id)
             here = works_locally(options)
-            held.enter_context(lease(config.output, config.run_id, attempt, here=here))
-            folder = layout.run_folder(config.output, config.run_id)
-            if storage.exists(storage.join(folder, layout.SUCCESS)):
-                raise RunError(f"--run_id: {config.run_id!r} is published in {config.output} already; give another one")
-            storage.remove_folder(folder)
+            held.enter_context(lease(output, run_id, attempt, here=here))
+            removal.remove_unpublished(output, run_id)
+            head = compact_head(config, runs, started)
+            note_attempt(output, run_id, attempt, {"identity": head["identity"], "generation": head["generation"]})
             pipeline = beam.Pipeline(options=options)
-        logger.info("compacting %d runs of %s into run %s", len(runs), config.output, config.run_id)
-        build(pipeline, config, runs, attempt, compact_head(config, runs, started))
-        with at_work(config.output, config.run_id, attempt, here=here):
+        logger.info("compacting %d runs of %s into run %s", len(runs), output, run_id)
+        build(pipeline, config, runs, attempt, head)
+        with at_work(output, run_id, attempt, here=here):
             execute(pipeline, runs_here(options))
-        return outcome(config.output, config.run_id, seconds)
+        return outcome(output, run_id, {})
 
 
 def build(
@@ -77,8 +82,9 @@ def build(
         | "WriteShards" >> WriteShards(staging, config.shard_size, config.compression, stores)
     )
     # Counted apart from the records: publishing refuses when the two do not agree.
-    count = wanted | "CountSelected" >> Count.Globally() | "Named" >> beam.Map(lambda number: (SELECTED, number))
-    _ = {"staged": staged, "decisions": count} | "PublishRun" >> PublishRun(
+    count = wanted | "CountSelected" >> Count.Globally()
+    decisions = count | "Decisions" >> beam.FlatMap(lambda number: [(EMBED, number), (SELECTED, number)])
+    _ = {"staged": staged, "decisions": decisions} | "PublishRun" >> PublishRun(
         config.output, config.run_id, config.compression, 0.0, head, attempt, stores
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass
 from io import StringIO
 from posixpath import basename
@@ -12,11 +13,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pipeline.outputs.dataset import run_ids
 from pipeline.outputs.history import published_runs
 from pipeline.outputs.lease import holder_of
-from pipeline.runs.resuming import STAGED_LEDGER
-from transforms.records import layout
+from pipeline.runs.resuming import finished_shards
+from transforms.records import layout, removal
 from transforms.stores import filesystems, storage
+
+SHOWN = 5  # paths of others
 
 
 @dataclass(frozen=True)
@@ -55,8 +59,13 @@ class LeftBehind:
 
 @dataclass(frozen=True)
 class Contents:
+    """Attributes:
+    foreign: paths within the output, among the folders of runs, of what no run has written.
+    """
+
     published: list[RunEntry]
     left_behind: list[LeftBehind]
+    foreign: list[str]
 
     def as_json(self) -> str:
         return json.dumps(asdict(self), indent=2)
@@ -77,6 +86,9 @@ class Contents:
             state = f"held by {left.holder}" if left.holder else "nobody works at it"
             shards = f"{left.finished_shards:,} finished shards, {left.bytes / 1e6:,.1f} MB"
             lines.append(f"left behind: {left.run_id}: {shards}; {state}")
+        if self.foreign:
+            more = ", …" if len(self.foreign) > SHOWN else ""
+            lines.append(f"not written by runs, left alone: {', '.join(self.foreign[:SHOWN])}{more}")
         return "\n".join(lines)
 
 
@@ -85,7 +97,7 @@ def contents_of(output: str) -> Contents:
     output = storage.normalize(output)
     generations: list[Any] = []
     published = []
-    for run in published_runs(output):
+    for run in published_runs(output, all_of_them=False):
         if run.generation not in generations:
             generations.append(run.generation)
         counts = run.manifest["counts"]
@@ -100,47 +112,61 @@ def contents_of(output: str) -> Contents:
                 bytes=sum(shard["bytes"] for shard in run.manifest["shards"]),
             )
         )
-    return Contents(published, _left_behind(output))
+    left_behind, foreign = _left_behind(output)
+    return Contents(published, left_behind, foreign)
 
 
 def prune(output: str) -> list[LeftBehind]:
-    """Removes what attempts have left that nobody works at; gives what was removed.
+    """Removes what attempts have left that nobody works at; gives what was removed. What no run has written stays.
 
     A job on a cluster whose launcher has died is not seen to be alive: see docs/operations.md.
     """
     output = storage.normalize(output)
-    removed = [left for left in _left_behind(output) if not left.holder]
+    removed = [left for left in contents_of(output).left_behind if not left.holder]
     for left in removed:
-        storage.remove_folder(layout.staging_folder(output, left.run_id))
-        folder = layout.run_folder(output, left.run_id)
-        if not storage.exists(storage.join(folder, layout.SUCCESS)):
-            storage.remove_folder(folder)
+        removal.remove_staging(output, left.run_id)
+        removal.remove_unpublished(output, left.run_id)
     return removed
 
 
-def _left_behind(output: str) -> list[LeftBehind]:
+def _left_behind(output: str) -> tuple[list[LeftBehind], list[str]]:
+    """What attempts have left, and paths within the output of what is not ours."""
+    candidates, foreign = _not_published(output)
     found = []
-    for run_id in sorted(_folders(layout.staging_folder(output, "")) | _unfinished(output)):
-        folder = layout.staging_folder(output, run_id)
-        details = filesystems.filesystem(folder).find(folder, detail=True)
-        found.append(
-            LeftBehind(
-                run_id=run_id,
-                finished_shards=sum(bool(STAGED_LEDGER.search(path)) for path in details),
-                bytes=sum(int(detail["size"] or 0) for detail in details.values()),
-                holder=holder_of(output, run_id),
-            )
-        )
-    return found
+    for run_id in sorted({run_id for _, run_id in candidates}):
+        places = [place for place in (layout.STAGING, layout.RUNS) if (place, run_id) in candidates]
+        claimed = [place for place in places if removal.is_claimed(output, place, run_id)]
+        foreign += [storage.join(place, run_id) for place in places if place not in claimed]
+        sizes: dict[str, int] = {}
+        for place in claimed:
+            for name, size in removal.sizes_in(output, place, run_id).items():
+                if layout.is_written_here(place, name):
+                    sizes[storage.join(place, name)] = size
+                else:
+                    foreign.append(storage.join(place, run_id, name))
+        if claimed:
+            shards = len(finished_shards(output, run_id))
+            found.append(LeftBehind(run_id, shards, sum(sizes.values()), holder_of(output, run_id)))
+    return found, foreign
 
 
-def _unfinished(output: str) -> set[str]:
-    """Run ids whose publish ended in the middle."""
-    runs = _folders(storage.join(output, "runs"))
-    return {name for name in runs if not storage.exists(storage.join(layout.run_folder(output, name), layout.SUCCESS))}
+def _not_published(output: str) -> tuple[set[tuple[str, str]], list[str]]:
+    """(place, name) of folders that may be of runs that are not published, and paths of what cannot be."""
+    candidates, foreign = set(), []
+    published = set(run_ids(output))
+    for place in (layout.STAGING, layout.RUNS):
+        for name, is_folder in _entries(storage.join(output, place)):
+            if not is_folder or not re.fullmatch(layout.RUN_ID, name):
+                foreign.append(storage.join(place, name))
+            elif place == layout.STAGING or name not in published:
+                candidates.add((place, name))
+    return candidates, foreign
 
 
-def _folders(parent: str) -> set[str]:
-    parent = parent.rstrip("/")
-    fs = filesystems.filesystem(parent)
-    return {basename(path.rstrip("/")) for path in fs.ls(parent, detail=False)} if fs.isdir(parent) else set()
+def _entries(folder: str) -> list[tuple[str, bool]]:
+    """(name, whether it is a folder) of what lies in a folder."""
+    fs = filesystems.filesystem(folder)
+    if not fs.isdir(folder):
+        return []
+    found = (info for info in fs.ls(folder, detail=True) if info["name"].rstrip("/") != folder.partition("://")[2])
+    return sorted((basename(info["name"].rstrip("/")), info["type"] == "directory") for info in found)

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import islice
-from posixpath import basename
 from typing import Any
 
 from pipeline.console.logs import logger
 from pipeline.errors import ConfigError, ModelError, RunError
+from pipeline.outputs.dataset import run_ids
 from pipeline.runs.running import RunReport
 from transforms.elements import ImageObject
 from transforms.inputs.inputs import ListingError, list_input
-from transforms.records import layout
+from transforms.records import documents, layout, removal
+from transforms.records.output_error import OutputError
 from transforms.stores import filesystems, storage
 from transforms.stores.fetching import FetchError, Policy, fetch_and_wait
 from transforms.stores.store_errors import describe_error
@@ -29,7 +29,7 @@ def launching() -> Iterator[None]:
     """Turns what may go wrong before a pipeline runs into a sentence."""
     try:
         yield
-    except (RunError, ListingError, ConfigError, ModelError):
+    except (RunError, ListingError, ConfigError, ModelError, OutputError):
         raise
     except Exception as e:  # of files, packages and stores, which have error classes of their own
         raise RunError(f"the run cannot start: {describe_error(e)}") from e
@@ -44,7 +44,7 @@ def published(output: str, run_id: str, identity: Mapping[str, Any]) -> RunRepor
     folder = layout.run_folder(output, run_id)
     if not storage.exists(storage.join(folder, layout.SUCCESS)):
         return None
-    manifest = json.loads(storage.read_bytes(storage.join(folder, layout.MANIFEST)))
+    manifest = documents.read_manifest(folder, run_id)
     its = manifest["identity"]
     if identity != its:
         differing = sorted(name for name in identity if identity[name] != its.get(name))
@@ -57,23 +57,34 @@ def published(output: str, run_id: str, identity: Mapping[str, Any]) -> RunRepor
 
 
 def check_output(output: str, run_id: str) -> None:
-    """Refuses an output that cannot be written, and a folder of the run that holds what no run has written."""
-    folder = layout.run_folder(output, run_id)
-    if storage.exists(folder):
-        foreign = [
-            path for path in filesystems.filesystem(folder).find(folder) if not layout.OWN_FILE.match(basename(path))
-        ]
-        if foreign:
-            raise RunError(
-                f"--run_id: {folder} holds {basename(foreign[0])!r}, which no run has written; give another one"
-            )
-    storage.remove_folder(layout.refused_folder(output, run_id))
-    if filesystems.is_local(folder):
-        existing = folder
+    """Refuses an output that cannot be written, or that lies in another one, and folders that hold what is not ours.
+
+    What a refused run of that id has left is removed.
+    """
+    if filesystems.is_local(output):
+        existing = layout.run_folder(output, run_id)
         while not os.path.lexists(existing):
             existing = os.path.dirname(existing)
         if not os.path.isdir(existing) or not os.access(existing, os.W_OK | os.X_OK):
             raise RunError(f"--output: {existing} is no folder that can be written to")
+    if around := _enclosing_output(output):
+        raise RunError(f"--output: {output} lies in a folder of another output, {around}; give one that does not")
+    for place in layout.PLACES:
+        if link := removal.link_to(output, place, run_id):
+            raise RunError(
+                f"--output: {link} is a link, behind which nothing is moved or removed; the output itself may be one"
+            )
+    if foreign := removal.foreign_names(output, run_id):
+        more = f" and {len(foreign) - 1:,} more" if len(foreign) > 1 else ""
+        raise RunError(f"--run_id: {output} holds {foreign[0]!r}{more}, which no run has written; give another one")
+    removal.remove_refused(output, run_id)
+
+
+def _enclosing_output(output: str) -> str:
+    """The output in one of whose folders another one lies; empty when there is none."""
+    steps = output.split("/")
+    above = ("/".join(steps[:number]) for number, step in enumerate(steps) if step in layout.PLACES)
+    return next((folder for folder in above if folder and run_ids(folder)), "")
 
 
 def check_inputs(inputs: Sequence[str], all_files: bool, uri_column: str, output: str, max_object_bytes: int) -> None:

@@ -12,7 +12,7 @@ from pipeline.console.logs import logger
 from pipeline.options.config import RunConfig
 from pipeline.runs.launching import check_inputs, check_output, launching, published
 from pipeline.runs.phases import Phases
-from pipeline.runs.resuming import complete_publish, leftovers, stage_attempt
+from pipeline.runs.resuming import complete_publish, leftovers, note_attempt, stage_model
 from pipeline.runs.running import RunReport, at_work, execute, outcome
 from transforms.stores import filesystems
 
@@ -65,11 +65,12 @@ def run(config: RunConfig) -> RunReport | None:
 
                 model = _model(config, here)
                 generation = generation_of(model, preprocessing_of(config.resize))
-                earlier = published_runs(output)
+                earlier = published_runs(output, all_of_them=config.incremental)
                 check_generation(earlier, generation, new_model=config.new_model)
                 making = {"identity": config.identity(), "generation": generation}
                 finished = leftovers(output, run_id, making)
-                artifact_uri = stage_attempt(output, run_id, attempt, making, model)
+                note_attempt(output, run_id, attempt, making)
+                artifact_uri = stage_model(output, run_id, attempt, model)
                 history = ledgers_of(earlier, generation) if config.incremental else []
                 head = manifest_head(config, model, generation, started, runner_of(options))
             _say_model(model, phases.seconds["model"], len(finished))

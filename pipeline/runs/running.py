@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from typing import Any
 from pipeline.console.logs import logger
 from pipeline.errors import RunError
 from pipeline.runs.resuming import finished_shards
-from transforms.records import layout
+from transforms.records import documents, layout, removal
 from transforms.stores import storage
 
 
@@ -84,10 +83,9 @@ def execute(pipeline: Any, here: bool, *, wait: bool = True) -> None:
 def check_rival(output: str, run_id: str, attempt: str) -> None:
     """Says so when a run failed because another one with its id has published, and taken the staging along."""
     folder = layout.run_folder(output, run_id)
-    if storage.exists(storage.join(folder, layout.SUCCESS)):
-        manifest = json.loads(storage.read_bytes(storage.join(folder, layout.MANIFEST)))
-        if manifest["attempt"] != attempt:
-            raise RunError(f"another run with this id was faster: {folder} is its; nothing of it was overwritten")
+    published = storage.exists(storage.join(folder, layout.SUCCESS))
+    if published and documents.read_manifest(folder, run_id)["attempt"] != attempt:
+        raise RunError(f"another run with this id was faster: {folder} is its; nothing of it was overwritten")
 
 
 def clean_up(output: str, run_id: str, attempt: str) -> None:
@@ -95,24 +93,21 @@ def clean_up(output: str, run_id: str, attempt: str) -> None:
     from transforms.writing import discard_spools
 
     discard_spools()
-    staging = layout.staging_folder(output, run_id, attempt)
-    if finished := finished_shards(staging):
+    if finished := finished_shards(output, run_id, attempt):
         count = f"{len(finished)} finished shard{'s' if len(finished) > 1 else ''}"
         logger.info("%s kept: the same command with --run_id %s goes on from there", count, run_id)
     else:
-        storage.remove_folder(staging)
+        removal.remove_staging(output, run_id, attempt)
 
 
 def outcome(output: str, run_id: str, seconds: dict[str, float]) -> RunReport | None:
     """A run is what was published, whatever a runner says of its job."""
     folder = layout.run_folder(output, run_id)
     if storage.exists(storage.join(folder, layout.SUCCESS)):
-        manifest = json.loads(storage.read_bytes(storage.join(folder, layout.MANIFEST)))
-        return RunReport(folder, manifest, seconds)
+        return RunReport(folder, documents.read_manifest(folder, run_id), seconds)
     refused = layout.refused_folder(output, run_id)
-    if storage.exists(storage.join(refused, layout.MANIFEST)):
-        manifest = json.loads(storage.read_bytes(storage.join(refused, layout.MANIFEST)))
-        raise RunError(f"nothing is published: {manifest['refused']}. The dead letters are in {refused}")
+    if (claim := documents.read_claim(refused)) and "refused" in claim:
+        raise RunError(f"nothing is published: {claim['refused']}. The dead letters are in {refused}")
     return None
 
 

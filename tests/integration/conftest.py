@@ -36,6 +36,13 @@ class Server:
         return {self.scheme: {**self.options[self.scheme], "endpoint_url": f"http://127.0.0.1:{port}"}}
 
 
+def clear(uri: str) -> None:
+    """Removes all objects below a URI of a store."""
+    fs = filesystems.filesystem(uri)
+    for path in fs.find(uri):
+        fs.rm_file(path)
+
+
 def check_large_upload(uri: str, path: Path) -> None:
     """A file of three parts arrives as it was, and is gone from the disk."""
     data = os.urandom(storage.UPLOAD_CHUNK_BYTES * 2 + 12_345)
@@ -105,7 +112,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
     """Each store, with nothing in it and reached by this process."""
     found: Server = request.getfixturevalue(f"{request.param}_server")
     filesystems.configure(found.options)
-    storage.remove_folder(found.uri(""))
+    clear(found.uri(""))
     yield found
     filesystems.configure({})
 

@@ -158,6 +158,9 @@ def test_what_an_interrupted_publish_left_is_cleared(tmp_path: Path, images: Pat
     folder = tmp_path / "output/runs/r"
     folder.mkdir(parents=True)
     (folder / "features-00000-of-00009.tfrecord").write_bytes(b"half")
+    with pytest.raises(RunError, match=r"holds 'runs/r/features-00000-of-00009.tfrecord', which no run has written"):
+        run_pipeline(input=str(images), run_id="r")
+    (folder / "run.json").write_text(json.dumps({"attempt": "0" * 32, "moves": {}}))  # and now one says so
     report = run_pipeline(input=str(images), run_id="r")
     assert not (folder / "features-00000-of-00009.tfrecord").exists()
     assert verify_output(str(tmp_path / "output")).holds
@@ -186,7 +189,7 @@ def test_a_failing_pipeline_publishes_nothing_and_says_why(
     monkeypatch.setattr(writing.storage, "upload", full)
     with pytest.raises(RunError, match=r"the pipeline failed: .*No space left on device"):
         run_pipeline(input=str(images), run_id="r")
-    assert not (tmp_path / "output").exists()
+    assert list((tmp_path / "output").iterdir()) == []
 
 
 def test_one_shuffle_lies_between_listing_and_writing(tmp_path: Path, tiny_module: str) -> None:
@@ -278,7 +281,7 @@ def test_files_of_others_are_never_cleared(tmp_path: Path, images: Path, run_pip
     notes = tmp_path / "output/runs/r/notes.txt"
     notes.parent.mkdir(parents=True)
     notes.write_text("mine")
-    with pytest.raises(RunError, match=r"holds 'notes\.txt', which no run has written"):
+    with pytest.raises(RunError, match=r"holds 'runs/r/notes\.txt', which no run has written"):
         run_pipeline(input=str(images), run_id="r")
     assert notes.read_text() == "mine"
 

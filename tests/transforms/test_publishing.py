@@ -77,7 +77,12 @@ def test_a_refused_run_keeps_its_dead_letters_only() -> None:
     ]
 
 
+ATTEMPT, OTHER = "a" * 32, "b" * 32
+
+
 def fill(staging: Path) -> list[StagedFile]:
+    staging.mkdir(parents=True, exist_ok=True)
+    (staging / layout.ATTEMPT_NOTE).write_text(json.dumps({"identity": {}, "generation": {}}))
     features = Spool("features", str(staging))
     for i in range(3):
         features.add(b"record", ImageObject(f"{i}.jpg", 10, "v", 1.25))
@@ -89,8 +94,8 @@ def fill(staging: Path) -> list[StagedFile]:
 
 def test_every_step_may_run_twice(tmp_path: Path) -> None:
     output = tmp_path / "output"
-    publish = PublishRun(str(output), "r", "none", 1.0, {"run_id": "r"}, "attempt")
-    files = fill(output / ".staging/r")
+    publish = PublishRun(str(output), "r", "none", 1.0, {"run_id": "r"}, ATTEMPT)
+    files = fill(output / ".staging/r" / ATTEMPT)
     plan = publish._plan(None, files, {"selected": 4, "embed": 4})
     first = [publish._publish_file(move) for move in publish._moves(plan)]
     again = [publish._publish_file(move) for move in publish._moves(plan)]
@@ -130,19 +135,19 @@ def test_every_step_may_run_twice(tmp_path: Path) -> None:
 
 
 def test_a_run_is_not_there_before_its_last_step(tmp_path: Path) -> None:
-    publish = PublishRun(str(tmp_path), "r", "none", 1.0, {}, "attempt")
-    plan = publish._plan(None, fill(tmp_path / ".staging/r"), {"selected": 4, "embed": 4})
+    publish = PublishRun(str(tmp_path), "r", "none", 1.0, {}, ATTEMPT)
+    plan = publish._plan(None, fill(tmp_path / ".staging/r" / ATTEMPT), {"selected": 4, "embed": 4})
     assert isinstance(plan, Plan)
     for move in publish._moves(plan):
         publish._publish_file(move)
     folder = tmp_path / "runs/r"
     assert not (folder / layout.SUCCESS).exists()
     claim = json.loads((folder / layout.MANIFEST).read_text())
-    assert claim["attempt"] == "attempt"
+    assert claim["attempt"] == ATTEMPT
     assert claim[layout.MOVES] == {move.name: move.staged.uri for move in plan.moves}
-    other = PublishRun(str(tmp_path), "r", "none", 1.0, {}, "other")
+    other = PublishRun(str(tmp_path), "r", "none", 1.0, {}, OTHER)
     with pytest.raises(RuntimeError, match="another run with this id was faster"):
-        other._plan(None, fill(tmp_path / ".staging/r"), {"selected": 4, "embed": 4})
+        other._plan(None, fill(tmp_path / ".staging/r" / ATTEMPT), {"selected": 4, "embed": 4})
 
 
 def test_spools_of_equal_records_are_equal_files(tmp_path: Path) -> None:

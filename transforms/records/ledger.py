@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from transforms.elements import DeadLetter, ImageObject
 from transforms.records import layout
+from transforms.records.output_error import OutputError
 from transforms.stores import storage
 
 LAST_DATE = 253_402_300_800  # the end of the year 9999, in seconds since the epoch
@@ -90,9 +91,33 @@ def complete(staged: bytes, shard: str) -> tuple[bytes, int]:
 
 
 def read_columns(ledger: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """Some columns of a ledger, batch by batch."""
-    parquet = pq.ParquetFile(pa.BufferReader(storage.read_bytes(ledger)))
-    yield from parquet.iter_batches(BATCH_ROWS, columns=list(columns))
+    """Some columns of a ledger, batch by batch.
+
+    Raises:
+        OutputError: it is no ledger, or its shards have names that no run gives.
+    """
+    try:
+        parquet = pq.ParquetFile(pa.BufferReader(storage.read_bytes(ledger)))
+        check_schema(parquet.schema_arrow, ledger)
+        for batch in parquet.iter_batches(BATCH_ROWS, columns=list(columns)):
+            if "shard" in columns:
+                _check_names(batch.column("shard"), ledger)
+            yield batch
+    except pa.ArrowException as e:
+        raise OutputError(f"{ledger}: no ledger that can be read: {e}") from None
+
+
+def check_schema(schema: pa.Schema, ledger: str) -> None:
+    """Raises OutputError where the columns of a ledger are not those that runs write."""
+    for field in layout.LEDGER_SCHEMA:
+        if field.name not in schema.names or schema.field(field.name).type != field.type:
+            raise OutputError(f"{ledger}: no ledger that runs write: its column {field.name!r} is not of {field.type}")
+
+
+def _check_names(shards: pa.Array, ledger: str) -> None:
+    for name in shards.unique().to_pylist():
+        if name is None or not layout.SHARD.fullmatch(name):
+            raise OutputError(f"{ledger}: it names a shard {name!r}, as no run does")
 
 
 def _is_a_date(seconds: float | None) -> TypeGuard[float]:

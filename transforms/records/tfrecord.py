@@ -10,7 +10,7 @@ from __future__ import annotations
 import gzip
 import struct
 from collections.abc import Iterator
-from typing import IO
+from typing import IO, Any
 
 import google_crc32c
 
@@ -33,8 +33,12 @@ def frame(record: bytes) -> bytes:
 
 def open_shard(uri: str) -> IO[bytes]:
     """A file of framed records, decompressed as its name says."""
-    file: IO[bytes] = filesystem(uri).open(uri, "rb")
-    return gzip.GzipFile(fileobj=file) if uri.endswith(".gz") else file  # type: ignore[return-value]
+    return decompressed(filesystem(uri).open(uri, "rb"), "gzip" if uri.endswith(".gz") else "none")
+
+
+def decompressed(file: Any, compression: str) -> IO[bytes]:
+    """A file that can be read, decompressed."""
+    return gzip.GzipFile(fileobj=file) if compression == "gzip" else file  # type: ignore[return-value]
 
 
 def read_records(file: IO[bytes]) -> Iterator[bytes]:

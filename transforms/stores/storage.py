@@ -8,7 +8,6 @@ name and do not expand it.
 from __future__ import annotations
 
 import base64
-import contextlib
 import os
 import posixpath
 import re
@@ -28,6 +27,10 @@ UPLOAD_CHUNK_BYTES = 8 << 20
 
 class NotAFileError(OSError):
     """A local name that is no regular file."""
+
+
+class TooLargeError(OSError):
+    """An object that is larger than what was asked for can be."""
 
 
 def normalize(uri: str) -> str:
@@ -100,7 +103,14 @@ def _md5(info: dict[str, Any]) -> str:
     return info.get("md5Hash") or ""
 
 
-def read_bytes(uri: str) -> bytes:
+def read_bytes(uri: str, limit: int | None = None) -> bytes:
+    """The bytes of an object.
+
+    Raises:
+        TooLargeError: there are more than `limit`.
+    """
+    if limit is not None and (size := describe(uri).size) > limit:
+        raise TooLargeError(f"{size:,} bytes, more than {limit:,}")
     data: bytes = filesystem(uri).cat_file(uri)
     return data
 
@@ -145,11 +155,18 @@ def upload(local_path: str, uri: str) -> None:
 
 
 def move(source: str, target: str) -> None:
-    """Renames an object, in a store by a copy on its side; done already (a retry) is no error."""
+    """Renames an object, in a store by a copy on its side; done already (a retry) is no error.
+
+    Raises:
+        FileExistsError: a local file of the target's name, which no earlier try can have left.
+    """
     if is_local(source):
         os.makedirs(os.path.dirname(target), exist_ok=True)
-        if os.path.exists(source) or not os.path.exists(target):
-            os.replace(source, target)
+        there = os.path.lexists(target)
+        if os.path.exists(source) and there:
+            raise FileExistsError(f"{target} is there already, and {source} as well")
+        if not there:
+            os.rename(source, target)
         return
     fs = filesystem(source)
     if fs.exists(source) or not fs.exists(target):
@@ -159,27 +176,3 @@ def move(source: str, target: str) -> None:
 
 def exists(uri: str) -> bool:
     return bool(filesystem(uri).exists(uri))
-
-
-def remove_file(uri: str) -> None:
-    """Removes a file, and its local folder if that leaves it empty; a missing one is no error."""
-    if is_local(uri):
-        with contextlib.suppress(OSError):
-            os.remove(uri)
-            os.removedirs(os.path.dirname(uri))
-        return
-    with contextlib.suppress(FileNotFoundError):
-        filesystem(uri).rm_file(uri)
-
-
-def remove_folder(uri: str) -> None:
-    """Removes a folder and all that is in it, and its local parents if empty; a missing one is no error."""
-    if is_local(uri):
-        shutil.rmtree(uri, ignore_errors=True)
-        with contextlib.suppress(OSError):
-            os.removedirs(os.path.dirname(uri))
-        return
-    fs = filesystem(uri)
-    for path in fs.find(uri):
-        with contextlib.suppress(FileNotFoundError):
-            fs.rm_file(path)

@@ -19,7 +19,7 @@ from pipeline.options.config import make_config
 from pipeline.outputs.lease import holder_of
 from pipeline.runs.run import run
 from tests.conftest import photo
-from tests.integration.conftest import Server
+from tests.integration.conftest import Server, clear
 from transforms.stores import filesystems, storage
 
 ROOT = Path(__file__).parents[3]
@@ -66,7 +66,7 @@ def store(gs_server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server
     """For fsspec, and for the client that Beam stages with."""
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", gs_server.options["gs"]["endpoint_url"])
     filesystems.configure(gs_server.options)
-    storage.remove_folder(gs_server.uri(""))
+    clear(gs_server.uri(""))
     yield gs_server
     filesystems.configure({})
 

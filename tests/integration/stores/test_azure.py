@@ -17,7 +17,7 @@ from pipeline.outputs.dataset import load_features
 from pipeline.outputs.verify import verify_output
 from pipeline.runs.run import run
 from tests.conftest import Run, photo
-from tests.integration.conftest import check_large_upload
+from tests.integration.conftest import check_large_upload, clear
 from tests.integration.stores.faults import fault_proxy, first_times
 from transforms.stores import filesystems, storage
 from transforms.stores.fetching import FetchError, Policy, fetch_and_wait
@@ -58,7 +58,7 @@ def port() -> Iterator[int]:
 @pytest.fixture
 def options(port: int) -> Iterator[StorageOptions]:
     filesystems.configure(options_of(port))
-    storage.remove_folder("az://bucket/images")
+    clear("az://bucket/images")
     yield options_of(port)
     filesystems.configure({})
 

@@ -17,7 +17,7 @@ from pipeline.outputs.dataset import load_features
 from pipeline.outputs.verify import verify_output
 from pipeline.runs.run import run
 from tests.conftest import Run, photo
-from tests.integration.conftest import BUCKET, Server, check_large_upload
+from tests.integration.conftest import BUCKET, Server, check_large_upload, clear
 from transforms.elements import ImageObject
 from transforms.inputs import paging
 from transforms.inputs.inputs import Part, list_input, split_input
@@ -54,7 +54,7 @@ def gcs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture
 def bucket(gcs: Server) -> Iterator[Server]:
     filesystems.configure(gcs.options)
-    storage.remove_folder(gcs.uri(""))
+    clear(gcs.uri(""))
     yield gcs
     filesystems.configure({})
 

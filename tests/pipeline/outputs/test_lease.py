@@ -28,7 +28,7 @@ def test_a_run_id_has_one_holder(images: Path, run_pipeline: Run, tmp_path: Path
             run_pipeline(input=str(images), run_id="r")
         assert [left.holder for left in contents_of(output).left_behind] == [lease_module.holder_of(output, "r")]
         assert prune(output) == []
-    assert not (tmp_path / "output").exists()
+    assert list((tmp_path / "output").iterdir()) == []
     assert run_pipeline(input=str(images), run_id="r").manifest["counts"]["embedded"] == 12
 
 

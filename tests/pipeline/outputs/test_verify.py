@@ -212,10 +212,10 @@ def test_dead_letters_of_other_errors_are_named(output: Path) -> None:
 
 def test_manifests_of_other_programs_are_named(output: Path) -> None:
     edit_manifest(output, lambda manifest: manifest.update(schema_version=99))
-    assert problems(output) == [("run.json", "schema_version 99, but this program knows 1")]
+    assert problems(output) == [("run.json", "schema_version 99, but this program knows 1; take a later one")]
     (output / "runs/r/run.json").write_text("{")
     ((file, message),) = problems(output)
-    assert (file, message.startswith("cannot be read: JSONDecodeError")) == ("run.json", True)
+    assert (file, message.startswith("not JSON (JSONDecodeError)")) == ("run.json", True)
 
 
 def test_outputs_without_runs_are_refused(output: Path, tmp_path: Path) -> None:
