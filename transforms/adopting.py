@@ -122,6 +122,8 @@ def _uris_of(file: Any) -> Iterator[str]:
     while batch := list(islice(records, BATCH_RECORDS)):
         decoded = decoder.DecodeBatch(batch)
         for value in decoded.column("image/uri").to_pylist():
+            if not value or not isinstance(value[0], bytes):
+                raise ValueError("a record without a uri")
             yield value[0].decode()
 
 

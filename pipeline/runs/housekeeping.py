@@ -147,7 +147,7 @@ def _left_behind(output: str) -> tuple[list[LeftBehind], list[str]]:
         if claimed:
             shards = len(finished_shards(output, run_id))
             found.append(LeftBehind(run_id, shards, sum(sizes.values()), holder_of(output, run_id)))
-    return found, foreign
+    return found, sorted(foreign)
 
 
 def _not_published(output: str) -> tuple[set[tuple[str, str]], list[str]]:
