@@ -1,6 +1,7 @@
 """What ends a command: errors whose texts are sentences for a person."""
 
 from transforms.records.output_error import OutputError as OutputError
+from transforms.stores.secrets import HIDDEN
 
 
 class RunError(Exception):
@@ -12,7 +13,8 @@ class ModelError(Exception):
 
 
 class ConfigError(Exception):
-    """An option that is refused: its name, the value, and what is allowed."""
+    """An option that is refused: its name, the value (`secrets.HIDDEN` where it may be one), and what is allowed."""
 
     def __init__(self, option: str, value: object, allowed: str):
-        super().__init__(f"{option}: {value!r} is not allowed: {allowed}")
+        shown = "" if value == HIDDEN else f"{value!r} is "
+        super().__init__(f"{option}: {shown}not allowed: {allowed}")

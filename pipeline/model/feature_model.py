@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from transforms.stores.secrets import redacted
+
 
 @dataclass(frozen=True)
 class FeatureModel:
@@ -38,4 +40,4 @@ class FeatureModel:
         """The manifest's entry: everything but the paths."""
         fields = asdict(self)
         del fields["artifact"], fields["saved_model"]
-        return {**fields, "input_size": list(self.input_size)}
+        return {**fields, "handle": redacted(self.handle), "input_size": list(self.input_size)}

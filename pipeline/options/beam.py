@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+import contextlib
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 
 from pipeline.errors import ConfigError
+from pipeline.options.beam_flags import secret_names
 from pipeline.options.config import RunConfig
 from pipeline.options.table import add_arguments
+from transforms.stores.filesystems import StorageOptions
+from transforms.stores.secrets import HIDDEN, secret_values
 
 # What Beam calls DirectRunner first tries Prism, a Go binary that it downloads, and falls back
 # without a word where it cannot. Its in-process runner needs nothing, so it is named outright.
 LOCAL_RUNNER = "FnApiRunner"
 LOCAL_NAMES = ("directrunner", "direct", "fnapirunner", "fnapi")
 
+IN_THE_JOB = "the job's definition would show it"
 NOT_FOR_BEAM = ("beam_args", "input_size", "storage_options")
 
 
@@ -45,15 +52,44 @@ def runner_options(beam_args: Sequence[str], own: Mapping[str, Any] | None = Non
         ConfigError: an argument that neither this program nor Beam knows, on the local runner. (Other
             runners have options that only their job servers know.)
     """
-    unknown = _unknown_to_beam(beam_args)
-    options = EmbeddingOptions([*beam_args], **(own or {}))
-    standard = options.view_as(StandardOptions)
+    with _sentence():
+        unknown = _unknown_to_beam(beam_args)
+        options = EmbeddingOptions([*beam_args], **(own or {}))
+        standard = options.view_as(StandardOptions)
     if standard.runner is None or standard.runner.lower() in LOCAL_NAMES:
         if unknown:
             name = unknown[0].partition("=")[0]
-            raise ConfigError(name, " ".join(unknown), "neither an option of this program nor one of Beam's")
+            raise ConfigError(name, HIDDEN, "neither an option of this program nor one of Beam's")
         standard.runner = LOCAL_RUNNER
+    elif secret := secret_names(beam_args):
+        raise ConfigError(secret[0], HIDDEN, f"{IN_THE_JOB}; give the workers credentials of their own")
     return options
+
+
+def check_secrets(storage_options: StorageOptions, options: PipelineOptions) -> None:
+    """Refuses secrets that would stand in the definition of a job elsewhere, for all who may look at it.
+
+    Raises:
+        ConfigError: names the option and what to give instead.
+    """
+    if works_locally(options):
+        return
+    for scheme, values in storage_options.items():
+        for name, _ in secret_values(values):
+            instead = f"{scheme}.{name}=env:NAME or {scheme}.{name}=@FILE, which each worker reads for itself"
+            raise ConfigError(f"--storage_option {scheme}.{name}", HIDDEN, f"{IN_THE_JOB}; give {instead}")
+
+
+@contextmanager
+def _sentence() -> Iterator[None]:
+    """Makes one sentence of what argparse prints, with all its usage, before it ends the process."""
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            yield
+    except SystemExit:
+        last = said.getvalue().strip().rpartition("\n")[2]
+        raise ConfigError("an option of Beam", HIDDEN, last.partition("error: ")[2] or last) from None
 
 
 def runner_of(options: PipelineOptions) -> str:

@@ -12,11 +12,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pipeline.errors import ConfigError
+from pipeline.options.beam_flags import remember_values, shown_flags
 from pipeline.options.run_config_file import read_run_config
 from pipeline.options.table import BY_NAME, OPTIONS, REQUIRED, Option, closest_option
 from pipeline.options.values import NotAllowedError, options_of_store
 from transforms.engines import PRECISIONS
-from transforms.stores import storage
+from transforms.stores import secrets, storage
+from transforms.stores.secrets import HIDDEN
 
 # Options that change how a run works but not what it makes.
 NOT_IN_IDENTITY = (
@@ -63,13 +65,21 @@ class RunConfig:
     beam_args: tuple[str, ...]
 
     def describe(self) -> dict[str, Any]:
-        """The manifest's entry: of storage options, which may be secrets, the names alone."""
-        stores = {scheme: sorted(options) for scheme, options in self.storage_options.items()}
-        return {**asdict(self), "storage_options": stores}
+        """The manifest's entry: without what may be secret in URIs, of storage options and most of Beam's the names."""
+        return {
+            **asdict(self),
+            "input": [secrets.redacted(text) for text in self.input],
+            "output": secrets.redacted(self.output),
+            "model": secrets.redacted(self.model),
+            "storage_options": {scheme: sorted(options) for scheme, options in self.storage_options.items()},
+            "beam_args": shown_flags(self.beam_args),
+        }
 
     def identity(self) -> dict[str, Any]:
         """Of the options those that decide what the run publishes, as JSON has them."""
         described = {name: value for name, value in self.describe().items() if name not in NOT_IN_IDENTITY}
+        described["input"] = [secrets.identified(text) for text in self.input]
+        described["model"] = secrets.identified(self.model)
         content: dict[str, Any] = json.loads(json.dumps(described))
         return content
 
@@ -101,6 +111,9 @@ def make_config(given: Mapping[str, Any], beam_args: Sequence[str], now: datetim
         raise ConfigError("--precision", precision, f"engine {engine} computes in {' or '.join(PRECISIONS[engine])}")
     checked["output"] = storage.normalize(checked["output"])
     checked["run_id"] = checked["run_id"] or default_run_id(now=now)
+    remember_values((*passed_on, *beam_args))
+    for options in checked["storage_options"].values():
+        secrets.remember_options(options)
     return RunConfig(**checked, beam_args=(*passed_on, *beam_args))
 
 
@@ -139,7 +152,7 @@ def _checked(option: Option, value: Any) -> Any:
             return tuple(option.check(item) for item in (value if isinstance(value, list) else [value]))
         return option.check(value)
     except NotAllowedError as e:
-        shown = value if option.check is not options_of_store else "…"  # which may hold secrets
+        shown = value if option.check is not options_of_store else HIDDEN
         raise ConfigError(f"--{option.flag or option.name}", shown, str(e)) from None
 
 
@@ -159,4 +172,4 @@ def _refuse_misspelling(argument: str) -> None:
     """Beam drops options that it does not know with a mere warning, so a near miss of ours is refused."""
     name = argument.removeprefix("--").partition("=")[0]
     if argument.startswith("--") and (hint := closest_option(name)):
-        raise ConfigError(f"--{name}", argument, f"no such option{hint}")
+        raise ConfigError(f"--{name}", HIDDEN, f"no such option{hint}")

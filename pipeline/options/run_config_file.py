@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from typing import Any
 
 import yaml
 
 from pipeline.errors import ConfigError
+from pipeline.options.beam_flags import beam_flags
 from pipeline.options.table import BY_NAME, PIPELINE_OPTIONS, closest_option
+from transforms.stores.secrets import HIDDEN
 
 
 def read_run_config(path: str) -> tuple[dict[str, Any], list[str]]:
@@ -30,23 +30,11 @@ def read_run_config(path: str) -> tuple[dict[str, Any], list[str]]:
         raise ConfigError("--config", path, "a YAML mapping of option names to values")
     beam_options = content.pop(PIPELINE_OPTIONS, None) or {}
     if not isinstance(beam_options, dict):
-        raise ConfigError(f"{path}: {PIPELINE_OPTIONS}", beam_options, "a mapping of Beam's option names to values")
-    for key, value in content.items():
+        raise ConfigError(f"{path}: {PIPELINE_OPTIONS}", HIDDEN, "a mapping of Beam's option names to values")
+    for key in content:
         if str(key) not in BY_NAME:
-            raise ConfigError(f"{path}: {key}", value, f"no such option{closest_option(str(key))}")
+            raise ConfigError(f"{path}: {key}", HIDDEN, f"no such option{closest_option(str(key))}")
     for key in beam_options:
         if str(key) in BY_NAME:
-            raise ConfigError(f"{path}: {PIPELINE_OPTIONS}.{key}", beam_options[key], "it belongs to the top level")
+            raise ConfigError(f"{path}: {PIPELINE_OPTIONS}.{key}", HIDDEN, "it belongs to the top level")
     return content, beam_flags(beam_options)
-
-
-def beam_flags(options: Mapping[str, Any]) -> list[str]:
-    """Beam's options of a run config as its command line has them."""
-    flags: list[str] = []
-    for name, value in options.items():
-        for item in value if isinstance(value, list) else [value]:
-            if item is True:
-                flags.append(f"--{name}")
-            elif item not in (False, None):
-                flags.append(f"--{name}={json.dumps(item) if isinstance(item, dict) else item}")
-    return flags

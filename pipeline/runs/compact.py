@@ -13,7 +13,8 @@ from apache_beam.transforms.combiners import Count
 
 from pipeline.console.logs import logger
 from pipeline.errors import RunError
-from pipeline.options.beam import runner_options, runs_here, works_locally
+from pipeline.options.beam import check_secrets, runner_options, runs_here, works_locally
+from pipeline.options.beam_flags import shown_flags
 from pipeline.options.config import CompactConfig
 from pipeline.outputs.history import PublishedRun
 from pipeline.outputs.latest import runs_of_newest_generation
@@ -47,6 +48,7 @@ def compact(config: CompactConfig) -> RunReport | None:
         with launching():
             filesystems.configure(config.storage_options)
             options = runner_options(config.beam_args)
+            check_secrets(config.storage_options, options)
             runs = runs_of_newest_generation(output, all_of_them=True)
             if storage.exists(storage.join(layout.run_folder(output, run_id), layout.SUCCESS)):
                 raise RunError(f"--run_id: {run_id!r} is published in {output} already; give another one")
@@ -109,6 +111,6 @@ def compact_head(config: CompactConfig, runs: Sequence[PublishedRun], started: d
             "output": config.output,
             "run_id": config.run_id,
             "shard_size": config.shard_size,
-            "beam_args": [*config.beam_args],
+            "beam_args": shown_flags(config.beam_args),
         },
     }

@@ -44,9 +44,10 @@ def run(config: RunConfig) -> RunReport | None:
         import apache_beam as beam
 
         from pipeline.graph import build, units_of
-        from pipeline.options.beam import beam_options, runner_of, runs_here, works_locally
+        from pipeline.options.beam import beam_options, check_secrets, runner_of, runs_here, works_locally
 
         options = beam_options(config)
+        check_secrets(config.storage_options, options)
     here, locally = runs_here(options), works_locally(options)
 
     with ExitStack() as held:

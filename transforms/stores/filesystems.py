@@ -13,6 +13,8 @@ from typing import Any, ParamSpec, TypeVar
 import fsspec
 from fsspec import AbstractFileSystem
 
+from transforms.stores import secrets
+
 CONNECT_SECONDS = 15
 # Without a byte for so long, a connection is given up. (A limit on the whole request would end large
 # objects on slow lines; and no limit, the default of some stores, lets one stalled body hang a run.)
@@ -42,6 +44,8 @@ def configure(options: StorageOptions) -> None:
     _instances.clear()
     _options.clear()
     _options.update({scheme: dict(values) for scheme, values in options.items()})
+    for values in options.values():
+        secrets.remember_options(values)
 
 
 def scheme_of(uri: str) -> str:
@@ -98,7 +102,7 @@ def _threads(process: int) -> ThreadPoolExecutor:
 
 def _make(scheme: str, retries: bool) -> AbstractFileSystem:
     make = {"gs": _gcs, "gcs": _gcs, "s3": _s3, "s3a": _s3, "http": _http, "https": _http}.get(scheme)
-    options = dict(_options.get(scheme, {}))
+    options = secrets.resolved(_options.get(scheme, {}))
     return make(scheme, options, retries) if make else fsspec.filesystem(scheme, **options)
 
 

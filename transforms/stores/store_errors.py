@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from transforms.stores import filesystems, storage
+from transforms.stores.secrets import redacted
 
 TRANSIENT_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 TRANSIENT_ERRNO = frozenset(
@@ -95,7 +96,7 @@ def retry_after_seconds(error: BaseException) -> float:
 
 def describe_error(error: BaseException) -> str:
     """One line for a person: many errors of connections have an empty text."""
-    text = " ".join(str(error).split())
+    text = redacted(" ".join(str(error).split()))
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
