@@ -22,7 +22,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from transforms import tally
 from transforms.elements import DeadLetter, EncodedBatch, ImageObject, StagedFile
-from transforms.records.ledger import LedgerSpool
+from transforms.records.ledger import LedgerSpool, naming
 from transforms.records.tfrecord import frame
 from transforms.stores import filesystems, storage
 from transforms.stores.filesystems import StorageOptions
@@ -170,7 +170,9 @@ class Spool:
         _open_spools.add(self)
 
     def add(self, record: bytes, source: ImageObject, failure: DeadLetter | None = None) -> None:
-        self._file.write(record)
+        """Raises OSError, which names the local file, when the disk is full."""
+        with naming(self._path):
+            self._file.write(record)
         self.size += len(record)
         self._first_uri = self._first_uri or source.uri
         self._ledger.add(source, OUTCOMES[self._kind], failure)
@@ -178,15 +180,17 @@ class Spool:
             self._errors[failure.error] += 1
 
     def discard(self) -> None:
-        """Closes and removes the local files, staged or not."""
-        self._close()
+        """Closes and removes the local files, staged or not, on a full disk, too."""
+        with contextlib.suppress(OSError):
+            self._close()
         self._ledger.discard()
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):
             os.remove(self._path)
 
     def _close(self) -> None:
-        self._file.close()
-        self._plain.close()
+        with naming(self._path):
+            self._file.close()
+            self._plain.close()
 
     def stage(self) -> StagedFile:
         """Closes the file and uploads it and its ledger."""

@@ -6,7 +6,6 @@ import faulthandler
 import logging
 import os
 import sys
-import tempfile
 import warnings
 
 logger = logging.getLogger("embed_images")
@@ -16,8 +15,7 @@ def set_up(verbose: bool) -> None:
     """Configures logging of the whole process; called once, by the command line.
 
     Native libraries write to file descriptor 2 behind Python's back (and TensorFlow's settings do not
-    stop all of it). Unless `verbose`, that descriptor is pointed at a temporary file, and Python keeps
-    the real one.
+    stop all of it). Unless `verbose`, that descriptor leads nowhere, and Python keeps the real one.
     """
     if sys.stderr is None:  # closed, as some schedulers do
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - for the life of the process
@@ -37,7 +35,7 @@ def _divert_native_stderr() -> None:
     sys.stderr.flush()
     real = os.dup(2)
     sys.stderr = os.fdopen(real, "w", buffering=1, encoding="utf-8", errors="backslashreplace")
-    with tempfile.TemporaryFile(prefix="embed-images-native-") as sink:
+    with open(os.devnull, "wb") as sink:
         os.dup2(sink.fileno(), 2)
     faulthandler.enable(sys.stderr)  # a crash of native code still shows where
 

@@ -9,7 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
+from apache_beam.options.pipeline_options import (
+    DirectOptions,
+    PipelineOptions,
+    PortableOptions,
+    StandardOptions,
+    TypeOptions,
+)
 
 from pipeline.errors import ConfigError
 from pipeline.options.beam_flags import secret_names
@@ -56,6 +62,7 @@ def runner_options(beam_args: Sequence[str], own: Mapping[str, Any] | None = Non
         unknown = _unknown_to_beam(beam_args)
         options = EmbeddingOptions([*beam_args], **(own or {}))
         standard = options.view_as(StandardOptions)
+    _refuse_type_checks(options)
     if standard.runner is None or standard.runner.lower() in LOCAL_NAMES:
         if unknown:
             name = unknown[0].partition("=")[0]
@@ -80,6 +87,19 @@ def check_secrets(storage_options: StorageOptions, options: PipelineOptions) -> 
             raise ConfigError(f"--storage_option {scheme}.{name}", HIDDEN, f"{IN_THE_JOB}; give {instead}")
 
 
+def _refuse_type_checks(options: PipelineOptions) -> None:
+    """Beam's stricter checks of types stop at functions that it wraps itself."""
+    types = options.view_as(TypeOptions)
+    asked = {
+        "--type_check_strictness": types.type_check_strictness != "DEFAULT_TO_ANY" and types.type_check_strictness,
+        "--runtime_type_check": types.runtime_type_check,
+        "--performance_runtime_type_check": types.performance_runtime_type_check,
+    }
+    for name, value in asked.items():
+        if value:
+            raise ConfigError(name, value, "this pipeline is not written for it; leave it away")
+
+
 @contextmanager
 def _sentence() -> Iterator[None]:
     """Makes one sentence of what argparse prints, with all its usage, before it ends the process."""
@@ -95,6 +115,11 @@ def _sentence() -> Iterator[None]:
 def runner_of(options: PipelineOptions) -> str:
     """The name of the runner that was asked for."""
     return str(options.view_as(StandardOptions).runner)
+
+
+def job_endpoint_of(options: PipelineOptions) -> str:
+    """HOST:PORT of the job server that was named; "" where none was."""
+    return str(options.view_as(PortableOptions).job_endpoint or "")
 
 
 def works_locally(options: PipelineOptions) -> bool:

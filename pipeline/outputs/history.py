@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,6 +19,8 @@ from transforms.stores import storage
 
 if TYPE_CHECKING:
     from pipeline.model.feature_model import FeatureModel
+
+AFTER = timedelta(milliseconds=1)  # so that a compaction, one microsecond after its newest run, still lies between
 
 
 class PublishedRun(NamedTuple):
@@ -73,6 +76,24 @@ def _read_run(output: str, run_id: str) -> PublishedRun | OutputError:
         return OutputError(f"{folder}: it has {layout.SUCCESS} and no {layout.MANIFEST}")
     except OutputError as e:
         return e
+
+
+def place_in_time(started: datetime, runs: Sequence[PublishedRun]) -> datetime:
+    """Where a run stands in the order of time: when its launcher started, but after all that are published by then.
+
+    A launcher's clock may be behind those of others, or have been turned back; the order may not.
+    """
+    if not runs or (newest := datetime.fromisoformat(runs[-1].manifest["as_of"])) < started:
+        return started
+    logger.warning(
+        "the clock of this machine says %s, but the newest run, %s, is of %s: this run is placed right after it; "
+        "if the clock is wrong, set it", _seconds(started), runs[-1].run_id, _seconds(newest),
+    )  # fmt: skip
+    return newest + AFTER
+
+
+def _seconds(time: datetime) -> str:
+    return time.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def generation_of(model: FeatureModel, preprocessing: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,14 +13,14 @@ from apache_beam.transforms.combiners import Count
 
 from pipeline.console.logs import logger
 from pipeline.errors import RunError
-from pipeline.options.beam import check_secrets, runner_options, runs_here, works_locally
+from pipeline.options.beam import check_secrets, job_endpoint_of, runner_options, runs_here, works_locally
 from pipeline.options.beam_flags import shown_flags
 from pipeline.options.config import CompactConfig
 from pipeline.outputs.history import PublishedRun
 from pipeline.outputs.latest import runs_of_newest_generation
 from pipeline.outputs.lease import lease
 from pipeline.runs.head import timestamp
-from pipeline.runs.launching import check_output, launching
+from pipeline.runs.launching import check_endpoint, check_output, check_scratch, launching
 from pipeline.runs.resuming import note_attempt
 from pipeline.runs.running import RunReport, at_work, execute, outcome
 from transforms.compacting import ReadRecords, RunLedger, SelectLatest
@@ -49,6 +49,8 @@ def compact(config: CompactConfig) -> RunReport | None:
             filesystems.configure(config.storage_options)
             options = runner_options(config.beam_args)
             check_secrets(config.storage_options, options)
+            check_endpoint(job_endpoint_of(options))
+            check_scratch()
             runs = runs_of_newest_generation(output, all_of_them=True)
             if storage.exists(storage.join(layout.run_folder(output, run_id), layout.SUCCESS)):
                 raise RunError(f"--run_id: {run_id!r} is published in {output} already; give another one")

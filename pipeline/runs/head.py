@@ -29,14 +29,19 @@ def preprocessing_of(resize: str) -> dict[str, Any]:
 
 
 def manifest_head(
-    config: RunConfig, model: FeatureModel, generation: Mapping[str, Any], started: datetime, runner: str
+    config: RunConfig,
+    model: FeatureModel,
+    generation: Mapping[str, Any],
+    started: datetime,
+    as_of: datetime,
+    runner: str,
 ) -> dict[str, Any]:
     """See docs/output-format.md, Manifest."""
     return {
         "schema_version": layout.SCHEMA_VERSION,
         "run_id": config.run_id,
         "started": timestamp(started, "seconds"),
-        "as_of": timestamp(started, "microseconds"),
+        "as_of": timestamp(as_of, "microseconds"),
         "identity": config.identity(),
         "generation": generation,
         "model": model.describe(),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -22,6 +24,8 @@ from transforms.stores.fetching import FetchError, Policy, fetch_and_wait
 from transforms.stores.store_errors import describe_error
 
 PROBED_IMAGES = 3
+SCRATCH_BYTES = 4096
+ENDPOINT_SECONDS = 10.0
 
 
 @contextmanager
@@ -78,6 +82,32 @@ def check_output(output: str, run_id: str) -> None:
         more = f" and {len(foreign) - 1:,} more" if len(foreign) > 1 else ""
         raise RunError(f"--run_id: {output} holds {foreign[0]!r}{more}, which no run has written; give another one")
     removal.remove_refused(output, run_id)
+
+
+def check_scratch() -> None:
+    """Refuses a folder for temporary files that cannot be written to."""
+    try:
+        with tempfile.TemporaryFile() as file:
+            file.write(bytes(SCRATCH_BYTES))
+            file.flush()
+    except OSError as e:
+        folder = os.environ.get("TMPDIR") or "of the system (TMPDIR is not set)"
+        raise RunError(f"the folder for temporary files, {folder}, cannot be written to: {e.strerror or e}") from None
+
+
+def check_endpoint(endpoint: str) -> None:
+    """Refuses a job server that does not answer; Beam would wait for it for minutes, without a word.
+
+    Args:
+        endpoint: HOST:PORT; "" where there is none.
+    """
+    host, _, port = endpoint.rpartition(":")
+    if not port.isdigit():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), ENDPOINT_SECONDS).close()
+    except (OSError, OverflowError) as e:
+        raise RunError(f"--job_endpoint: nothing answers at {endpoint} ({describe_error(e)}); is it running?") from None
 
 
 def _enclosing_output(output: str) -> str:

@@ -12,10 +12,12 @@ from pipeline.console.logs import logger
 class Phases:
     """Attributes:
     seconds: by phase: "start", "model"; and, of a graph that worked in this process, "list", "embed", "publish".
+    images: that such a graph has embedded, or failed to, itself; what a killed attempt had finished is not among them.
     """
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
+        self.images = 0
 
     @contextmanager
     def measure(self, name: str) -> Iterator[None]:
@@ -41,6 +43,7 @@ class Phases:
         first = tally.first_counted("images_selected") or start
         last = max(tally.last_counted(name) or first for name in ("images_embedded", "images_failed"))
         self.seconds |= {"list": first - start, "embed": last - first, "publish": time.monotonic() - last}
+        self.images = counts["images_embedded"] + counts["images_failed"]
         skipped = f", {counts['files_skipped']:,} files of other kinds left out" if counts["files_skipped"] else ""
         logger.info("list: %d images%s, %.1f s", counts["images_selected"], skipped, self.seconds["list"])
         logger.info(

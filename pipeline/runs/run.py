@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.console.logs import logger
 from pipeline.options.config import RunConfig
-from pipeline.runs.launching import check_inputs, check_output, launching, published
+from pipeline.runs.launching import check_endpoint, check_inputs, check_output, check_scratch, launching, published
 from pipeline.runs.phases import Phases
 from pipeline.runs.resuming import complete_publish, leftovers, note_attempt, stage_model
 from pipeline.runs.running import RunReport, at_work, execute, outcome
@@ -39,15 +39,24 @@ def run(config: RunConfig) -> RunReport | None:
         if report := published(output, run_id, config.identity()):
             return report
         check_output(output, run_id)
+        check_scratch()
         check_inputs(config.input, config.all_files, config.uri_column, output, config.max_object_bytes)
         # Beam takes two seconds to import, so what is refused is refused before.
         import apache_beam as beam
 
         from pipeline.graph import build, units_of
-        from pipeline.options.beam import beam_options, check_secrets, runner_of, runs_here, works_locally
+        from pipeline.options.beam import (
+            beam_options,
+            check_secrets,
+            job_endpoint_of,
+            runner_of,
+            runs_here,
+            works_locally,
+        )
 
         options = beam_options(config)
         check_secrets(config.storage_options, options)
+        check_endpoint(job_endpoint_of(options))
     here, locally = runs_here(options), works_locally(options)
 
     with ExitStack() as held:
@@ -61,7 +70,13 @@ def run(config: RunConfig) -> RunReport | None:
 
         with at_work(output, run_id, attempt, here=here):
             with launching(), phases.measure("model"):
-                from pipeline.outputs.history import check_generation, generation_of, ledgers_of, published_runs
+                from pipeline.outputs.history import (
+                    check_generation,
+                    generation_of,
+                    ledgers_of,
+                    place_in_time,
+                    published_runs,
+                )
                 from pipeline.runs.head import manifest_head, preprocessing_of
 
                 model = _model(config, here)
@@ -73,7 +88,8 @@ def run(config: RunConfig) -> RunReport | None:
                 note_attempt(output, run_id, attempt, making)
                 artifact_uri = stage_model(output, run_id, attempt, model)
                 history = ledgers_of(earlier, generation) if config.incremental else []
-                head = manifest_head(config, model, generation, started, runner_of(options))
+                as_of = place_in_time(started, earlier)
+                head = manifest_head(config, model, generation, started, as_of, runner_of(options))
             _say_model(model, phases.seconds["model"], len(finished))
 
             with phases.measure_graph(here):
@@ -81,7 +97,7 @@ def run(config: RunConfig) -> RunReport | None:
                     pipeline = beam.Pipeline(options=options)
                 build(pipeline, config, model, artifact_uri, attempt, head, history, finished, units_of(locally))
                 execute(pipeline, here, wait=not config.no_wait)
-        return outcome(output, run_id, phases.seconds)
+        return outcome(output, run_id, phases.seconds, phases.images)
 
 
 def _model(config: RunConfig, here: bool) -> FeatureModel:

@@ -21,18 +21,19 @@ class RunReport:
     Attributes:
         folder: the published run.
         manifest: its run.json.
-        seconds: by phase: "start", "model", "list", "embed", "publish".
+        seconds: by phase, see `Phases`.
+        images: embedded or failed in these seconds.
     """
 
     folder: str
     manifest: dict[str, Any]
     seconds: dict[str, float] = field(default_factory=dict)
+    images: int = 0
 
     @property
     def images_per_second(self) -> float:
         """Over the phase "embed": from the first image selected to the last one written."""
-        counts = self.manifest["counts"]
-        return float(counts["embedded"] + counts["failed"]) / max(self.seconds.get("embed", 0.0), 1e-9)
+        return self.images / max(self.seconds.get("embed", 0.0), 1e-9)
 
 
 @contextmanager
@@ -100,11 +101,11 @@ def clean_up(output: str, run_id: str, attempt: str) -> None:
         removal.remove_staging(output, run_id, attempt)
 
 
-def outcome(output: str, run_id: str, seconds: dict[str, float]) -> RunReport | None:
+def outcome(output: str, run_id: str, seconds: dict[str, float], images: int = 0) -> RunReport | None:
     """A run is what was published, whatever a runner says of its job."""
     folder = layout.run_folder(output, run_id)
     if storage.exists(storage.join(folder, layout.SUCCESS)):
-        return RunReport(folder, documents.read_manifest(folder, run_id), seconds)
+        return RunReport(folder, documents.read_manifest(folder, run_id), seconds, images)
     refused = layout.refused_folder(output, run_id)
     if (claim := documents.read_claim(refused)) and "refused" in claim:
         raise RunError(f"nothing is published: {claim['refused']}. The dead letters are in {refused}")

@@ -29,7 +29,7 @@ def summary(report: RunReport) -> str:
         table.add_row("of them copies", f"{counts['duplicates']:,}")
     if counts["deleted"]:
         table.add_row("deleted", f"{counts['deleted']:,}")
-    if report.seconds.get("embed"):
+    if report.images:
         table.add_row("images/s", f"{report.images_per_second:,.1f}")
         table.add_row("seconds", ", ".join(f"{phase} {s:.1f}" for phase, s in report.seconds.items()))
     table.add_row("engine", f"{model['engine']} {model['precision']}, {model['feature_dim']} features")

@@ -22,6 +22,7 @@ from transforms.stores import storage
 
 # A billion images in shards of 38,000 have a manifest of some 10 MB.
 MANIFEST_BYTES = 64 << 20
+LAST_YEAR = 9000  # runs can be placed after it
 NOTE_BYTES = 1 << 20  # of leases and attempts
 YEAR_10000 = 253_402_300_800  # in seconds since the epoch
 
@@ -29,7 +30,8 @@ YEAR_10000 = 253_402_300_800  # in seconds since the epoch
 def _time(text: str) -> str:
     if not text.endswith("Z"):
         raise ValueError("a time in UTC, with a Z")
-    datetime.fromisoformat(text)
+    if datetime.fromisoformat(text).year >= LAST_YEAR:
+        raise ValueError(f"a time before the year {LAST_YEAR}")
     return text
 
 

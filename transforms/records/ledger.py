@@ -21,6 +21,17 @@ ROWS_IN_MEMORY = 2000
 BATCH_ROWS = 8192  # of a few columns, at a read
 
 
+@contextlib.contextmanager
+def naming(path: str) -> Iterator[None]:
+    """Has an error of the disk name the file, as one of a write does not."""
+    try:
+        yield
+    except OSError as e:
+        if e.filename is not None:
+            raise
+        raise OSError(e.errno, e.strerror or str(e), path) from e
+
+
 class LedgerSpool:
     """Rows that grow on local disk beside their file; the name of their shard is set at publish.
 
@@ -44,21 +55,24 @@ class LedgerSpool:
     def stage(self, uri: str, metadata: Mapping[str, str]) -> None:
         """Finishes the file, with metadata of its own, and moves it to `uri`."""
         self._flush()
-        self._parquet.add_key_value_metadata(metadata)
-        self._parquet.close()
-        self._file.close()
+        with naming(self._path):
+            self._parquet.add_key_value_metadata(metadata)
+            self._parquet.close()
+            self._file.close()
         storage.upload(self._path, uri)
 
     def discard(self) -> None:
-        """Closes and removes the local file, staged or not."""
-        self._parquet.close()
-        self._file.close()
-        with contextlib.suppress(FileNotFoundError):
+        """Closes and removes the local file, staged or not, on a full disk, too."""
+        for close in (self._parquet.close, self._file.close):
+            with contextlib.suppress(OSError):
+                close()
+        with contextlib.suppress(OSError):
             os.remove(self._path)
 
     def _flush(self) -> None:
         if self._waiting:
-            self._parquet.write_table(pa.Table.from_pylist(self._waiting, layout.LEDGER_SCHEMA))
+            with naming(self._path):
+                self._parquet.write_table(pa.Table.from_pylist(self._waiting, layout.LEDGER_SCHEMA))
             self._waiting.clear()
 
 
