@@ -20,6 +20,7 @@ from pipeline.commands.verify import VERIFY
 from pipeline.console import logs
 from pipeline.errors import ConfigError, ModelError, OutputError, RunError
 from transforms.inputs.inputs import ListingError
+from transforms.stores.secrets import redacted
 
 COMMANDS = {command.name: command for command in (RUN, VERIFY, RUNS, LATEST, COMPACT, DEMO)}
 
@@ -69,14 +70,15 @@ def _main(arguments: list[str]) -> int:
         return EXIT_USAGE
     command = COMMANDS[given.command]
     if unknown and not command.passes_on:
-        parser.error(f"no such argument: {' '.join(unknown)}")
+        names = [argument.partition("=")[0] for argument in unknown if argument.startswith("-")]
+        parser.error(f"no such argument: {' '.join(names) or 'one beside OUTPUT'}")
     try:
         return 0 if command.execute(given, unknown) else EXIT_FAILED
     except ConfigError as e:
         return _refuse(e, EXIT_USAGE)
     except (ListingError, ModelError, OutputError, RunError) as e:
         if logs.is_verbose():
-            traceback.print_exc()
+            print(redacted(traceback.format_exc()), file=sys.stderr)
         return _refuse(e, EXIT_FAILED)
 
 
@@ -102,5 +104,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _refuse(error: Exception, status: int) -> int:
-    print(f"embed-images: {error}", file=sys.stderr)
+    print(redacted(f"embed-images: {error}"), file=sys.stderr)
     return status

@@ -6,9 +6,9 @@ import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pipeline.errors import RunError
+from pipeline.errors import OutputError, RunError
 from pipeline.options.config import check_option
-from transforms.stores import filesystems
+from transforms.stores import filesystems, secrets
 from transforms.stores.store_errors import describe_error
 
 
@@ -24,6 +24,7 @@ def add_storage_options(parser: argparse.ArgumentParser) -> None:
 
 def configure_stores(given: argparse.Namespace) -> None:
     """Raises ConfigError when an option of a store is none."""
+    secrets.remember_uri(given.output)
     filesystems.configure(check_option("storage_options", given.storage_options))
 
 
@@ -32,7 +33,7 @@ def sentences(uri: str) -> Iterator[None]:
     """Turns what a store or a file system says into a `RunError`."""
     try:
         yield
-    except RunError:
+    except (OutputError, RunError):
         raise
     except Exception as e:  # stores have error classes of their own
         raise RunError(f"{uri}: {describe_error(e)}") from e

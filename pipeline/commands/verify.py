@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from pipeline.commands.command import Command
-from pipeline.commands.reading import add_output, add_storage_options, configure_stores
+from pipeline.commands.reading import add_output, add_storage_options, configure_stores, sentences
 from pipeline.console.results import say
 
 
@@ -21,7 +21,8 @@ def _verify(given: argparse.Namespace, _: Sequence[str]) -> bool:
     from pipeline.outputs.verify import verify_output
 
     configure_stores(given)
-    result = verify_output(given.output, given.run_id)
+    with sentences(given.output):
+        result = verify_output(given.output, given.run_id)
     say(result.as_json() if given.json else result.as_text())
     return result.holds
 

@@ -8,6 +8,8 @@ import os
 import sys
 import warnings
 
+from transforms.stores.secrets import redacted
+
 logger = logging.getLogger("embed_images")
 
 
@@ -26,9 +28,16 @@ def set_up(verbose: bool) -> None:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    handler.setFormatter(_Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     logging.basicConfig(level=logging.INFO if verbose else logging.CRITICAL, handlers=[handler], force=True)
     logger.setLevel(logging.INFO)
+
+
+class _Formatter(logging.Formatter):
+    """Lines, tracebacks and all, without what may be secret."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redacted(super().format(record))
 
 
 def _divert_native_stderr() -> None:

@@ -112,8 +112,8 @@ def make_config(given: Mapping[str, Any], beam_args: Sequence[str], now: datetim
     checked["output"] = storage.normalize(checked["output"])
     checked["run_id"] = checked["run_id"] or default_run_id(now=now)
     remember_values((*passed_on, *beam_args))
-    for options in checked["storage_options"].values():
-        secrets.remember_options(options)
+    for uri in (*checked["input"], checked["output"], checked["model"]):
+        secrets.remember_uri(uri)
     return RunConfig(**checked, beam_args=(*passed_on, *beam_args))
 
 
@@ -147,7 +147,11 @@ def _checked(option: Option, value: Any) -> Any:
         return option.default
     try:
         if option.check is options_of_store:
-            return _merged([options_of_store(item) for item in (value.items() if isinstance(value, dict) else value)])
+            items = value.items() if isinstance(value, dict) else value
+            stores = _merged([options_of_store(item) for item in items])
+            for options in stores.values():
+                secrets.remember_options(options)
+            return stores
         if option.repeatable:
             return tuple(option.check(item) for item in (value if isinstance(value, list) else [value]))
         return option.check(value)

@@ -8,7 +8,7 @@ import yaml
 
 from pipeline.errors import ConfigError
 from pipeline.options.beam_flags import beam_flags
-from pipeline.options.table import BY_NAME, PIPELINE_OPTIONS, closest_option
+from pipeline.options.table import BY_NAME, OWN_FLAGS, PIPELINE_OPTIONS, closest_option
 from transforms.stores.secrets import HIDDEN
 
 
@@ -35,6 +35,6 @@ def read_run_config(path: str) -> tuple[dict[str, Any], list[str]]:
         if str(key) not in BY_NAME:
             raise ConfigError(f"{path}: {key}", HIDDEN, f"no such option{closest_option(str(key))}")
     for key in beam_options:
-        if str(key) in BY_NAME:
+        if str(key) in OWN_FLAGS:
             raise ConfigError(f"{path}: {PIPELINE_OPTIONS}.{key}", HIDDEN, "it belongs to the top level")
     return content, beam_flags(beam_options)

@@ -195,6 +195,7 @@ GROUPS = {
 }
 OPTIONS = tuple(option for group in GROUPS.values() for option in group)
 BY_NAME = {option.name: option for option in OPTIONS}
+OWN_FLAGS = {*BY_NAME, *(option.flag for option in OPTIONS if option.flag)}
 REQUIRED = ("input", "output")
 
 

@@ -46,6 +46,19 @@ def remember_options(options: Mapping[str, Any]) -> None:
         remember(value)
 
 
+def remember_uri(uri: str) -> None:
+    """`remember` for the password and the query that a URI has."""
+    scheme, separator, rest = uri.partition("://")
+    if not separator:
+        return
+    user, at, _ = rest.partition("/")[0].rpartition("@")
+    if at:
+        remember(user)
+        remember(user.partition(":")[2])
+    if scheme.lower() in ("http", "https"):
+        remember(rest.partition("?")[2])
+
+
 def redacted(text: str) -> str:
     """A text without what may be secret."""
     for value in sorted(_remembered, key=len, reverse=True):
