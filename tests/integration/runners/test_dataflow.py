@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import bz2
 import http.server
 import json
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ import pytest
 from apache_beam.portability import common_urns
 from apache_beam.portability.api import beam_runner_api_pb2
 
-from pipeline.errors import RunError
+from pipeline.errors import ConfigError, RunError
 from pipeline.options.config import make_config
 from pipeline.outputs.lease import holder_of
 from pipeline.runs.run import run
@@ -71,7 +73,14 @@ def store(gs_server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server
     filesystems.configure({})
 
 
-def submit(store: Server, service: DataflowService, tiny_module: str, tmp_path: Path, **options: Any) -> dict[str, Any]:
+def submit(
+    store: Server,
+    service: DataflowService,
+    tiny_module: str,
+    tmp_path: Path,
+    more_args: Sequence[str] = (),
+    **options: Any,
+) -> dict[str, Any]:
     """The job that `embed-images run` with run_configs/dataflow.yaml submits."""
     photo(60, 50).save(tmp_path / "a.jpg", quality=90)
     storage.write_bytes(store.uri("photos/a.jpg"), (tmp_path / "a.jpg").read_bytes())
@@ -86,7 +95,7 @@ def submit(store: Server, service: DataflowService, tiny_module: str, tmp_path: 
         **options,
     }
     beam_args = ["--project=my-project", "--no_auth", f"--dataflow_endpoint=http://localhost:{service.server_port}"]
-    beam_args += [f"--temp_location={store.uri('temp')}", f"--sdk_container_image={IMAGE}"]
+    beam_args += [f"--temp_location={store.uri('temp')}", f"--sdk_container_image={IMAGE}", *more_args]
     assert run(make_config(given, beam_args)) is None
     (job,) = service.jobs
     return job
@@ -147,6 +156,39 @@ def test_one_shuffle_without_pixels_in_the_submitted_pipeline(
     assert packing in upstream(shuffling)
     assert loading not in upstream(shuffling)
     assert shuffling in upstream(loading)
+
+
+CANARY = "CANARY0123456789"
+
+
+def test_the_job_names_secrets_and_tells_none(
+    store: Server, service: DataflowService, tiny_module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each worker reads what `env:NAME` names for itself; a secret as such is refused before anything is submitted."""
+    monkeypatch.setenv("THE_SECRET", CANARY)
+    with pytest.raises(ConfigError, match="the job's definition would show it"):
+        submit(store, service, tiny_module, tmp_path, storage_options={**store.options, "s3": {"secret": CANARY}})
+    with pytest.raises(ConfigError, match="the job's definition would show it"):
+        submit(store, service, tiny_module, tmp_path, more_args=[f"--s3_secret_access_key={CANARY}"])
+    assert service.jobs == []
+    named = {**store.options, "s3": {"secret": "env:THE_SECRET"}}
+    job = submit(store, service, tiny_module, tmp_path, storage_options=named)
+    assert CANARY not in json.dumps(job)
+    found = filesystems.filesystem("gs://").find(store.uri(""))
+    objects = {path: storage.read_bytes(f"gs://{path}") for path in found}
+    assert not [path for path, content in objects.items() if CANARY.encode() in content]
+    (graph,) = (content for path, content in objects.items() if path.endswith("pipeline.pb"))
+    pickled = pickled_functions(graph)
+    assert any(b"env:THE_SECRET" in function for function in pickled)
+    assert not any(CANARY.encode() in function for function in pickled)
+
+
+def pickled_functions(graph: bytes) -> list[bytes]:
+    """The DoFns of a pipeline as they were pickled: Beam compresses them."""
+    transforms = beam_runner_api_pb2.Pipeline.FromString(graph).components.transforms.values()
+    par_dos = (each for each in transforms if each.spec.urn == common_urns.primitives.PAR_DO.urn)
+    payloads = (beam_runner_api_pb2.ParDoPayload.FromString(each.spec.payload).do_fn.payload for each in par_dos)
+    return [bz2.decompress(base64.b64decode(payload)) for payload in payloads]
 
 
 def upstream_of(components: Any) -> Callable[[str], set[str]]:
