@@ -22,9 +22,9 @@ from pipeline.runs.housekeeping import contents_of
 from pipeline.runs.run import run
 from pipeline.runs.running import RunReport
 from tests.conftest import Run, photo
+from tests.full_disk import full_after
 from transforms.records import documents, layout
 from transforms.records.tfrecord import frame
-from transforms.stores import storage
 from transforms.writing import STAGED_FILE, file_crc32c
 
 HEX = "0123456789abcdef" * 2
@@ -53,18 +53,8 @@ def killed(tmp_path_factory: pytest.TempPathFactory, tiny_module: str) -> tuple[
         assert report is not None
         return report
 
-    with pytest.MonkeyPatch.context() as patch:
-        upload, finished = storage.upload, []
-
-        def full_later(path: str, uri: str) -> None:
-            if len(finished) >= 8:
-                raise OSError(28, "No space left on device")
-            finished.append(uri)
-            upload(path, uri)
-
-        patch.setattr(storage, "upload", full_later)
-        with pytest.raises(RunError, match="No space left on device"):
-            again()
+    with full_after(8), pytest.raises(RunError, match="No space left on device"):
+        again()
     shutil.copytree(root / "output", root / "as it was")
     return root, again
 

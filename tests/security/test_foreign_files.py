@@ -20,8 +20,8 @@ from pipeline.runs.compact import compact
 from pipeline.runs.housekeeping import contents_of, prune
 from pipeline.runs.run import run
 from tests.conftest import Run, photo
+from tests.full_disk import full_after
 from transforms.inputs.inputs import ListingError
-from transforms.stores import storage
 
 HEX = "0123456789abcdef" * 2
 FOREIGN = (
@@ -80,16 +80,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, tiny_module: str) -> Callabl
         run(make_config(given, []))
 
     def fail(output: Path) -> None:
-        with pytest.MonkeyPatch.context() as patch:
-            upload, finished = storage.upload, []
-
-            def full_later(path: str, uri: str) -> None:
-                if len(finished) >= 4:
-                    raise OSError(28, "No space left on device")
-                finished.append(uri)
-                upload(path, uri)
-
-            patch.setattr(storage, "upload", full_later)
+        with full_after(4):
             embed(output, images)
 
     does: dict[str, Callable[[Path], Any]] = {

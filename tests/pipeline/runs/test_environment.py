@@ -19,7 +19,7 @@ from pipeline.outputs.latest import latest
 from pipeline.runs.launching import check_endpoint, check_scratch
 from pipeline.runs.summary import summary
 from tests.conftest import Run, photo
-from transforms.stores import storage
+from tests.full_disk import full_after
 
 PROGRAM = str(Path(sys.executable).with_name("embed-images"))
 
@@ -99,25 +99,13 @@ def test_usage_of_beam_is_one_sentence() -> None:
         runner_options(["--direct_num_workers=x"])
 
 
-def test_images_a_second_are_those_of_the_run_itself(
-    tmp_path: Path, run_pipeline: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_images_a_second_are_those_of_the_run_itself(tmp_path: Path, run_pipeline: Run) -> None:
     """What a killed attempt had embedded is not counted again."""
     (tmp_path / "many").mkdir()
     for i in range(60):
         photo(40, 30, i).save(tmp_path / "many" / f"{i:02}.jpg")
-    with monkeypatch.context() as patch:
-        upload, finished = storage.upload, []
-
-        def full_later(path: str, uri: str) -> None:
-            if len(finished) >= 8:
-                raise OSError(28, "No space left on device")
-            finished.append(uri)
-            upload(path, uri)
-
-        patch.setattr(storage, "upload", full_later)
-        with pytest.raises(RunError):
-            run_pipeline(input=str(tmp_path / "many"), run_id="r", shard_size=512)
+    with full_after(8), pytest.raises(RunError):
+        run_pipeline(input=str(tmp_path / "many"), run_id="r", shard_size=512)
     report = run_pipeline(input=str(tmp_path / "many"), run_id="r", shard_size=512)
     assert report.manifest["counts"]["embedded"] == 60
     assert 0 < report.images < 60

@@ -15,6 +15,7 @@ from pipeline.outputs.dataset import load_features
 from pipeline.outputs.verify import verify_output
 from pipeline.runs.housekeeping import contents_of, prune
 from tests.conftest import Run, photo
+from tests.full_disk import full_after
 from transforms import publishing
 from transforms.records import layout
 from transforms.stores import fetching, storage
@@ -48,27 +49,17 @@ def staged_ledgers(tmp_path: Path) -> list[Path]:
     return sorted(tmp_path.glob("output/.staging/*/*/features-*.ledger"))
 
 
-def interrupted(many: Path, run_pipeline: Run, monkeypatch: pytest.MonkeyPatch, **options: Any) -> None:
+def interrupted(many: Path, run_pipeline: Run, **options: Any) -> None:
     """A run that fails after some shards are finished."""
-    with monkeypatch.context() as patch:
-        upload, finished = storage.upload, []
-
-        def full_later(path: str, uri: str) -> None:
-            if len(finished) >= 8:
-                raise OSError(28, "No space left on device")
-            finished.append(uri)
-            upload(path, uri)
-
-        patch.setattr(storage, "upload", full_later)
-        with pytest.raises(RunError, match="No space left on device"):
-            run_pipeline(input=str(many), run_id="r", shard_size=SHARD, **options)
+    with full_after(8), pytest.raises(RunError, match="No space left on device"):
+        run_pipeline(input=str(many), run_id="r", shard_size=SHARD, **options)
 
 
 def test_finished_shards_are_taken_over(
     many: Path, run_pipeline: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     expected = run_pipeline(input=str(many), output=str(tmp_path / "whole"), shard_size=SHARD)
-    interrupted(many, run_pipeline, monkeypatch)
+    interrupted(many, run_pipeline)
     kept = staged_ledgers(tmp_path)
     assert len(kept) == 4
     assert [left.finished_shards for left in contents_of(str(tmp_path / "output")).left_behind] == [4]
@@ -97,10 +88,8 @@ def assert_same_vectors(one: str, two: str) -> None:
         np.testing.assert_array_equal(found[uri], vector)
 
 
-def test_shards_of_other_options_are_dropped(
-    many: Path, run_pipeline: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    interrupted(many, run_pipeline, monkeypatch)
+def test_shards_of_other_options_are_dropped(many: Path, run_pipeline: Run, tmp_path: Path) -> None:
+    interrupted(many, run_pipeline)
     report = run_pipeline(input=str(many), run_id="r", resize="slim_eval")
     assert report.manifest["counts"]["embedded"] == 60
     assert [shard["records"] for shard in report.manifest["shards"]] == [60]
@@ -108,9 +97,9 @@ def test_shards_of_other_options_are_dropped(
 
 
 def test_shards_of_a_bundle_that_was_tried_twice_are_not_both_taken(
-    many: Path, run_pipeline: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    many: Path, run_pipeline: Run, tmp_path: Path
 ) -> None:
-    interrupted(many, run_pipeline, monkeypatch)
+    interrupted(many, run_pipeline)
     for ledger in staged_ledgers(tmp_path)[:2]:  # as if another try of the bundle had made the same shards
         data = ledger.with_suffix("")
         name = ledger.name.replace(ledger.name[9:17], "0" * 8)
@@ -159,12 +148,10 @@ def test_a_publish_that_ended_in_the_middle_is_continued(
     assert not (tmp_path / "output/.staging").exists()
 
 
-def test_what_is_left_is_listed_and_pruned(
-    many: Path, run_pipeline: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_what_is_left_is_listed_and_pruned(many: Path, run_pipeline: Run, tmp_path: Path) -> None:
     output = str(tmp_path / "output")
     report = run_pipeline(input=str(many), run_id="good")
-    interrupted(many, run_pipeline, monkeypatch)
+    interrupted(many, run_pipeline)
     contents = contents_of(output)
     assert [(run.run_id, run.embedded, run.generation) for run in contents.published] == [("good", 60, 1)]
     assert "left behind: r: 4 finished shards" in contents.as_text()
