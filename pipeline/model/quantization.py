@@ -10,10 +10,11 @@ import hashlib
 from pathlib import Path
 
 from pipeline.console.logs import logger
-from pipeline.model.cache import cached
 from pipeline.model.conversion import to_int8
 from pipeline.model.feature_model import FeatureModel
 from pipeline.model.sampling import Sample, load_pixels
+from pipeline.model.sealing import sealed
+from pipeline.model.signatures import Wanted
 from pipeline.options.config import RunConfig
 from transforms.records import layout
 from transforms.stores import storage
@@ -26,15 +27,19 @@ def quantize(config: RunConfig, model: FeatureModel, sample: Sample) -> tuple[st
         ModelError: the module cannot be quantized.
     """
     height, width = model.input_size
+    # Of a module's outputs each has an artifact of its own, whose name is bounded whatever theirs are.
+    output = hashlib.sha256(f"{model.signature}\n{model.output_name}".encode()).hexdigest()[:8]
     uri = layout.artifact_file(
-        config.output, f"{model.digest[:16]}-{model.engine}-int8-{config.resize}-{height}x{width}"
+        config.output, f"{model.digest[:16]}-{output}-{model.engine}-int8-{config.resize}-{height}x{width}"
     )
     if not storage.exists(uri):
         pixels = load_pixels(sample.calibration, config, model.input_size)
         pixels = pixels if len(pixels) else sample.probes
         logger.info("int8: calibrating on %d images, kept for later runs in %s", len(pixels), uri)
         try:
-            storage.write_bytes(uri, to_int8(Path(model.saved_model), model.handle, pixels), exclusive=True)
+            wanted = Wanted(model.signature, model.output_name)
+            calibrated = to_int8(Path(model.saved_model), model.handle, pixels, wanted)
+            storage.write_bytes(uri, calibrated, exclusive=True)
         except FileExistsError:
             logger.info("int8: another run was faster; its calibration is taken")
     artifact = storage.read_bytes(uri)
@@ -44,4 +49,4 @@ def quantize(config: RunConfig, model: FeatureModel, sample: Sample) -> tuple[st
         folder.mkdir(parents=True)
         (folder / "artifact").write_bytes(artifact)
 
-    return str(cached(f"artifacts/int8-{sha256}", keep) / "artifact"), sha256
+    return str(sealed("int8", {"sha256": sha256}, keep, lambda folder: folder / "artifact")), sha256

@@ -25,6 +25,9 @@ class RunConfig:
     input: tuple[str, ...]
     output: str
     model: str
+    signature: str | None
+    output_name: str | None
+    trust_module: bool
     engine: str
     precision: str
     min_parity: float

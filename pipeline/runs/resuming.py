@@ -18,6 +18,7 @@ STAGED_LEDGER = re.compile(r"/features-[0-9a-f]{32}\.ledger$")
 NOT_IN_IDENTITY = (
     "threads", "batch_size", "engine", "min_parity", "max_failure_rate", "fetch_concurrency", "prefetch_bytes",
     "fetch_retries", "storage_options", "no_wait", "verbose", "beam_args", "new_model", "shard_size",
+    "trust_module",
 )  # fmt: skip
 
 
