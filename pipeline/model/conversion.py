@@ -147,10 +147,11 @@ def reference_vectors(saved_model: Path, handle: str, pixels: np.ndarray, wanted
 
 
 def _load(saved_model: Path, handle: str, wanted: Wanted) -> ImageSignature:
-    import tensorflow as tf
+    with warnings.catch_warnings(action="ignore"):  # of pkg_resources, which its import uses
+        import tensorflow_hub as hub
 
     try:
-        module = tf.saved_model.load(str(saved_model))
+        module = hub.load(str(saved_model))
     except Exception as e:
         raise ModelError(f"{handle}: TensorFlow cannot load {saved_model}: {first_line(e)}") from e
     return find_signature(module, handle, wanted)

@@ -1,7 +1,8 @@
 """Modules of a hub: an archive behind a URL, as tfhub.dev and its kin give it.
 
 tensorflow_hub fetches them as well. But it unpacks without bounds, into a folder that it trusts whoever owns it, and
-importing it takes seconds of every start. What remains of it here is its cache, `TFHUB_CACHE_DIR`, which is read.
+importing it takes seconds of every start. So what it does here is loading (conversion.py), and what it has kept in
+`TFHUB_CACHE_DIR` is read.
 """
 
 from __future__ import annotations
@@ -75,13 +76,18 @@ class _Fetch:
                 unpack(_Limited(response), folder)
         except urllib.error.HTTPError as e:
             e.close()
-            raise HubError(f"the hub answered {e.code} {e.reason}") from None
+            raise HubError(f"the hub answered {e.code} {_shown(e.reason)}") from None
         except ArchiveError as e:
             raise HubError(f"what came is no module archive: {e}") from e
         except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as e:
-            raise HubError(f"the hub cannot be reached ({getattr(e, 'reason', '') or e})") from e
+            raise HubError(f"the hub cannot be reached ({_shown(getattr(e, 'reason', '') or e)})") from e
         except ValueError as e:
             raise HubError(f"that is no URL that can be asked ({e})") from e
+
+
+def _shown(reason: object) -> str:
+    """What a server said, on one line and without what a terminal would act on."""
+    return "".join(letter if letter.isprintable() else "?" for letter in " ".join(str(reason).split())[:300])
 
 
 def archive_url(handle: str) -> str:

@@ -45,7 +45,7 @@ def check_sound(signature: ImageSignature, pixels: np.ndarray, handle: str) -> n
         value = "only zeros" if not vectors.any() else "the same vector"
         raise ModelError(
             f"{handle}: {output} gives {value} for each of {len(pixels)} different images, which is of use to nobody; "
-            f"another one may be the feature vector (--signature, --output_name)"
+            f"give another module, or another output of this one (--signature, --output_name)"
         )
     if _differ(vectors, vectors_of(signature, pixels, handle)) > AS_GOOD_AS_SAME:
         raise ModelError(

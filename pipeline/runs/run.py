@@ -122,8 +122,9 @@ def _pipeline(
         artifact_uri = storage.join(staging, "model", f"{model.digest[:16]}.{model.engine}")
         storage.write_bytes(artifact_uri, storage.read_bytes(model.artifact))
     logger.info(
-        "model: %s, %d features, engine %s %s (cosine to the module on %d images: mean %.7f, least %.7f), %.1f s",
-        model.handle, model.feature_dim, model.engine, model.precision, model.parity["count"],
+        "model: %s (signature %s, output %s), %d features, engine %s %s (cosine to the module on %d images: mean %.7f, "
+        "least %.7f), %.1f s", model.handle, model.signature, model.output_name, model.feature_dim, model.engine,
+        model.precision, model.parity["count"],
         model.parity["mean_cosine"], model.parity["min_cosine"], seconds["model"],
     )  # fmt: skip
     if left:
