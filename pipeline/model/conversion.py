@@ -1,6 +1,7 @@
 """From a SavedModel to what an engine runs: uint8 folded in, frozen, converted.
 
-The one file of the launcher that imports TensorFlow, and only for what is not in the cache yet.
+TensorFlow is imported in the functions of this file and of those that it stands on, and of `ops`, only for what is not
+in the cache yet.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ def convert(
     feature_dim = check_sound(signature, pixels, handle).shape[1]
     frozen, obstacle = _freeze(signature)
     if engine == "tensorflow":
-        artifact = to_saved_model(signature) if obstacle else _to_graph_def(frozen)
+        artifact = _whole(signature, handle, obstacle) if obstacle else _to_graph_def(frozen)
     elif obstacle:
         raise _cannot_convert(handle, engine, obstacle)
     else:
@@ -173,6 +174,13 @@ def _freeze(signature: ImageSignature) -> tuple[Any, str]:
     if any(tensor.dtype == tf.resource for tensor in frozen.inputs):
         return None, "it has a lookup table or another resource, which a frozen graph cannot hold"
     return frozen, ""
+
+
+def _whole(signature: ImageSignature, handle: str, obstacle: str) -> bytes:
+    try:
+        return to_saved_model(signature)
+    except Exception as e:  # of TensorFlow's saving, which has many
+        raise ModelError(f"{handle}: it cannot be frozen ({obstacle}), nor saved again ({first_line(e)})") from e
 
 
 def _converter(frozen: Any) -> Any:

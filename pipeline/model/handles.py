@@ -115,19 +115,18 @@ def _local_file(handle: str, uri: str) -> Iterator[Path]:
 
 def _downloaded(handle: str, uri: str) -> Path:
     """Copies a folder of a store into the cache, anew when anything in its listing has changed."""
-    if told := described(uri):
-        raise ModelError(f"{handle}: {told}")
     fs = filesystems.filesystem(uri)
     listing = {path: info for path, info in fs.find(uri, detail=True).items() if info["type"] == "file"}
-    if not listing:
-        raise ModelError(f"{handle}: nothing is there; a model is {_alternatives()}")
+    root = fs._strip_protocol(uri).rstrip("/")
+    if root in listing or not listing:
+        told = described(uri) or ("it is one object" if listing else "nothing is there")
+        raise ModelError(f"{handle}: {told}; a model is {_alternatives()}")
     versions = [str(storage.describe_remote(path, info)) for path, info in sorted(listing.items())]
 
     def build(folder: Path) -> None:
         allowance = Allowance()
-        root = fs._strip_protocol(uri).rstrip("/") + "/"
         for path, info in listing.items():
-            target = folder / allowance.admit(path.removeprefix(root), info["size"] or 0)
+            target = folder / allowance.admit(path.removeprefix(root + "/"), info["size"] or 0)
             target.parent.mkdir(parents=True, exist_ok=True)
             fs.get_file(path, str(target))
 

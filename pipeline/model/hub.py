@@ -76,18 +76,13 @@ class _Fetch:
                 unpack(_Limited(response), folder)
         except urllib.error.HTTPError as e:
             e.close()
-            raise HubError(f"the hub answered {e.code} {_shown(e.reason)}") from None
+            raise HubError(f"the hub answered {e.code} {str(e.reason)[:300]}") from None
         except ArchiveError as e:
             raise HubError(f"what came is no module archive: {e}") from e
         except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as e:
-            raise HubError(f"the hub cannot be reached ({_shown(getattr(e, 'reason', '') or e)})") from e
+            raise HubError(f"the hub cannot be reached ({str(getattr(e, 'reason', '') or e)[:300]})") from e
         except ValueError as e:
             raise HubError(f"that is no URL that can be asked ({e})") from e
-
-
-def _shown(reason: object) -> str:
-    """What a server said, on one line and without what a terminal would act on."""
-    return "".join(letter if letter.isprintable() else "?" for letter in " ".join(str(reason).split())[:300])
 
 
 def archive_url(handle: str) -> str:

@@ -67,13 +67,16 @@ def missing_in(folder: Path) -> str:
     """Why a folder is no TF2 SavedModel that is taken, and what to do; "" when nothing is missing."""
     if (folder / "tfhub_module.pb").exists():
         return (
-            "it is a module of the TF1 Hub format (tfhub_module.pb), which TF2 cannot freeze; take its TF2 version, or "
+            "it is a module of the TF1 Hub format (tfhub_module.pb), which is not read here; take its TF2 version, or "
             + EXPORT.format("tf.saved_model.save, in TF1's own Python")
         )
-    if (folder / SPLIT_GRAPH).exists():
-        return f"its graph is split ({SPLIT_GRAPH}), as TensorFlow does above 2 GB; no engine here loads that"
     if (folder / SAVED_MODEL).is_file():
         return ""
+    if (folder / SPLIT_GRAPH).exists():
+        return (
+            f"its graph is split ({SPLIT_GRAPH}), as TensorFlow does above 2 GB, and is not read here; "
+            f"save it with its weights as variables, which are in files of their own"
+        )
     found = sorted(path.name + "/" * path.is_dir() for path in folder.iterdir())
     within = [name for name in found if (folder / name / SAVED_MODEL).is_file()]
     if within:

@@ -9,7 +9,7 @@ from pipeline.model.signatures import ImageSignature
 
 # Of the largest value: nearer vectors are one vector; and nearer ones come of the same image. Batches of another size
 # are summed in another order, which makes 1e-6 in f32; a batch normalization left in training makes 0.1 and more.
-SAME, AS_GOOD_AS_SAME = 1e-6, 1e-2
+SAME, AS_GOOD_AS_SAME = 1e-6, 5e-3
 ALONE = 2
 
 
@@ -49,14 +49,14 @@ def check_sound(signature: ImageSignature, pixels: np.ndarray, handle: str) -> n
         )
     if _differ(vectors, vectors_of(signature, pixels, handle)) > AS_GOOD_AS_SAME:
         raise ModelError(
-            f"{handle}: {output} gives the same image another vector at each call, as dropout does in training; "
-            f"export the module for inference (training=False)"
+            f"{handle}: {output} gives the same image another vector at each call, as dropout and augmentation do in "
+            f"training; export the module for inference (training=False)"
         )
     alone = np.concatenate([vectors_of(signature, pixels[i : i + 1], handle) for i in range(ALONE)])
     if _differ(vectors[:ALONE], alone) > AS_GOOD_AS_SAME:
         raise ModelError(
             f"{handle}: {output} gives an image another vector by itself than beside other images, as batch "
-            f"normalization does in training; export the module for inference (training=False)"
+            f"normalization and augmentation do in training; export the module for inference (training=False)"
         )
     return vectors
 

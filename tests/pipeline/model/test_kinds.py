@@ -84,7 +84,6 @@ FOLDERS = {
         "its TF2 version",
     ),
     "a split graph": (touch("saved_model.cpb"), "its graph is split (saved_model.cpb)", "above 2 GB"),
-    "both": (touch("saved_model.cpb", "saved_model.pb"), "its graph is split (saved_model.cpb)", "above 2 GB"),
     "a folder above": (touch("m/1/x", "m/saved_model.pb"), "no saved_model.pb in it, but in m/", "name that folder"),
     "an archive": (touch("m.tar.gz"), "it holds an archive, m.tar.gz", "name that archive"),
     "a Keras model": (touch("m.keras", "readme.md"), "but m.keras: it is a Keras model", "export(FOLDER)"),
