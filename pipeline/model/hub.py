@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import http.client
 import os
+import ssl
 import time
 import urllib.error
 import urllib.request
@@ -79,7 +80,7 @@ class _Fetch:
             raise HubError(f"the hub answered {e.code} {str(e.reason)[:300]}") from None
         except ArchiveError as e:
             raise HubError(f"what came is no module archive: {e}") from e
-        except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as e:
+        except (urllib.error.URLError, http.client.HTTPException, ssl.SSLError, TimeoutError, ConnectionError) as e:
             raise HubError(f"the hub cannot be reached ({str(getattr(e, 'reason', '') or e)[:300]})") from e
         except ValueError as e:
             raise HubError(f"that is no URL that can be asked ({e})") from e

@@ -87,7 +87,7 @@ def find_signature(module: Any, handle: str, wanted: Wanted) -> ImageSignature:
 
 def _signature_of(signatures: Mapping[str, Any], handle: str, wanted: str | None) -> str:
     listed = "; ".join(
-        f"{name} with the outputs {_described(signatures[name].structured_outputs)}" for name in signatures
+        f"{name} with the outputs {_described(signatures[name].structured_outputs)}" for name in sorted(signatures)
     )
     if wanted is not None:
         if wanted not in signatures:
@@ -141,11 +141,11 @@ def _input_size(handle: str, fixed: tuple[int | None, int | None], wanted: tuple
 
 
 def _described(specs: Mapping[str, Any]) -> str:
-    """Such as: inputs float32 [N, 224, 224, 3]."""
+    """Such as: inputs float32 [N, 224, 224, 3]; by name, since a SavedModel keeps them in no order."""
 
     def shape(spec: Any) -> str:
         if spec.shape.rank is None:
             return "of unknown rank"
         return "[" + ", ".join("N" if side is None else str(side) for side in spec.shape) + "]"
 
-    return ", ".join(f"{name} {spec.dtype.name} {shape(spec)}" for name, spec in specs.items()) or "none"
+    return ", ".join(f"{name} {spec.dtype.name} {shape(spec)}" for name, spec in sorted(specs.items())) or "none"
