@@ -7,6 +7,8 @@ import http.server
 import io
 import os
 import shutil
+import subprocess
+import sys
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -141,6 +143,19 @@ def test_what_tensorflow_hub_has_kept_needs_no_network(hub: str, tmp_path: Path,
     assert resolve(handle) == kept
     assert digest_of(kept) == digest_of(Path(tiny_module))
     assert Hub.requests == []
+
+
+def test_a_hubs_module_that_was_seen_before_needs_no_tensorflow(hub: str, tiny_module: str) -> None:
+    """Nor the hub: importing tensorflow_hub, and TensorFlow with it, was most of every start."""
+    Hub.modules["/m/1"] = archive(tiny_module)
+    fetched = resolve(f"{hub}/m/1")
+    Hub.modules.clear()
+    code = (
+        "import sys\nfrom pipeline.model.handles import resolve\nprint(resolve(sys.argv[1]))\n"
+        "sys.exit(any(name in sys.modules for name in ('tensorflow', 'tensorflow_hub')))"
+    )
+    warm = subprocess.run([sys.executable, "-c", code, f"{hub}/m/1"], capture_output=True, text=True)
+    assert (warm.returncode, warm.stdout.strip()) == (0, str(fetched)), warm.stderr
 
 
 def keep(cache: Path, handle: str, module: str) -> Path:
