@@ -7,10 +7,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+from pipeline.errors import ModelError
 from pipeline.model.cache import version_of
 from pipeline.model.conversion import CONVERSION_VERSION, ConversionError, convert
 from pipeline.model.feature_model import FeatureModel
-from pipeline.model.sealing import sealed
+from pipeline.model.sealing import digest_of, sealed
 from pipeline.model.signatures import Wanted
 from transforms.engines import PACKAGES
 
@@ -25,7 +26,7 @@ def converted(handle: str, saved_model: Path, digest: str, engine: str, precisio
 
     Raises:
         ConversionError: the engine cannot convert the module; that is kept, too.
-        ModelError: the module is not of the right shape.
+        ModelError: the module is not of the right shape, or was changed meanwhile.
     """
     precision_made = "f32" if precision == "int8" else precision  # int8 is calibrated later
 
@@ -36,6 +37,8 @@ def converted(handle: str, saved_model: Path, digest: str, engine: str, precisio
             folder.mkdir(parents=True)
             (folder / FACTS).write_text(json.dumps({REFUSAL: e.reason}))
             return
+        if digest_of(saved_model) != digest:  # else the old digest would stand for the new weights from now on
+            raise ModelError(f"{handle}: {saved_model} was changed while it was read; try again when it is whole")
         folder.mkdir(parents=True)
         (folder / ARTIFACT).write_bytes(conversion.artifact)
         facts = {

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from pipeline.errors import ModelError
-from pipeline.model import fidelity
+from pipeline.model import artifacts, fidelity
 from pipeline.model.cache import cached, private_cache
 from pipeline.model.fidelity import measured_parity
 from pipeline.model.prepare import prepare_model
@@ -185,6 +187,27 @@ def test_parity_depends_on_all_that_it_is_of(tiny_module: str, monkeypatch: pyte
     monkeypatch.setattr(fidelity, "version_of", lambda package: f"{package} of tomorrow")
     measured_parity(model, sample)
     assert len(measured) == len(others) + 2
+
+
+def test_a_module_that_changes_while_it_is_read_is_not_kept(
+    tmp_path: Path, tiny_module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a training job does that exports to the same folder: its new weights under the old digest."""
+    folder = tmp_path / "module"
+    shutil.copytree(tiny_module, folder)
+    data, convert = folder / "variables/variables.data-00000-of-00001", artifacts.convert
+
+    def exported_meanwhile(*given: Any) -> Any:
+        conversion = convert(*given)
+        data.write_bytes(data.read_bytes()[:-1] + b"\1")
+        return conversion
+
+    with monkeypatch.context() as patch:
+        patch.setattr(artifacts, "convert", exported_meanwhile)
+        with pytest.raises(ModelError, match="was changed while it was read; try again"):
+            prepare_model(str(folder), "litert")
+    data.write_bytes((Path(tiny_module) / data.relative_to(folder)).read_bytes())
+    assert prepare_model(str(folder), "litert").digest == digest_of(Path(tiny_module))
 
 
 def test_a_linked_folder_is_part_of_the_digest(tmp_path: Path, tiny_module: str) -> None:
