@@ -27,6 +27,7 @@ from pipeline.graph import loading_of
 from pipeline.model.conversion import convert, reference_vectors, to_int8
 from pipeline.model.fidelity import measure_parity
 from pipeline.model.sampling import load_pixels, split_pool
+from pipeline.model.signatures import Wanted
 from pipeline.options.config import make_config
 from transforms.engines import BATCH_SIZES, load_engine
 from transforms.engines.engine import Engine
@@ -41,15 +42,19 @@ def bf16_variants(module: Path) -> Variants:
     """Makers of artifacts, by what they leave in f32."""
 
     def kept(count: int) -> bytes:
-        return convert(module, str(module), "openvino", "bf16", SIZE, count).artifact
+        return convert(module, str(module), "openvino", "bf16", Wanted(input_size=SIZE), count).artifact
 
-    plain: Variants = {"0, biases as they are": lambda: convert(module, str(module), "openvino", "f32", SIZE).artifact}
+    plain: Variants = {
+        "0, biases as they are": lambda: (
+            convert(module, str(module), "openvino", "f32", Wanted(input_size=SIZE)).artifact
+        )
+    }
     return plain | {str(count): partial(kept, count) for count in KEPT["bf16"]}
 
 
 def int8_variants(module: Path, calibration: np.ndarray) -> Variants:
     """Makers of artifacts, by what they leave in f32."""
-    return {str(count): partial(to_int8, module, str(module), calibration, count) for count in KEPT["int8"]}
+    return {str(count): partial(to_int8, module, str(module), calibration, kept=count) for count in KEPT["int8"]}
 
 
 def photos(module: str) -> tuple[np.ndarray, np.ndarray]:
@@ -68,7 +73,7 @@ def main() -> None:
         sys.exit("EMBED_IMAGES_REAL_MODULE names no SavedModel with trained weights; random ones lose nothing alike")
     module = Path(given)
     probes, calibration = photos(given)
-    expected = reference_vectors(module, given, SIZE, probes)
+    expected = reference_vectors(module, given, probes)
     rows = []
     print(f"{'':<10} {'convolutions in f32':<22} {'mean':>8} {'least':>8} {'neighbours':>10} {'by f32':>6}")
     for engine, precision, variants in (
@@ -77,7 +82,7 @@ def main() -> None:
     ):
         size = BATCH_SIZES[engine]
         batches = probes[: len(probes) // size * size].reshape(-1, size, *probes.shape[1:])
-        exact = load_engine(engine, convert(module, given, engine, "f32", SIZE).artifact, size)
+        exact = load_engine(engine, convert(module, given, engine, "f32", Wanted(input_size=SIZE)).artifact, size)
         for in_f32, make in variants.items():
             embed = load_engine(engine, make(), size, precision=precision)
             parity = measure_parity(expected, np.concatenate([embed(batch) for batch in batches]))

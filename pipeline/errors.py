@@ -9,7 +9,10 @@ class RunError(Exception):
 
 
 class ModelError(Exception):
-    """A module that cannot be used."""
+    """A module that cannot be used; of what it or its server calls itself, nothing moves a terminal's cursor."""
+
+    def __init__(self, text: str):
+        super().__init__("".join(letter if letter.isprintable() else "�" for letter in " ".join(text.split())))
 
 
 class ConfigError(Exception):

@@ -23,6 +23,7 @@ class FeatureModel:
         parity: agreement of its vectors with the untouched module's, see `fidelity.measure_parity`.
         artifact: path of what the engine loads.
         saved_model: path of the untouched module.
+        signature, output_name: of the module, which give the vectors.
     """
 
     handle: str
@@ -35,6 +36,8 @@ class FeatureModel:
     parity: Mapping[str, Any]
     artifact: str
     saved_model: str
+    signature: str = ""
+    output_name: str = ""
 
     def describe(self) -> dict[str, Any]:
         """The manifest's entry: everything but the paths."""

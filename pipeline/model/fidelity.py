@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import platform
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,20 @@ from typing import Any
 import numpy as np
 
 from pipeline.errors import ModelError
-from pipeline.model.cache import cached, version_of
+from pipeline.model.cache import version_of
 from pipeline.model.conversion import OTHER_ENGINE, first_line, reference_vectors
 from pipeline.model.feature_model import FeatureModel
 from pipeline.model.sampling import Sample
+from pipeline.model.sealing import sealed
+from pipeline.model.signatures import Wanted
 from transforms.engines import PACKAGES, load_engine
 
 MIN_COSINE_F32 = 0.9999
 PROBE_BATCH = 8
+# Raise it when the same vectors would be measured otherwise.
+PARITY_VERSION = 1
+PARITY = "parity.json"
+FIGURES = ("min_cosine", "mean_cosine", "max_relative_error", "neighbour_agreement")
 
 
 def measured_parity(model: FeatureModel, sample: Sample) -> dict[str, Any]:
@@ -34,17 +41,39 @@ def measured_parity(model: FeatureModel, sample: Sample) -> dict[str, Any]:
     """
 
     def build(folder: Path) -> None:
-        expected = reference_vectors(Path(model.saved_model), model.handle, model.input_size, sample.probes)
+        wanted = Wanted(model.signature, model.output_name)
+        expected = reference_vectors(Path(model.saved_model), model.handle, sample.probes, wanted)
         parity = measure_parity(expected, run_engine(model, sample.probes))
         folder.mkdir(parents=True)
         facts = {"images": sample.source, "count": len(sample.probes), **parity}
-        (folder / "parity.json").write_text(json.dumps(facts))
+        (folder / PARITY).write_text(json.dumps(facts))
 
-    engine = f"{model.engine}-{model.precision}-{PACKAGES[model.engine]}{version_of(PACKAGES[model.engine])}"
-    images = hashlib.sha256(sample.probes.tobytes()).hexdigest()
-    folder = cached(f"parity/{model.digest[:16]}-{model.artifact_sha256[:16]}-{engine}-{images[:32]}", build)
-    parity: dict[str, Any] = json.loads((folder / "parity.json").read_text())
+    made_of = {
+        "version": PARITY_VERSION,
+        "module": [model.digest, model.signature, model.output_name],
+        "artifact": model.artifact_sha256,
+        "engine": [model.engine, model.precision, processor()],
+        "packages": {name: version_of(name) for name in ("tensorflow", "numpy", PACKAGES[model.engine])},
+        "probes": [sample.source, sample.probes.shape, hashlib.sha256(sample.probes.tobytes()).hexdigest()],
+    }
+    return sealed("parity", made_of, build, _read_parity)
+
+
+def _read_parity(folder: Path) -> dict[str, Any]:
+    parity: dict[str, Any] = json.loads((folder / PARITY).read_text())
+    if set(parity) != {"images", "count", *FIGURES} or not all(isinstance(parity[name], float) for name in FIGURES):
+        raise ValueError("no parity")
     return parity
+
+
+def processor() -> str:
+    """What the processor can compute with, in few letters: engines choose their kernels by it, and some have none."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+            flags = next((line for line in file if line.startswith(("flags", "Features"))), "")
+    except OSError:
+        flags = platform.processor()
+    return f"{platform.machine()}-{hashlib.sha256(flags.encode()).hexdigest()[:16]}"
 
 
 def check_parity(model: FeatureModel, parity: Mapping[str, Any], min_parity: float) -> None:

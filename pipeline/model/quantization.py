@@ -10,10 +10,11 @@ import hashlib
 from pathlib import Path
 
 from pipeline.console.logs import logger
-from pipeline.model.cache import cached
 from pipeline.model.conversion import to_int8
 from pipeline.model.feature_model import FeatureModel
 from pipeline.model.sampling import Loading, Sample, load_pixels
+from pipeline.model.sealing import sealed
+from pipeline.model.signatures import Wanted
 from transforms.records import layout
 from transforms.stores import storage
 
@@ -26,13 +27,19 @@ def quantize(output: str, loading: Loading, model: FeatureModel, sample: Sample)
     """
     height, width = model.input_size
     load = loading(model.input_size)
-    uri = layout.artifact_file(output, f"{model.digest[:16]}-{model.engine}-int8-{load.resize}-{height}x{width}")
+    # Of a module's outputs each has an artifact of its own, whose name is bounded whatever theirs are.
+    of_output = hashlib.sha256(f"{model.signature}\n{model.output_name}".encode()).hexdigest()[:8]
+    uri = layout.artifact_file(
+        output, f"{model.digest[:16]}-{of_output}-{model.engine}-int8-{load.resize}-{height}x{width}"
+    )
     if not storage.exists(uri):
         pixels = load_pixels(sample.calibration, load)
         pixels = pixels if len(pixels) else sample.probes
         logger.info("int8: calibrating on %d images, kept for later runs in %s", len(pixels), uri)
         try:
-            storage.write_bytes(uri, to_int8(Path(model.saved_model), model.handle, pixels), exclusive=True)
+            wanted = Wanted(model.signature, model.output_name)
+            calibrated = to_int8(Path(model.saved_model), model.handle, pixels, wanted)
+            storage.write_bytes(uri, calibrated, exclusive=True)
         except FileExistsError:
             logger.info("int8: another run was faster; its calibration is taken")
     artifact = storage.read_bytes(uri)
@@ -42,4 +49,4 @@ def quantize(output: str, loading: Loading, model: FeatureModel, sample: Sample)
         folder.mkdir(parents=True)
         (folder / "artifact").write_bytes(artifact)
 
-    return str(cached(f"artifacts/int8-{sha256}", keep) / "artifact"), sha256
+    return str(sealed("int8", {"sha256": sha256}, keep, lambda folder: folder / "artifact")), sha256

@@ -23,7 +23,7 @@ from transforms.stores.secrets import HIDDEN
 # Options that change how a run works but not what it makes.
 NOT_IN_IDENTITY = (
     "threads", "batch_size", "engine", "min_parity", "max_failure_rate", "fetch_concurrency", "prefetch_bytes",
-    "fetch_retries", "storage_options", "no_wait", "verbose", "beam_args", "new_model", "shard_size",
+    "fetch_retries", "storage_options", "no_wait", "verbose", "beam_args", "new_model", "shard_size", "trust_module",
 )  # fmt: skip
 
 
@@ -34,6 +34,9 @@ class RunConfig:
     input: tuple[str, ...]
     output: str
     model: str
+    signature: str | None
+    output_name: str | None
+    trust_module: bool
     engine: str
     precision: str
     min_parity: float

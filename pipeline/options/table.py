@@ -89,6 +89,15 @@ MODEL = (
         "feature module: a hub URL, a SavedModel folder or .tar.gz, or builtin:mobilenet_v2_130_224 (untrained)",
         "HANDLE",
     ),
+    Option("signature", non_empty_text, None, "of the module, where its names do not tell which one to take", "NAME"),
+    Option("output_name", non_empty_text, None, "of the signature, where its names do not tell which one", "NAME"),
+    Option(
+        "trust_module",
+        yes_or_no,
+        False,
+        "run the module even if its graph can read or write files, use the network or run other code",
+        switch=True,
+    ),
     Option(
         "engine",
         one_of("auto", *PRECISIONS),

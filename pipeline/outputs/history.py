@@ -97,7 +97,7 @@ def _seconds(time: datetime) -> str:
 
 
 def generation_of(model: FeatureModel, preprocessing: Mapping[str, Any]) -> dict[str, Any]:
-    """What two vectors must have in common to be compared: module, class of precision, preprocessing.
+    """What two vectors must have in common to be compared: module, its output, class of precision, preprocessing.
 
     Engines in f32 agree, so they are one class; every int8 artifact is calibrated anew, so each is its own.
     """
@@ -106,6 +106,8 @@ def generation_of(model: FeatureModel, preprocessing: Mapping[str, Any]) -> dict
         json.dumps(
             {
                 "model": model.digest,
+                "signature": model.signature,
+                "output_name": model.output_name,
                 "precision": precision,
                 "input_size": model.input_size,
                 "preprocessing": preprocessing,

@@ -11,9 +11,9 @@ from apache_beam.runners.portability.fn_api_runner import translations
 from apache_beam.runners.worker.bundle_processor import DATA_INPUT_URN, DATA_OUTPUT_URN
 
 from pipeline.graph import build
-from pipeline.model.conversion import OPEN_INPUT_SIZE
 from pipeline.model.feature_model import FeatureModel
 from pipeline.model.prepare import AUTO_ENGINE
+from pipeline.model.signatures import OPEN_INPUT_SIZE
 from pipeline.options.config import RunConfig
 from transforms.history import LedgerFile
 

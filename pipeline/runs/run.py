@@ -113,6 +113,9 @@ def _model(config: RunConfig, here: bool) -> FeatureModel:
         config.engine,
         config.input_size,
         config.precision,
+        signature=config.signature,
+        output_name=config.output_name,
+        trust=config.trust_module,
         here=here,
         sample=partial(take_sample, config.input, listing_of(config), loading),
         quantize=partial(quantize, config.output, loading) if config.precision == "int8" else None,
@@ -122,9 +125,9 @@ def _model(config: RunConfig, here: bool) -> FeatureModel:
 
 def _say_model(model: FeatureModel, seconds: float, finished: int) -> None:
     logger.info(
-        "model: %s, %d features, engine %s %s (cosine to the module on %d images: mean %.7f, least %.7f), %.1f s",
-        model.handle, model.feature_dim, model.engine, model.precision, model.parity["count"],
-        model.parity["mean_cosine"], model.parity["min_cosine"], seconds,
+        "model: %s (signature %s, output %s), %d features, engine %s %s (cosine to the module on %d images: mean %.7f, "
+        "least %.7f), %.1f s", model.handle, model.signature, model.output_name, model.feature_dim, model.engine,
+        model.precision, model.parity["count"], model.parity["mean_cosine"], model.parity["min_cosine"], seconds,
     )  # fmt: skip
     if finished:
         logger.info("resuming: %d finished shards of an earlier attempt are taken over", finished)

@@ -1,8 +1,13 @@
-"""TensorFlow with a frozen graph: runs any module, and on a GPU where there is one."""
+"""TensorFlow with a frozen graph, or a whole module: runs any module, and on a GPU where there is one."""
 
 from __future__ import annotations
 
 import contextlib
+import io
+import tempfile
+import zipfile
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -10,24 +15,25 @@ from transforms.engines.engine import Images
 
 INPUT_TENSOR = "images:0"
 OUTPUT_TENSOR = "embedding:0"
+SIGNATURE, OUTPUT_NAME = "serving_default", "embedding"
+ZIP_MAGIC = b"PK\x03\x04"
 
 
 class TensorFlowEngine:
     """Runs a serialized GraphDef from `INPUT_TENSOR` (uint8 images) to `OUTPUT_TENSOR` (float32 vectors).
 
+    A module that cannot be frozen comes as a zip archive of a SavedModel with the same input and output.
+
     Every call of TensorFlow gets `batch_size` images, the last ones filled up with zeros, so that a vector does not
     depend on how many others came with it.
     """
 
-    def __init__(self, graph_def: bytes, batch_size: int, threads: int):
+    def __init__(self, artifact: bytes, batch_size: int, threads: int):
         import tensorflow as tf
 
         with contextlib.suppress(RuntimeError):  # TensorFlow runs already and keeps the threads that it has
             tf.config.threading.set_intra_op_parallelism_threads(threads)
-        definition = tf.compat.v1.GraphDef.FromString(graph_def)
-        wrapped = tf.compat.v1.wrap_function(lambda: tf.compat.v1.import_graph_def(definition, name=""), [])
-        graph = wrapped.graph
-        self._embed = wrapped.prune(graph.get_tensor_by_name(INPUT_TENSOR), graph.get_tensor_by_name(OUTPUT_TENSOR))
+        self._embed = _of_module(artifact) if artifact.startswith(ZIP_MAGIC) else _of_graph(artifact)
         self._constant = tf.constant
         self._batch_size = batch_size
 
@@ -38,6 +44,33 @@ class TensorFlowEngine:
     def _call(self, images: Images) -> np.ndarray:
         vectors: np.ndarray = self._embed(self._constant(pad_batch(images, self._batch_size))).numpy()
         return vectors[: len(images)]
+
+
+def _of_graph(artifact: bytes) -> Callable[[Any], Any]:
+    import tensorflow as tf
+
+    definition = tf.compat.v1.GraphDef.FromString(artifact)
+    wrapped = tf.compat.v1.wrap_function(lambda: tf.compat.v1.import_graph_def(definition, name=""), [])
+    graph = wrapped.graph
+    embed: Callable[[Any], Any] = wrapped.prune(
+        graph.get_tensor_by_name(INPUT_TENSOR), graph.get_tensor_by_name(OUTPUT_TENSOR)
+    )
+    return embed
+
+
+def _of_module(artifact: bytes) -> Callable[[Any], Any]:
+    import tensorflow as tf
+
+    with tempfile.TemporaryDirectory(prefix="embed-images-") as folder:
+        with zipfile.ZipFile(io.BytesIO(artifact)) as archive:
+            archive.extractall(folder)
+        module = tf.saved_model.load(folder)  # all of it: variables, and tables, which are filled at once
+    signature = module.signatures[SIGNATURE]
+
+    def embed(images: Any, module: Any = module) -> Any:  # which its signature does not keep alive
+        return signature(images=images)[OUTPUT_NAME]
+
+    return embed
 
 
 def pad_batch(images: Images, size: int) -> np.ndarray:

@@ -78,7 +78,7 @@ _OF_STAGING = re.compile(
     rf"{LEASE.pattern}{_PARTIAL}"
     rf"|{ATTEMPT}/(attempt\.json|model/[0-9a-f]{{16}}\.[a-z]+|{STAGED.pattern}(\.ledger)?){_PARTIAL}"
 )
-_OF_ARTIFACTS = re.compile(rf"[0-9a-f]{{16}}-[a-z]+-int8-[A-Za-z0-9_-]+{_PARTIAL}")
+_OF_ARTIFACTS = re.compile(rf"[0-9a-f]{{16}}(-[0-9a-f]{{8}})?-[a-z]+-int8-[A-Za-z0-9_-]+{_PARTIAL}")
 RUNS, REFUSED, STAGING, ARTIFACTS = "runs", "refused", ".staging", "artifacts"
 PLACES = (RUNS, REFUSED, STAGING, ARTIFACTS)  # the folders of an output
 

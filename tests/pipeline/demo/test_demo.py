@@ -27,7 +27,9 @@ def test_the_lines_that_read_the_result_run(
     assert len(lines.splitlines()) == 6
     exec(lines, {})  # noqa: S102 - the very lines that a newcomer is told to run
     printed = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in printed] == [f"{images}/{i:02}.jpg" for i in range(3)]
+    shown = {line.split()[0] for line in printed}  # which ones come first, the hashes of their names decide
+    assert len(shown) == 3
+    assert shown <= {str(path) for path in images.iterdir()}
 
 
 def test_the_demo_says_what_came_out(

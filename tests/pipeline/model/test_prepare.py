@@ -14,8 +14,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import ModelError
-from pipeline.model import fidelity
-from pipeline.model import prepare as model
+from pipeline.model import artifacts, fidelity
 from pipeline.model.prepare import prepare_model
 from tests.conftest import TINY_FEATURES, TINY_SIZE, save_module
 
@@ -111,7 +110,7 @@ def test_a_refused_conversion_is_not_tried_again(tmp_path: Path, monkeypatch: py
         return {"default": tf.math.digamma(2 + tf.reduce_mean(images, axis=[1, 2]))}
 
     folder = save_module(tmp_path / "module", forward=forward)
-    convert, full = model.convert, OSError(errno.ENOSPC, "No space left on device")
+    convert, full = artifacts.convert, OSError(errno.ENOSPC, "No space left on device")
     monkeypatch.setattr(
         tf.lite.TFLiteConverter, "from_concrete_functions", lambda *_: Mock(convert=Mock(side_effect=full))
     )
@@ -119,7 +118,7 @@ def test_a_refused_conversion_is_not_tried_again(tmp_path: Path, monkeypatch: py
         prepare_model(str(folder), "litert")
     monkeypatch.undo()
     conversions = Mock(side_effect=convert)
-    monkeypatch.setattr(model, "convert", conversions)
+    monkeypatch.setattr(artifacts, "convert", conversions)
     with pytest.raises(ModelError, match="module: engine litert cannot convert it"):
         prepare_model(str(folder), "litert")
     with pytest.raises(ModelError, match="renamed: engine litert cannot convert it"):
@@ -153,19 +152,19 @@ def test_a_conversion_happens_once_and_survives_a_race(
 ) -> None:
     monkeypatch.setenv("EMBED_IMAGES_CACHE_DIR", str(tmp_path))
     conversions = []
-    convert = model.convert
+    convert = artifacts.convert
 
     def counted(*arguments: Any) -> Any:
         conversions.append(arguments)
         return convert(*arguments)
 
-    monkeypatch.setattr(model, "convert", counted)
+    monkeypatch.setattr(artifacts, "convert", counted)
     with ThreadPoolExecutor(3) as pool:
-        artifacts = {ready.artifact for ready in pool.map(lambda _: prepare_model(tiny_module, "litert"), range(3))}
-    assert len(artifacts) == 1
+        made = {ready.artifact for ready in pool.map(lambda _: prepare_model(tiny_module, "litert"), range(3))}
+    assert len(made) == 1
     prepare_model(tiny_module, "litert")
     assert len(conversions) <= 3
-    assert sorted(os.listdir(tmp_path / "artifacts")) == [Path(artifacts.pop()).parent.name]
+    assert sorted(os.listdir(tmp_path / "artifacts")) == [Path(made.pop()).parent.parent.name]
 
 
 @pytest.mark.parametrize("name", ["artifact", "facts.json"])

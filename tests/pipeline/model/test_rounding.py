@@ -18,6 +18,7 @@ from pipeline.model.fidelity import measure_parity
 from pipeline.model.prepare import prepare_model
 from pipeline.model.quantization import quantize
 from pipeline.model.sampling import take_sample
+from pipeline.model.signatures import Wanted
 from pipeline.options.config import make_config
 from tests.conftest import TINY_SIZE, photo, save_module
 from transforms.engines import load_engine
@@ -54,7 +55,7 @@ def photos(count: int, seed: int) -> np.ndarray:
 
 
 def parity_of(artifact: bytes, module: Path, probes: np.ndarray) -> float:
-    expected = reference_vectors(module, "m", (TINY_SIZE, TINY_SIZE), probes)
+    expected = reference_vectors(module, "m", probes)
     return measure_parity(expected, load_engine("litert", artifact, len(probes))(probes))["mean_cosine"]
 
 
@@ -63,7 +64,7 @@ def convolutions(flatbuffer: bytes) -> list[rounding.Convolution]:
 
 
 def test_the_first_convolutions_stay_exact(deep_module: Path) -> None:
-    exact = convert(deep_module, "m", "litert", "f32", None).artifact
+    exact = convert(deep_module, "m", "litert", "f32", Wanted()).artifact
     kept = rounding.kept_convolutions(exact, "int8")
     assert kept == 2 * PAIRS // 8
     pixels = photos(16, 0)
@@ -88,7 +89,7 @@ def test_correcting_the_biases_takes_the_mean_error_back(tmp_path: Path, kind: s
         return {"default": tf.reduce_mean(tf.nn.bias_add(convolved, np.full(convolved.shape[3], 7.0)), axis=[1, 2])}
 
     module = save_module(tmp_path / "module", forward=forward)
-    exact = convert(module, "m", "litert", "f32", None).artifact
+    exact = convert(module, "m", "litert", "f32", Wanted()).artifact
     pixels = photos(16, 0)
     means = rounding.input_means(exact, pixels)
     expected = load_engine("litert", exact, 16)(pixels)
@@ -108,7 +109,7 @@ def test_correcting_int8_gives_back_too(deep_module: Path, monkeypatch: pytest.M
 
 
 def test_input_means_are_those_of_the_images(deep_module: Path) -> None:
-    exact = convert(deep_module, "m", "litert", "f32", None).artifact
+    exact = convert(deep_module, "m", "litert", "f32", Wanted()).artifact
     pixels = photos(11, 3)  # not a whole number of batches
     expected = np.resize(pixels, (16, *pixels.shape[1:])).mean((0, 1, 2))
     means = rounding.input_means(exact, pixels)
