@@ -17,6 +17,7 @@ TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4
 CODES = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q"}
 # What the tags of one directory may claim beyond the bytes that there are; none of them needs to claim any twice.
 SLACK_BYTES = 16 << 20
+ENTRY_BYTES = 12
 EXIF_BYTES = 4 << 20  # of EXIF, GPS and interoperability directories, whose values Pillow makes Python objects of
 EXIF_DIRECTORIES = (34665, 34853, 40965)
 
@@ -80,6 +81,8 @@ def directories(data: bytes, most: int) -> Iterator[Directory]:
 
 def check_exif(exif: bytes) -> None:
     """Raises ImageError, "TooCostly", when EXIF claims far more bytes than it has."""
+    if len(exif) * len(exif) < ENTRY_BYTES * SLACK_BYTES:
+        return  # so few tags fit into it that they may claim all of it
     for _ in directories(exif.removeprefix(b"Exif\0\0"), 2):
         pass
 
