@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from PIL import Image, ImageFile
 
-from transforms.images import bitmaps, gif, jpeg, jpeg2000, jpegxl, png, psd, tiff, webp
+from transforms.images import bitmaps, bmp_runs, gif, jpeg, jpeg2000, jpegxl, png, psd, tiff, webp
 from transforms.images.colors import to_rgb
 from transforms.images.directories import Directory
 from transforms.images.errors import ImageError, check_pixels, too_costly, unsupported
@@ -178,8 +178,9 @@ def _psd(data: bytes, max_image_pixels: int) -> Opened:
 
 
 def _bmp(data: bytes, max_image_pixels: int) -> Opened:
-    image = pillow_image("BMP", data)
-    bitmaps.mend_palette(image, data, 14)
+    plain = bmp_runs.without_runs(data)
+    image = pillow_image("BMP", plain)
+    bitmaps.mend_palette(image, plain, 14)
     return Opened("BMP", image.size, image, lambda: to_rgb(_loaded(image)))
 
 

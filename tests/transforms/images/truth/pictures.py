@@ -47,7 +47,12 @@ def samples(depth: int, channels: int = 1, height: int = HEIGHT, width: int = WI
 def smooth(channels: int = 3, height: int = HEIGHT, width: int = WIDTH, most: int = 255) -> np.ndarray:
     """Whole numbers [height, width, channels] of slopes, which lossy codecs keep."""
     rows, columns = np.mgrid[0:height, 0:width]
-    slopes = [columns / (width - 1), rows / (height - 1), 1 - columns / (width - 1), (rows + columns) / (height + width)]
+    slopes = [
+        columns / (width - 1),
+        rows / (height - 1),
+        1 - columns / (width - 1),
+        (rows + columns) / (height + width),
+    ]
     numbers = np.stack(slopes[:channels], axis=-1) * most
     return numbers.round().astype(np.uint8 if most < 256 else np.uint16)
 
