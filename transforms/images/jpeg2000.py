@@ -137,6 +137,12 @@ def check(data: bytes, stream: Stream) -> Boxes:
     return boxes
 
 
+def prepare(image: ImageFile.ImageFile, stream: Stream) -> None:
+    """Mends the mode of an opened image: Pillow takes 9 bits for 8 where a JP2's header tells them."""
+    if image.mode == "L" and stream.depths[0] > 8:
+        image._mode = "I;16"
+
+
 def is_deep(stream: Stream) -> bool:
     """Of samples that Pillow would shift beyond 8 bits, or out of range."""
     return max(stream.depths, default=0) > (8 if len(stream.depths) > 1 else 16)

@@ -156,6 +156,7 @@ def _jpeg2000(data: bytes, max_image_pixels: int) -> Opened:
         size = (stream.width, stream.height)
         return Opened("JPEG2000", size, None, lambda: jpeg2000.read_deep(data, stream))
     image = pillow_image("JPEG2000", data)
+    jpeg2000.prepare(image, stream)
     return Opened("JPEG2000", image.size, image, lambda: jpeg2000.rgb(_loaded(image), stream, boxes))
 
 

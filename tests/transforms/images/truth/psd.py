@@ -76,7 +76,7 @@ def cases() -> Iterator[Case]:
     planes = planes_of(numbers, 8)
     yield Case("PSD", "multichannel", 8, "plain", psd(planes, numbers.shape, 8, MULTICHANNEL))
     yield Case("PSD", "RGB", 8, "ZIP", psd(planes, numbers.shape, 8, RGB, ZIP))
-    floats = [plane for plane in np.moveaxis(numbers.astype(">f4"), -1, 0)]
+    floats = list(np.moveaxis(numbers.astype(">f4"), -1, 0))
     yield Case(
         "PSD", "floating-point RGB", 32, "plain", psd([part.tobytes() for part in floats], numbers.shape, 32, RGB)
     )

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tifffile
 
-from tests.transforms.images.truth.pictures import Case, eight, packed, packed_pixels, rgb, samples
+from tests.transforms.images.truth.pictures import Case, packed_pixels, rgb, samples
 
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, CMYK, YCBCR, CIELAB = 0, 1, 2, 3, 5, 6, 8
 Tags = Mapping[int, tuple[str, Sequence[int]]]
