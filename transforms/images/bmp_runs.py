@@ -11,7 +11,7 @@ from transforms.images.errors import ImageError, too_costly
 
 RLE4, LONG_HEADER, FILE_HEADER = 2, 40, 14
 END_OF_LINE, END, DELTA = 0, 1, 2
-MAX_PIXELS = 25_000_000  # this is Python code, too
+MAX_PIXELS = 16_000_000  # this is Python code, too
 
 
 def without_runs(data: bytes) -> bytes:

@@ -16,6 +16,8 @@ from transforms.images.errors import unsupported
 # is transparent everywhere is white in them.
 FILLED = frozenset(("BMP", "DIB", "ICO", "TGA", "DDS", "JPEG2000", "TIFF"))
 
+ROWS = 64
+
 
 def to_rgb(image: Image.Image) -> Image.Image:
     """8-bit RGB of a decoded image of any mode of Pillow's that has an agreed range."""
@@ -56,12 +58,15 @@ def grey_to_rgb(samples: np.ndarray, maximum: int) -> Image.Image:
 
 
 def scaled(samples: np.ndarray, maximum: int) -> np.ndarray:
-    """uint8 of whole numbers from 0 to `maximum`, rounded."""
-    wide = samples.astype(np.uint32)
-    wide *= 255
-    wide += maximum // 2
-    wide //= maximum
-    return wide.astype(np.uint8)
+    """uint8 of whole numbers from 0 to `maximum`, rounded; some rows at a time, which bounds what it holds besides."""
+    eight = np.empty(samples.shape, np.uint8)
+    for at in range(0, len(samples), ROWS):
+        wide = np.minimum(samples[at : at + ROWS], maximum).astype(np.uint32)
+        wide *= 255
+        wide += maximum // 2
+        wide //= maximum
+        eight[at : at + ROWS] = wide
+    return eight
 
 
 def from_samples(samples: np.ndarray, maximum: int, *, filled: bool) -> Image.Image:

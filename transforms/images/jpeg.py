@@ -77,6 +77,8 @@ def check(data: bytes, max_image_pixels: int) -> Frame | None:
             frame = Frame(segment.marker, *struct.unpack(">BHHB", fields)) if len(fields) == 6 else None
         elif segment.marker == 0xE1 and data.startswith(b"Exif\0\0", segment.start):
             exif.append(data[segment.start + 6 : segment.end])
+        elif segment.marker == 0xE2 and data.startswith(b"MPF\0", segment.start):
+            check_exif(data[segment.start + 4 : segment.end])  # of the same directories
         elif segment.marker == SOS:
             scanned = data[segment.start] if segment.start < len(data) else 0
     if len(exif) > EXIF_SEGMENTS:

@@ -22,6 +22,7 @@ ORDERS = (None, (0,), (0, 3), (0, 1, 2), (0, 1, 2, 3))  # of channels, 3 standin
 DEEP = "; pip install 'embed-images[deep]' to read it"
 # OpenJPEG keeps some 200 bytes of each code block and looks at it in each layer. Encoders make blocks of 1,024 pixels
 # or more, in up to some dozens of layers.
+MAX_BOXES_BYTES = 16 << 20
 MAX_TILES, LEAST_BLOCK, MAX_LAYERS, FREE_BLOCKS, MAX_LAYERED_TILES = 65_535, 256, 1_000, 100_000, 1 << 20
 
 
@@ -49,6 +50,8 @@ def stream_of(data: bytes) -> Stream:
     start = 0 if data.startswith(CODESTREAM) else data.find(CODESTREAM)
     if start < 0 or start + 42 > len(data):
         raise ImageError("TruncatedImage", "a JPEG 2000 that ends within its header")
+    if start > MAX_BOXES_BYTES:
+        raise too_costly(f"a JPEG 2000 with {start:,} bytes before its picture")
     right, bottom, left, top, tile_width, tile_height = struct.unpack_from(">6I", data, start + 8)
     (components,) = struct.unpack_from(">H", data, start + 40)
     sizes = data[start + 42 : start + 42 + 3 * components : 3]

@@ -11,10 +11,12 @@ from typing import NamedTuple
 from PIL import Image
 
 from transforms.images.colors import from_samples
-from transforms.images.errors import ImageError, unsupported
+from transforms.images.errors import ImageError, too_costly, unsupported
 
 CODESTREAM = b"\xff\x0a"
 RATIOS = ((1, 1), (1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))  # the first one is not used
+
+MAX_EXTRA_CHANNELS = 8  # each is as large as the image; the format allows 4,097
 
 
 class Header(NamedTuple):
@@ -60,6 +62,10 @@ def header_of(data: bytes) -> Header:
         if bits.take(1):
             raise unsupported("a JPEG XL of floating-point samples; store 8 or 16 bits")
         depth = bits.choose((8, 0), (10, 0), (12, 0), (1, 6))
+        bits.take(1)  # whether 16 bits are enough within
+        channels = bits.choose((0, 0), (1, 0), (2, 4), (1, 12))
+        if channels > MAX_EXTRA_CHANNELS:
+            raise too_costly(f"a JPEG XL of {channels:,} channels beside its colors")
     return Header(*((height, width) if orientation > 4 else (width, height)), depth)
 
 

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 from collections.abc import Callable
 from importlib.util import find_spec
+from itertools import islice
 from typing import NamedTuple
 
 from PIL import Image, ImageFile
 
-from transforms.images import bitmaps, bmp_runs, gif, jpeg, jpeg2000, jpegxl, png, psd, tiff, webp
+from transforms.images import bitmaps, bmp_runs, gif, jpeg, jpeg2000, jpegxl, png, portable, psd, tiff, webp
 from transforms.images.colors import to_rgb
-from transforms.images.directories import Directory
+from transforms.images.directories import Directory, check_exif
 from transforms.images.errors import ImageError, check_pixels, too_costly, unsupported
 from transforms.images.formats import UNSIGNED, refusal
 
 # Decoders that are Python code, of a microsecond a sample, by Pillow's names.
 SLOW = frozenset(("bmp_rle", "dds_rgb", "ppm", "ppm_plain", "qoi"))
-SLOW_PIXELS = 25_000_000
+SLOW_PIXELS = 16_000_000
+TIFF_HEADER = re.compile(rb"II\*\0.\0\0\0|MM\0\*\0\0\0.", re.DOTALL)
+MAX_EXIFS = 16
+MAX_ICON_BYTES = 16 << 20  # their blocks are read one by one
 
 
 class Opened(NamedTuple):
@@ -178,6 +183,31 @@ def _psd(data: bytes, max_image_pixels: int) -> Opened:
     return Opened("PSD", picture.size, image, lambda: psd.rgb(_loaded(image), picture))
 
 
+def _ppm(data: bytes, max_image_pixels: int) -> Opened:
+    plain = portable.plain_pnm(data)
+    if deep := portable.deep_of(plain):
+        return Opened("PPM", (deep.width, deep.height), None, lambda: portable.read_deep(plain, deep))
+    return _Plain("PPM")(plain, max_image_pixels)
+
+
+def _icon(format: str) -> Callable[[bytes, int], Opened]:
+    def open_icon(data: bytes, max_image_pixels: int) -> Opened:
+        if len(data) > MAX_ICON_BYTES:
+            raise too_costly(f"icons of {len(data):,} bytes; up to {MAX_ICON_BYTES:,} are read")
+        return _Plain(format)(data, max_image_pixels)
+
+    return open_icon
+
+
+def _avif(data: bytes, max_image_pixels: int) -> Opened:
+    starts = [exif.start() for exif in islice(TIFF_HEADER.finditer(data), MAX_EXIFS + 1)]
+    if len(starts) > MAX_EXIFS:
+        raise too_costly(f"an AVIF of more than {MAX_EXIFS} EXIFs")
+    for start in starts:  # Pillow reads it when it opens the image
+        check_exif(data[start:])
+    return _Plain("AVIF")(data, max_image_pixels)
+
+
 def _bmp(data: bytes, max_image_pixels: int) -> Opened:
     plain = bmp_runs.without_runs(data)
     image = pillow_image("BMP", plain)
@@ -198,6 +228,7 @@ def _tga(data: bytes, max_image_pixels: int) -> Opened:
 
 
 OPENERS: dict[str, Callable[[bytes, int], Opened]] = {
-    "BMP": _bmp, "DIB": _dib, "GIF": _gif, "HEIF": _heif, "JPEG": _jpeg, "JPEG2000": _jpeg2000, "JXL": _jpegxl,
-    "PNG": _png, "PSD": _psd, "TGA": _tga, "TIFF": _tiff, "WEBP": _webp,
+    "AVIF": _avif, "BMP": _bmp, "DIB": _dib, "GIF": _gif, "HEIF": _heif, "ICNS": _icon("ICNS"), "ICO": _icon("ICO"),
+    "JPEG": _jpeg, "JPEG2000": _jpeg2000, "JXL": _jpegxl, "PNG": _png, "PPM": _ppm, "PSD": _psd, "TGA": _tga,
+    "TIFF": _tiff, "WEBP": _webp,
 }  # fmt: skip

@@ -101,22 +101,23 @@ def rgb(image: ImageFile.ImageFile, data: bytes) -> Image.Image:
         return to_rgb(image)
     del image.info["transparency"]
     most = (1 << depth) - 1
-    if color == 0:
-        samples, keys = np.asarray(image)[..., None], [key & most]
-        if depth < 8:
-            keys = [255 // most * keys[0]]
+    keys = [value & most for value in (key if color == 2 else (key,))]
+    if color == 2 and depth == 16:
+        # Pillow keeps the upper half of each sample, and gives the lower one when it is asked so.
+        lower = PngImagePlugin.PngImageFile(io.BytesIO(data))
+        lower.tile = [tile._replace(args="RGB;16L") for tile in lower.tile]
+        lower.load()
+        holes = _where(image, [key >> 8 for key in keys]) & _where(lower, [key & 255 for key in keys])
     else:
-        keys = [value & most for value in key]
-        samples = np.asarray(image) if depth == 8 else _all_16_bits(image, data)
-    pixels = np.array(to_rgb(image))
-    pixels[(samples == keys).all(axis=-1)] = 255
-    return Image.fromarray(pixels)
+        holes = _where(image, [key * 255 // most for key in keys] if depth < 8 else keys)
+    pixels = to_rgb(image)
+    pixels.paste("white", mask=Image.fromarray(holes))
+    return pixels
 
 
-def _all_16_bits(image: Image.Image, data: bytes) -> np.ndarray:
-    """uint16 [height, width, 3]: Pillow keeps the upper half of each sample, and gives the lower one when asked so."""
-    lower = PngImagePlugin.PngImageFile(io.BytesIO(data))
-    lower.tile = [tile._replace(args="RGB;16L") for tile in lower.tile]
-    lower.load()
-    samples: np.ndarray = np.asarray(image).astype(np.uint16) << 8 | np.asarray(lower)
-    return samples
+def _where(image: Image.Image, keys: list[int]) -> np.ndarray:
+    """bool [height, width]: which pixels have these samples."""
+    samples = np.asarray(image)
+    bands = [samples] if samples.ndim == 2 else [samples[..., band] for band in range(samples.shape[2])]
+    equal: np.ndarray = np.logical_and.reduce([band == key for band, key in zip(bands, keys, strict=True)])
+    return equal

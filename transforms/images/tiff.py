@@ -9,13 +9,14 @@ import numpy as np
 from PIL import Image, ImageFile, ImagePalette
 
 from transforms.images.colors import from_samples, grey_to_rgb, to_rgb
-from transforms.images.directories import Directory, check_exif_of, directories
+from transforms.images.directories import SLACK_BYTES, Directory, check_exif_of, directories
 from transforms.images.errors import ImageError, too_costly, unsupported
 from transforms.images.orientation import SWAPS_SIDES, UPRIGHT, upright
 
 SUBFILE, OLD_SUBFILE, WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 254, 255, 256, 257, 258, 259, 262
-STRIPS, ORIENTATION, SAMPLES, PLANAR, COLOR_MAP, INK_SET = 273, 274, 277, 284, 320, 332
-TILE_WIDTH, TILE_HEIGHT, TILES, EXTRA_SAMPLES, SAMPLE_FORMAT, DNG_VERSION = 322, 323, 324, 338, 339, 50706
+ORIENTATION, SAMPLES, PLANAR, COLOR_MAP, INK_SET = 274, 277, 284, 320, 332
+STRIP_BYTES, TILE_WIDTH, TILE_HEIGHT, TILE_BYTES = 279, 322, 323, 325
+EXTRA_SAMPLES, SAMPLE_FORMAT, DNG_VERSION = 338, 339, 50706
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, CMYK, YCBCR = 0, 1, 2, 3, 5, 6
 UNREAD = {
     4: "a mask", 9: "ICCLab", 10: "ITULab", 32803: "a camera's sensor (a raw file)", 32844: "LogL",
@@ -62,9 +63,11 @@ def _check_cost(page: Directory, max_image_pixels: int) -> None:
     width, height = page.value(TILE_WIDTH, 0), page.value(TILE_HEIGHT, 0)
     if width * height > max(max_image_pixels, 1 << 20):
         raise too_costly(f"a TIFF in tiles of {width:,} x {height:,} pixels")
-    blocks = sum(page.tags[number].values for number in (STRIPS, TILES) if number in page.tags)
-    if blocks > MAX_BLOCKS:
-        raise too_costly(f"a TIFF of {blocks:,} strips or tiles")
+    for number in (STRIP_BYTES, TILE_BYTES):
+        blocks = page.tags[number].values if number in page.tags else 0
+        claimed = sum(min(size, len(page.data)) for size in page.values(number, (), MAX_BLOCKS))
+        if blocks > MAX_BLOCKS or claimed > len(page.data) * 4 + SLACK_BYTES:
+            raise too_costly(f"a TIFF of {blocks:,} strips or tiles, of {claimed:,} bytes")
 
 
 def _check_kind(page: Directory) -> None:

@@ -133,7 +133,7 @@ def _jpegxl() -> Iterator[Case]:
                 layout = "in boxes" if boxed else "codestream"
                 yield Case("JPEG XL", kind, depth, layout, data, rgb(numbers, depth), channels % 2 == 0)
     colors = smooth(3)
-    yield Case("JPEG XL", "RGB", 8, "lossy", imagecodecs.jpegxl_encode(colors, distance=0.1), colors, 8)
+    yield Case("JPEG XL", "RGB", 8, "lossy", imagecodecs.jpegxl_encode(colors, distance=0.1), colors, 12)
     frames = np.stack([samples(8, 3), samples(8, 3)[::-1]])
     yield Case("JPEG XL", "animated RGB", 8, "codestream", imagecodecs.jpegxl_encode(frames, lossless=True), frames[0])
     floats = imagecodecs.jpegxl_encode(samples(8, 3).astype(np.float32) / 255, lossless=True)
