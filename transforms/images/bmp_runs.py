@@ -32,7 +32,7 @@ def without_runs(data: bytes) -> bytes:
     struct.pack_into("<HI", head, 28, 8, 0)
     struct.pack_into("<I", head, 46, used or 16)
     stride = -(-width // 4) * 4
-    return bytes(head) + bytes(_indices(data[start : start + 4 * width * height + 1024], width, height, stride))
+    return bytes(head) + bytes(_indices(data[start : start + 2 * width * height + 4 * height], width, height, stride))
 
 
 def _indices(runs: bytes, width: int, height: int, stride: int) -> bytearray:
