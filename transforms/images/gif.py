@@ -11,7 +11,7 @@ from transforms.images.errors import too_costly
 
 EXTENSION, FRAME, TRAILER, GRAPHIC_CONTROL = 0x21, 0x2C, 0x3B, 0xF9
 # Comments and program data before the first frame: some are a profile or XMP, in blocks of 255 bytes.
-MAX_BLOCKS = 1_000_000
+MAX_BLOCKS = 200_000
 
 
 def without_extensions(data: bytes) -> bytes:

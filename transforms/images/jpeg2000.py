@@ -48,10 +48,10 @@ def stream_of(data: bytes) -> Stream:
         ImageError: it ends too early, or has more tiles, blocks or layers than its pixels need.
     """
     start = 0 if data.startswith(CODESTREAM) else data.find(CODESTREAM)
-    if start < 0 or start + 42 > len(data):
-        raise ImageError("TruncatedImage", "a JPEG 2000 that ends within its header")
     if start > MAX_BOXES_BYTES:
         raise too_costly(f"a JPEG 2000 with {start:,} bytes before its picture")
+    if start < 0 or start + 42 > len(data):
+        raise ImageError("TruncatedImage", "a JPEG 2000 that ends within its header")
     right, bottom, left, top, tile_width, tile_height = struct.unpack_from(">6I", data, start + 8)
     (components,) = struct.unpack_from(">H", data, start + 40)
     sizes = data[start + 42 : start + 42 + 3 * components : 3]

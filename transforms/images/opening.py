@@ -24,6 +24,7 @@ SLOW_PIXELS = 16_000_000
 TIFF_HEADER = re.compile(rb"II\*\0.\0\0\0|MM\0\*\0\0\0.", re.DOTALL)
 MAX_EXIFS = 16
 MAX_ICON_BYTES = 16 << 20  # their blocks are read one by one
+ENDS_EARLY = (IndexError, EOFError, struct.error)
 
 
 class Opened(NamedTuple):
@@ -61,7 +62,9 @@ def open_image(format: str, data: bytes, max_image_pixels: int) -> Opened:
 class NotThisFormatError(ImageError):
     """A header that begins as one of a format does, and is none."""
 
-    def __init__(self, format: str, reason: object):
+    def __init__(self, format: str, error: Exception):
+        cause = error.args[0] if error.args else error  # Pillow wraps what its readers raise
+        reason = "it ends too early" if isinstance(cause, ENDS_EARLY) or isinstance(error, ENDS_EARLY) else cause
         super().__init__("NotAnImage", f"it begins as {format} does, but its header cannot be read: {reason}")
 
 
@@ -73,9 +76,9 @@ def pillow_image(format: str, data: bytes) -> ImageFile.ImageFile:
     if format not in Image.OPEN:
         Image.init()
     factory, accept = Image.OPEN[format]
-    if accept and not accept(data[:16]):
-        raise NotThisFormatError(format, "the first bytes are of none")
     try:
+        if accept and not accept(data[:16]):
+            raise SyntaxError("the first bytes are of none")
         image = factory(io.BytesIO(data), "")
     except (SyntaxError, IndexError, TypeError, struct.error) as e:
         raise NotThisFormatError(format, e) from None
