@@ -16,9 +16,10 @@ from transforms.images.colors import from_samples
 from transforms.images.directories import check_exif
 from transforms.images.errors import too_costly, unsupported
 
-# Markers: ITU-T T.81, table B.1. Those of 0xD0 to 0xD7, 0x01 and 0xD8 stand alone.
-SOS, EOI = 0xDA, 0xD9
-ALONE = frozenset((0x01, *range(0xD0, 0xD9)))
+# Markers: ITU-T T.81, table B.1. Those that stand alone are passed over, as are fillers and what is none.
+SOS, EOI, APP1, APP2 = 0xDA, 0xD9, 0xE1, 0xE2
+ALONE = frozenset((0x00, 0x01, 0xFF, *range(0xD0, 0xD9)))
+LAST = (SOS, EOI)  # of a header
 FRAMES = {
     0xC0: "baseline", 0xC1: "extended sequential", 0xC2: "progressive", 0xC3: "lossless", 0xC5: "hierarchical",
     0xC6: "hierarchical", 0xC7: "hierarchical", 0xC9: "arithmetic-coded", 0xCA: "arithmetic-coded progressive",
@@ -35,12 +36,7 @@ EXIF_SEGMENTS = 16
 TAILS = (b"", b"\x55" * 64, b"\xaa" * 64)
 
 
-class Segment(NamedTuple):
-    """A marker and where its parameters stand."""
-
-    marker: int
-    start: int
-    end: int
+Segment = tuple[int, int, int]  # a marker, where its parameters start, where they end
 
 
 class Frame(NamedTuple):
@@ -71,16 +67,16 @@ def check(data: bytes, max_image_pixels: int) -> Frame | None:
     """
     exif: list[bytes] = []
     frame, scanned = None, 0
-    for segment in header(data):
-        if segment.marker in FRAMES:
-            fields = data[segment.start : segment.start + 6]
-            frame = Frame(segment.marker, *struct.unpack(">BHHB", fields)) if len(fields) == 6 else None
-        elif segment.marker == 0xE1 and data.startswith(b"Exif\0\0", segment.start):
-            exif.append(data[segment.start + 6 : segment.end])
-        elif segment.marker == 0xE2 and data.startswith(b"MPF\0", segment.start):
-            check_exif(data[segment.start + 4 : segment.end])  # of the same directories
-        elif segment.marker == SOS:
-            scanned = data[segment.start] if segment.start < len(data) else 0
+    for marker, start, end in header(data):
+        if marker in FRAMES:
+            fields = data[start : start + 6]
+            frame = Frame(marker, *struct.unpack(">BHHB", fields)) if len(fields) == 6 else None
+        elif marker == APP1 and data.startswith(b"Exif\0\0", start):
+            exif.append(data[start + 6 : end])
+        elif marker == APP2 and data.startswith(b"MPF\0", start):
+            check_exif(data[start + 4 : end])  # an index of pictures, of the same directories
+        elif marker == SOS:
+            scanned = data[start] if start < len(data) else 0
     if len(exif) > EXIF_SEGMENTS:
         raise too_costly(f"it has {len(exif):,} segments of EXIF")
     if exif:
@@ -101,14 +97,13 @@ def header(data: bytes) -> Iterator[Segment]:
     at = 2
     while (at := data.find(b"\xff", at)) >= 0 and at + 4 <= len(data):
         marker = data[at + 1]
-        if marker in (0x00, 0xFF) or marker in ALONE:
+        if marker in ALONE:
             at += 1 if marker == 0xFF else 2
             continue
-        length = data[at + 2] << 8 | data[at + 3]
-        yield Segment(marker, at + 4, at + 2 + length)
-        if marker in (SOS, EOI):
+        start, at = at + 4, at + 2 + (data[at + 2] << 8 | data[at + 3])
+        yield marker, start, at
+        if marker in LAST:
             return
-        at += 2 + length
 
 
 def _check_scans(data: bytes, pixels: int, max_image_pixels: int) -> None:
@@ -123,7 +118,7 @@ def _check_scans(data: bytes, pixels: int, max_image_pixels: int) -> None:
 
 def scans_of(data: bytes) -> Iterator[Segment]:
     """The headers of all scans of the image."""
-    at = next((segment.start - 4 for segment in header(data) if segment.marker == SOS), len(data))
+    at = next((start - 4 for marker, start, _ in header(data) if marker == SOS), len(data))
     for found in re.compile(rb"\xff[\xc0-\xcf\xd9-\xfe]").finditer(data, at):
         if found.start() < at:
             continue  # within a segment that was passed
@@ -133,7 +128,7 @@ def scans_of(data: bytes) -> Iterator[Segment]:
         length = int.from_bytes(data[found.end() : found.end() + 2], "big")
         at = found.end() + length
         if marker == SOS:
-            yield Segment(SOS, found.end() + 2, at)
+            yield SOS, found.end() + 2, at
 
 
 def load(image: ImageFile.ImageFile, data: bytes) -> None:
@@ -159,15 +154,15 @@ def load(image: ImageFile.ImageFile, data: bytes) -> None:
 
 def _has_all_scans(data: bytes) -> bool:
     """Whether each scan that a whole image needs has begun, in a JPEG without an end."""
-    frame = next((segment for segment in header(data) if segment.marker in FRAMES), None)
-    if frame is None or data.find(b"\xff\xd9", frame.end) >= 0:
+    frame = next(((start, end) for marker, start, end in header(data) if marker in FRAMES), None)
+    if frame is None or data.find(b"\xff\xd9", frame[1]) >= 0:
         return False
     # The bits that each coefficient of each component still lacks; many before its first scan.
-    lacking = {component: [99] * 64 for component in data[frame.start + 6 : frame.end : 3]}
-    for scan in scans_of(data):
-        count = data[scan.start] if scan.start < len(data) else 0
-        first, last, approximation = data[scan.end - 3 : scan.end].ljust(3, b"\0")
-        for component in data[scan.start + 1 : scan.start + 1 + 2 * count : 2]:
+    lacking = {component: [99] * 64 for component in data[frame[0] + 6 : frame[1] : 3]}
+    for _, start, end in scans_of(data):
+        count = data[start] if start < len(data) else 0
+        first, last, approximation = data[end - 3 : end].ljust(3, b"\0")
+        for component in data[start + 1 : start + 1 + 2 * count : 2]:
             lacking.get(component, [])[first : last + 1] = [approximation & 15] * (last + 1 - first)
     return all(bits == 0 for left in lacking.values() for bits in left)
 
@@ -176,4 +171,7 @@ def read_deep(data: bytes, frame: Frame) -> Image.Image:
     """RGB of a JPEG of 12 bits or a lossless one, by imagecodecs."""
     import imagecodecs
 
-    return from_samples(imagecodecs.jpeg_decode(data), (1 << frame.depth) - 1, filled=False)
+    shape = (frame.height, frame.width, frame.components)[: 2 if frame.components == 1 else 3]
+    samples = np.empty(shape, np.uint8 if frame.depth <= 8 else np.uint16)
+    imagecodecs.jpeg_decode(data, out=samples)
+    return from_samples(samples, (1 << frame.depth) - 1, filled=False)

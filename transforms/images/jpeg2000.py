@@ -47,7 +47,9 @@ def stream_of(data: bytes) -> Stream:
     Raises:
         ImageError: it ends too early, or has more tiles, blocks or layers than its pixels need.
     """
-    start = 0 if data.startswith(CODESTREAM) else data.find(CODESTREAM)
+    start = 0
+    if not data.startswith(CODESTREAM):
+        start = next((start for kind, start, _ in _boxes(data, 0, len(data)) if kind == b"jp2c"), -1)
     if start > MAX_BOXES_BYTES:
         raise too_costly(f"a JPEG 2000 with {start:,} bytes before its picture")
     if start < 0 or start + 42 > len(data):
@@ -96,8 +98,7 @@ class Boxes(NamedTuple):
 def boxes_of(data: bytes, stream: Stream) -> Boxes:
     """What the boxes before the codestream say of its colors."""
     space, palette, order = None, None, None
-    header = next((content for kind, content in _boxes(data[: stream.start]) if kind == b"jp2h"), b"")
-    for kind, content in _boxes(header):
+    for kind, content in _header(data, stream.start):
         if kind == b"colr" and content[:1] == b"\x01" and space is None:
             space = int.from_bytes(content[3:7], "big")
         elif kind == b"pclr":
@@ -108,14 +109,25 @@ def boxes_of(data: bytes, stream: Stream) -> Boxes:
     return Boxes(space, palette, order)
 
 
-def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    at = 0
-    while at + 8 <= len(data):
-        length, kind = struct.unpack_from(">I4s", data, at)
-        yield kind, data[at + 8 : at + length]
-        if length < 8:
+def _header(data: bytes, end: int) -> Iterator[tuple[bytes, bytes]]:
+    """The boxes within the header box before the codestream, with their contents."""
+    for kind, start, stop in _boxes(data, 0, end):
+        if kind == b"jp2h":
+            yield from ((inner, data[at:to]) for inner, at, to in _boxes(data, start, stop))
             return
-        at += length
+
+
+def _boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """(kind, start of the content, its end)"""
+    while at + 8 <= end:
+        (length, kind), start = struct.unpack_from(">I4s", data, at), at + 8
+        if length == 1 and at + 16 <= end:
+            (length,), start = struct.unpack_from(">Q", data, at + 8), at + 16
+        stop = at + length if length else end  # 0 stands for all that is left
+        yield kind, start, min(stop, end)
+        if stop <= at:
+            return
+        at = stop
 
 
 def _palette(content: bytes) -> np.ndarray:
@@ -133,6 +145,8 @@ def check(data: bytes, stream: Stream) -> Boxes:
         raise unsupported(f"a JPEG 2000 in the color space {SPACES[boxes.space or 0]}")
     if boxes.order not in ORDERS:
         raise unsupported("a JPEG 2000 whose channels are in an order of its own")
+    if max(stream.depths, default=0) > 16:
+        raise unsupported("a JPEG 2000 of more than 16 bits a sample, which have no agreed range; store 8 or 16")
     if is_deep(stream) and len(set(stream.depths)) > 1:
         raise unsupported(f"a JPEG 2000 whose channels have {stream.depths} bits")
     if is_deep(stream) and not find_spec("imagecodecs"):
@@ -148,17 +162,18 @@ def prepare(image: ImageFile.ImageFile, stream: Stream) -> None:
 
 def is_deep(stream: Stream) -> bool:
     """Of samples that Pillow would shift beyond 8 bits, or out of range."""
-    return max(stream.depths, default=0) > (8 if len(stream.depths) > 1 else 16)
+    return len(stream.depths) > 1 and max(stream.depths) > 8
 
 
 def read_deep(data: bytes, stream: Stream) -> Image.Image:
     """RGB of samples of more than 8 bits in color, by OpenJPEG as imagecodecs has it."""
     import imagecodecs
 
-    samples = imagecodecs.jpeg2k_decode(data, numthreads=1)
-    low = -(1 << stream.depths[0] - 1) if stream.signed else 0
-    if low:
-        samples = samples.astype(np.int32) - low
+    shape = (stream.height, stream.width, len(stream.depths))
+    samples = np.empty(shape[:2] if shape[2] == 1 else shape, np.int16 if stream.signed else np.uint16)
+    imagecodecs.jpeg2k_decode(data, numthreads=1, out=samples)
+    if stream.signed:
+        samples = samples.astype(np.int32) + (1 << stream.depths[0] - 1)
     return from_samples(samples, (1 << stream.depths[0]) - 1, filled=True)
 
 

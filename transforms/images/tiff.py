@@ -116,11 +116,19 @@ def read_deep(data: bytes, place: int, page: Directory) -> Image.Image:
     """RGB of what `is_deep`, upright, by libtiff as imagecodecs has it."""
     import imagecodecs
 
-    most = (1 << page.value(BITS, 1)) - 1
-    samples = imagecodecs.tiff_decode(data, index=place)
-    if page.value(PLANAR, 1) == 2 and samples.ndim == 3:
+    bits, planar = page.value(BITS, 1), page.value(PLANAR, 1) == 2
+    most, size = (1 << bits) - 1, (page.value(HEIGHT, 0), page.value(WIDTH, 0))
+    count = page.value(SAMPLES, len(page.values(BITS, (1,))))
+    shape = size if count == 1 else (count, *size) if planar else (*size, count)
+    # Of the size that was checked: libtiff may find another one in a directory that is broken.
+    samples = np.empty(shape, bool if bits == 1 else np.uint8 if bits <= 8 else np.uint16)
+    imagecodecs.tiff_decode(data, index=place, out=samples)
+    if count == 1:
+        samples = samples[..., None]
+    elif planar:
         samples = np.moveaxis(samples, 0, -1)
-    samples = samples.reshape(*samples.shape[:2], -1)
+    if bits == 1:
+        samples = samples.view(np.uint8)
     if page.value(PHOTOMETRIC, 0) == WHITE_IS_ZERO:
         samples[..., 0] = most - samples[..., 0]
     if page.value(EXTRA_SAMPLES, 2) == 0:

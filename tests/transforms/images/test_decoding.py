@@ -138,6 +138,13 @@ def test_large_jpegs_are_decoded_smaller_and_stay_near(resize: str) -> None:
     assert np.abs(decoded.pixels - expected).mean() < 1
 
 
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_without_its_end_is_decoded_smaller_all_the_same(progressive: bool) -> None:
+    data = encode(photo(600, 400), "JPEG", quality=90, progressive=progressive)
+    np.testing.assert_array_equal(decode(data[:-2]), decode(data))
+    np.testing.assert_array_equal(decode(data[:-1]), decode(data))
+
+
 ERRORS = {
     "empty.jpg": "EmptyObject",
     "a web page.jpg": "NotAnImage",
