@@ -24,7 +24,7 @@ def without_runs(data: bytes) -> bytes:
         return data
     (start,), (width, height) = struct.unpack_from("<I", data, 10), struct.unpack_from("<ii", data, 18)
     bits, used = struct.unpack_from("<H", data, 28)[0], struct.unpack_from("<I", data, 46)[0]
-    if bits != 4 or used > 16 or not width * height > 0:
+    if bits != 4 or used > 16 or width <= 0 or height <= 0:
         return data
     if width * height > MAX_PIXELS:
         raise too_costly(f"{width:,} x {height:,} pixels of run lengths; up to {MAX_PIXELS:,} are read")

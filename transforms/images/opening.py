@@ -220,6 +220,8 @@ def _bmp(data: bytes, max_image_pixels: int) -> Opened:
 
 def _dib(data: bytes, max_image_pixels: int) -> Opened:
     image = pillow_image("DIB", data)
+    if data[16:20] == b"\2\0\0\0":
+        raise unsupported("a DIB whose pixels are run lengths of four bits")
     bitmaps.mend_palette(image, data, 0)
     return Opened("DIB", image.size, image, lambda: to_rgb(_loaded(image)))
 

@@ -111,6 +111,7 @@ def _run_lengths() -> Iterator[Case]:
         head = info(numbers.shape[1], numbers.shape[0], bits, compression=compression)
         data = bmp(head, stream, quads(colors))
         yield Case("BMP", "palette", bits, "run lengths", data, colors[numbers[..., 0]])
+    yield Case("DIB", "palette", 4, "run lengths", data[14:])
 
 
 def _runs(row: np.ndarray, bits: int) -> bytes:
