@@ -33,20 +33,23 @@ COMPRESSIONS = {
     52546: "JPEG XL",
 }
 MAX_PAGES, MAX_BLOCKS = 1_000, 1_000_000
+LARGE_TILE = 1 << 24  # pixels; libtiff makes room for a whole one, however small the image is
 
 
-def full_page(data: bytes, max_image_pixels: int) -> tuple[int, Directory]:
+def full_page(data: bytes) -> tuple[int, Directory]:
     """The first page that is no preview: its place, and its directory.
 
     Raises:
         ImageError: there is none, or it is of a kind that is not read, or would cost more than its pixels.
     """
     pages = list(directories(data, 1))
+    if pages and DNG_VERSION in pages[0].tags:
+        raise ImageError("UnsupportedFormat", "it is a raw file of a camera (DNG), which is not read here")
     if pages and _is_preview(pages[0]):
         pages = list(directories(data, MAX_PAGES))
     for place, page in enumerate(pages):
         if not _is_preview(page):
-            _check_cost(page, max_image_pixels)
+            _check_cost(page)
             _check_kind(page)
             return place, page
     if pages:
@@ -58,10 +61,10 @@ def _is_preview(page: Directory) -> bool:
     return bool(page.value(SUBFILE, 0) & 1) or page.value(OLD_SUBFILE, 1) == 2
 
 
-def _check_cost(page: Directory, max_image_pixels: int) -> None:
+def _check_cost(page: Directory) -> None:
     check_exif_of(page)
     width, height = page.value(TILE_WIDTH, 0), page.value(TILE_HEIGHT, 0)
-    if width * height > max(max_image_pixels, 1 << 20):
+    if width * height > max(page.value(WIDTH, 0) * page.value(HEIGHT, 0), LARGE_TILE):
         raise too_costly(f"a TIFF in tiles of {width:,} x {height:,} pixels")
     for number in (STRIP_BYTES, TILE_BYTES):
         blocks = page.tags[number].values if number in page.tags else 0
@@ -74,8 +77,8 @@ def _check_kind(page: Directory) -> None:
     photometric = page.value(PHOTOMETRIC, 0)
     formats = set(page.values(SAMPLE_FORMAT, (1,))) & set(NOT_WHOLE)
     reason = ""
-    if DNG_VERSION in page.tags:
-        raise ImageError("UnsupportedFormat", "it is a raw file of a camera (DNG), which is not read here")
+    if not page.value(WIDTH, 0) or not page.value(HEIGHT, 0):
+        raise ImageError("CorruptImage", "a TIFF whose directory tells no width or height")
     if photometric in UNREAD:
         reason = f"its samples are those of {UNREAD[photometric]}"
     elif formats:
@@ -99,8 +102,13 @@ def describe(page: Directory) -> str:
 
 
 def is_plain(page: Directory) -> bool:
-    """Whether Pillow's libtiff was built with the page's compression; the rest shows when it is opened."""
-    return page.value(COMPRESSION, 1) not in COMPRESSIONS
+    """Whether Pillow unpacks it; of its kinds of pixels, that shows when it is opened."""
+    bits, photometric = page.values(BITS, (1,)), page.value(PHOTOMETRIC, 0)
+    in_planes = page.value(PLANAR, 1) == 2 and page.value(COMPRESSION, 1) == 1
+    without_unpacker = (photometric in (WHITE_IS_ZERO, BLACK_IS_ZERO) and len(bits) > 1) or (
+        photometric == CMYK and bits[0] == 16
+    )
+    return page.value(COMPRESSION, 1) not in COMPRESSIONS and not (in_planes and without_unpacker)
 
 
 def is_deep(page: Directory) -> bool:

@@ -65,7 +65,7 @@ def kinds(cases: Iterable[Case], of: Iterable[Case]) -> str:
             others = [
                 case for case in all_of if (case.kind, case.depth) == (kind, depth) and case.layout not in layouts
             ]
-            depths.append(f"{depth} ({', '.join(layouts)})" if others and len(layouts) <= len(others) else str(depth))
+            depths.append(f"{depth} ({' or '.join(layouts)})" if others and len(layouts) <= len(others) else str(depth))
         texts.append(f"{kind} {', '.join(depths)}")
     return "; ".join(texts)
 

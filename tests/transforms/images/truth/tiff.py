@@ -87,6 +87,8 @@ def cases() -> Iterator[Case]:
                 yield Case("TIFF", kind, depth, named, data, rgb(numbers, depth), 1 + (channels == 4))
         yield from _palettes(order, named)
         yield from _libraries(order, named)
+    yield from _orders_of_bits()
+    yield from _planes()
     yield from _others()
     yield from _refused()
 
@@ -144,6 +146,38 @@ def _others() -> Iterator[Case]:
     deep = samples(12, 3)
     turned = simple(deep, 12, RGB, t274=("H", [6]))
     yield Case("TIFF", "RGB", 12, "on its side", turned, np.rot90(rgb(deep, 12), -1))
+
+
+def _orders_of_bits() -> Iterator[Case]:
+    """FillOrder 2: the bits of each byte the other way round."""
+    for depth in (1, 2, 4, 8, 16):
+        numbers = samples(depth)
+        pixels = numbers.astype("<u2").tobytes() if depth == 16 else b"".join(packed_pixels(numbers, depth))
+        turned = np.packbits(np.unpackbits(np.frombuffer(pixels, np.uint8), bitorder="little")).tobytes()
+        data = tiff([(page(numbers, depth, BLACK_IS_ZERO, t266=("H", [2])), [turned])])
+        yield Case("TIFF", "grey", depth, "bits turned round", data, rgb(numbers, depth))
+
+
+def _planes() -> Iterator[Case]:
+    """Samples of more than grey and RGB, in planes."""
+    for order, named in (("<", "little-endian"), (">", "big-endian")):
+        for depth in (8, 16):
+            for kind, channels, photometric in (
+                ("RGB with alpha", 4, RGB),
+                ("CMYK", 4, CMYK),
+                ("grey with alpha", 2, 1),
+            ):
+                numbers = samples(depth, channels)
+                more = {"t284": ("H", [2])} | ({"t338": ("H", [2])} if kind != "CMYK" else {})
+                planes = [plane.astype(f"{order}u{depth // 8}").tobytes() for plane in np.moveaxis(numbers, -1, 0)]
+                data = tiff([(page(numbers, depth, photometric, **more), planes)], order)
+                if kind == "CMYK":
+                    shares = 1 - numbers.astype(float) / ((1 << depth) - 1)
+                    truth = np.round(255 * shares[..., :3] * shares[..., 3:])
+                else:
+                    truth = rgb(numbers, depth)
+                read = (kind, depth) != ("CMYK", 16)
+                yield Case("TIFF", kind, depth, f"planes, {named}", data, truth if read else None, 2)
 
 
 def _refused() -> Iterator[Case]:
