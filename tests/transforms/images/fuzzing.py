@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import faulthandler
 import itertools
+import logging
 import os
 import resource
 import sys
@@ -82,6 +83,7 @@ def main() -> None:
     given = parser.parse_args()
     configure_pillow(MOST_PIXELS)
     warnings.simplefilter("ignore")
+    logging.disable()  # Pillow tells of odd TIFFs
     sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # where libtiff talks
     faulthandler.enable(sys.stderr)
