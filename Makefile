@@ -16,8 +16,8 @@ SCHEDULERS := $(TOOLS)/schedulers
 PRISM := $(TOOLS)/prism-v$(BEAM_VERSION)/prism
 BOOT := $(TOOLS)/boot-v$(BEAM_VERSION)/container
 
-.PHONY: help setup demo test test-stores test-kills test-schedulers test-prism prism prism-location boot \
-	boot-location bench bench-quick bench-stages bench-fidelity bench-scaling bench-fetch template-metadata lint types \
+.PHONY: help setup demo test test-fuzz test-stores test-kills test-schedulers test-prism prism prism-location boot \
+	boot-location bench bench-quick bench-stages bench-fidelity bench-scaling bench-fetch template-metadata formats lint types \
 	check lock clean
 
 help:  ## what can be made
@@ -36,6 +36,9 @@ demo: setup  ## makes a corpus of real photos, embeds it, says what came out and
 
 test: setup  ## every test that needs no cluster, two at a time
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-fuzz: setup  ## mutations of images through the decoder, most of a minute
+	$(BIN)/python -m tests.transforms.images.fuzzing --seconds 45
 
 test-stores: setup $(FAKE_GCS) $(AZURITE)  ## tests of stores whose servers are no Python packages: needs Go and npm
 	FAKE_GCS_SERVER=$(FAKE_GCS) AZURITE=$(AZURITE) $(BIN)/python -m pytest -m stores
@@ -80,6 +83,9 @@ bench-fetch: setup $(FAKE_GCS)  ## fetching beside Beam's own ways, at 20 ms lat
 
 template-metadata: setup  ## the Flex Template's metadata.json, from the options of a run
 	$(BIN)/python -m pipeline.options.flex_template > run_configs/dataflow/metadata.json
+
+formats: setup  ## the table of formats in docs/output-format.md, from the tests of the decoder
+	$(BIN)/python -m tests.transforms.images.truth.table
 
 $(FAKE_GCS):  # built from the Go module proxy, which checks it against Go's checksum database
 	GOBIN=$(dir $@) go install github.com/fsouza/fake-gcs-server@$(FAKE_GCS_VERSION)

@@ -12,6 +12,8 @@ DEMO = ["scikit-image>=0.25"]  # its wheel bundles the photos of the demo
 S3 = ["s3fs>=2025.3"]
 AZURE = ["adlfs>=2024.12"]
 OPENVINO = ["openvino>=2025.0"]
+HEIF = ["pillow-heif>=1.0"]
+CODECS = ["imagecodecs>=2025.8"]  # JPEG XL, and samples of more than 8 bits where Pillow keeps none
 
 setup(
     name="embed-images",
@@ -52,11 +54,16 @@ setup(
         "openvino": OPENVINO,
         "s3": S3,
         "azure": AZURE,
+        "heif": HEIF,
+        "jxl": CODECS,
+        "deep": CODECS,
         "dev": [
             *DEMO,
             *S3,
             *AZURE,
             *OPENVINO,
+            *HEIF,
+            *CODECS,
             "gcp-storage-emulator>=2026.7",
             "hypothesis>=6.100",
             "import-linter>=2.6",
@@ -66,6 +73,7 @@ setup(
             "pytest>=8.3",
             "pytest-xdist>=3.6",
             "ruff>=0.11",
+            "tifffile>=2025.5",  # writes what the decoder is tested with
             "types-PyYAML",
             "uv>=0.6",
         ],

@@ -9,7 +9,7 @@ import os
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -23,6 +23,7 @@ from fsspec.asyn import get_loop
 from transforms import tally
 from transforms.elements import DeadLetter, ImageInfo, ImageObject
 from transforms.images.decoding import DecodedImage, ImageError, configure_pillow, decode_image
+from transforms.images.threads import Decoders
 from transforms.stores import fetching, filesystems
 from transforms.stores.fetching import Fetched, FetchError, Policy
 from transforms.stores.filesystems import StorageOptions
@@ -133,7 +134,7 @@ class _Load(beam.DoFn):
                     milliseconds = round((time.monotonic() - started) * 1000)
                 _check_copies(fetched)
                 source, size = fetched.source, len(fetched.data)
-                image, sha256 = await get_loop().run_in_executor(shared.decoders, self._decode, fetched.data)
+                image, sha256 = await shared.decoders.run(self._decode, fetched.data)
                 fetched = fetched._replace(data=b"")
             info = ImageInfo(source, image.format, sha256, image.width, image.height)
             return _Outcome((info, image.pixels), fetched, milliseconds, size)
@@ -162,12 +163,12 @@ class _Shared(NamedTuple):
 
     fetches: asyncio.Semaphore
     budget: ByteBudget
-    decoders: ThreadPoolExecutor
+    decoders: Decoders
 
 
 @functools.cache
 def _shared(process: int, fetch_concurrency: int, prefetch_bytes: int, threads: int) -> _Shared:
-    decoders = ThreadPoolExecutor(threads or os.cpu_count() or 1, thread_name_prefix="decode")
+    decoders = Decoders(threads or os.cpu_count() or 1)
     return _Shared(asyncio.Semaphore(fetch_concurrency), ByteBudget(prefetch_bytes), decoders)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 import os
 import threading
@@ -19,6 +20,7 @@ from tests.conftest import photo
 from transforms import loading
 from transforms.elements import DeadLetter, ImageObject
 from transforms.images.decoding import decode_image
+from transforms.images.threads import Decoders
 from transforms.loading import ByteBudget, LoadImages
 from transforms.stores import fetching, storage
 
@@ -89,6 +91,29 @@ def test_every_failure_is_named_and_nothing_else_is_lost(tmp_path: Path, many: l
         (bad[6].uri, "fetch", "FetchFailed"),
     ]
     assert all(letter.message and "\n" not in letter.message for letter in failed)
+
+
+def test_an_image_that_is_decoded_too_long_is_given_up(
+    many: list[ImageObject], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two of three threads are held until the end; the other images are loaded, in their order."""
+    end, held = threading.Event(), [Path(many[i].uri).read_bytes() for i in (3, 17)]
+
+    def decode(data: bytes, *options: Any) -> Any:
+        if data in held:
+            end.wait()
+        return decode_image(data, *options)
+
+    monkeypatch.setattr(loading, "decode_image", decode)
+    monkeypatch.setattr(loading, "Decoders", functools.partial(Decoders, seconds=0.5))
+    try:
+        loaded, failed = load(many, threads=3, fetch_concurrency=61)  # numbers of its own: pools are kept by them
+    finally:
+        end.set()
+    assert [info.source for info, _ in loaded] == [image for i, image in enumerate(many) if i not in (3, 17)]
+    assert [(letter.source, letter.stage, letter.error) for letter in failed] == [
+        (many[i], "decode", "DecodeTimeout") for i in (3, 17)
+    ]
 
 
 def test_no_more_is_in_flight_than_allowed(many: list[ImageObject], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,177 @@
+"""JPEG: what its markers tell before it is decoded, and files that lack only their end."""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+from collections.abc import Iterator
+from importlib.util import find_spec
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageFile
+
+from transforms.images.colors import from_samples
+from transforms.images.directories import check_exif
+from transforms.images.errors import too_costly, unsupported
+
+# Markers: ITU-T T.81, table B.1. Those that stand alone are passed over, as are fillers and what is none.
+SOS, EOI, APP1, APP2 = 0xDA, 0xD9, 0xE1, 0xE2
+ALONE = frozenset((0x00, 0x01, 0xFF, *range(0xD0, 0xD9)))
+LAST = (SOS, EOI)  # of a header
+FRAMES = {
+    0xC0: "baseline", 0xC1: "extended sequential", 0xC2: "progressive", 0xC3: "lossless", 0xC5: "hierarchical",
+    0xC6: "hierarchical", 0xC7: "hierarchical", 0xC9: "arithmetic-coded", 0xCA: "arithmetic-coded progressive",
+    0xCB: "arithmetic-coded lossless", 0xCD: "hierarchical", 0xCE: "hierarchical", 0xCF: "hierarchical",
+    0xF7: "JPEG-LS",
+}  # fmt: skip
+PLAIN = (0xC0, 0xC1, 0xC2, 0xC9, 0xCA)
+DEEP = (0xC0, 0xC1, 0xC2, 0xC3)  # those that imagecodecs has decoders of, of 12 bits and lossless
+# Scans of all pixels may cost so many times the largest image in one scan; encoders make about ten of a photo.
+SCANS_OF_LARGEST = 32
+# Pillow puts segments of EXIF together by copying all that it has for each.
+EXIF_SEGMENTS = 16
+# What may stand behind the end of the pixels without a change to them.
+TAILS = (b"", b"\x55" * 64, b"\xaa" * 64)
+
+
+Segment = tuple[int, int, int]  # a marker, where its parameters start, where they end
+
+
+class Frame(NamedTuple):
+    """Attributes:
+    kind: the marker, one of `FRAMES`.
+    depth: bits of a sample.
+    height, width: in pixels; 0 where a later marker would tell the height.
+    components: samples of a pixel.
+    """
+
+    kind: int
+    depth: int
+    height: int
+    width: int
+    components: int
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether Pillow's libjpeg decodes it."""
+        return self.kind in PLAIN and self.depth == 8
+
+
+def check(data: bytes, max_image_pixels: int) -> Frame | None:
+    """The frame of a JPEG, None where there is none.
+
+    Raises:
+        ImageError: it is of a kind that is not read, or would cost more than its pixels.
+    """
+    exif: list[bytes] = []
+    frame, scanned = None, 0
+    for marker, start, end in header(data):
+        if marker in FRAMES:
+            fields = data[start : start + 6]
+            frame = Frame(marker, *struct.unpack(">BHHB", fields)) if len(fields) == 6 else None
+        elif marker == APP1 and data.startswith(b"Exif\0\0", start):
+            exif.append(data[start + 6 : end])
+        elif marker == APP2 and data.startswith(b"MPF\0", start):
+            check_exif(data[start + 4 : end])  # an index of pictures, of the same directories
+        elif marker == SOS:
+            scanned = data[start] if start < len(data) else 0
+    if len(exif) > EXIF_SEGMENTS:
+        raise too_costly(f"it has {len(exif):,} segments of EXIF")
+    if exif:
+        check_exif(b"".join(exif))
+    if frame is None:
+        return None
+    if not frame.is_plain and not (frame.kind in DEEP and frame.components in (1, 3) and find_spec("imagecodecs")):
+        remedy = "; pip install 'embed-images[deep]' to read it" if frame.kind in DEEP else ""
+        kind = FRAMES[frame.kind]
+        raise unsupported(f"a JPEG of a kind that is not read here: {kind}, {frame.depth} bits a sample{remedy}")
+    if frame.kind in (0xC2, 0xCA) or scanned < frame.components:
+        _check_scans(data, frame.width * frame.height, max_image_pixels)
+    return frame
+
+
+def header(data: bytes) -> Iterator[Segment]:
+    """The segments up to the first scan; what is no marker is passed over, as Pillow does."""
+    at = 2
+    while (at := data.find(b"\xff", at)) >= 0 and at + 4 <= len(data):
+        marker = data[at + 1]
+        if marker in ALONE:
+            at += 1 if marker == 0xFF else 2
+            continue
+        start, at = at + 4, at + 2 + (data[at + 2] << 8 | data[at + 3])
+        yield marker, start, at
+        if marker in LAST:
+            return
+
+
+def _check_scans(data: bytes, pixels: int, max_image_pixels: int) -> None:
+    """Each scan goes over all pixels, however few bytes it has."""
+    most = SCANS_OF_LARGEST * max_image_pixels // max(pixels, 1)
+    if data.count(b"\xff\xda") <= most:  # also those of thumbnails and of what stands behind the image
+        return
+    scans = sum(1 for _ in scans_of(data))
+    if scans > most:
+        raise too_costly(f"a JPEG of {pixels:,} pixels in {scans:,} scans, each of which goes over all of them")
+
+
+def scans_of(data: bytes) -> Iterator[Segment]:
+    """The headers of all scans of the image."""
+    at = next((start - 4 for marker, start, _ in header(data) if marker == SOS), len(data))
+    for found in re.compile(rb"\xff[\xc0-\xcf\xd9-\xfe]").finditer(data, at):
+        if found.start() < at:
+            continue  # within a segment that was passed
+        marker = data[found.start() + 1]
+        if marker == EOI:
+            return
+        length = int.from_bytes(data[found.end() : found.end() + 2], "big")
+        at = found.end() + length
+        if marker == SOS:
+            yield SOS, found.end() + 2, at
+
+
+def load(image: ImageFile.ImageFile, data: bytes) -> None:
+    """Decodes an opened JPEG, also one that lacks nothing but its end.
+
+    Raises:
+        OSError: it is truncated.
+    """
+    tiles = list(image.tile)
+    try:
+        image.load()
+    except OSError:
+        if not _has_all_scans(data):
+            raise
+        found = []
+        for tail in TAILS:
+            image.fp, image.tile = io.BytesIO(data.rstrip(b"\xff") + tail + b"\xff\xd9"), list(tiles)
+            image.load()
+            found.append(np.asarray(image))
+        if any((pixels != found[0]).any() for pixels in found):
+            raise  # what stands behind the end was taken for pixels: some are missing
+
+
+def _has_all_scans(data: bytes) -> bool:
+    """Whether each scan that a whole image needs has begun, in a JPEG without an end."""
+    frame = next(((start, end) for marker, start, end in header(data) if marker in FRAMES), None)
+    if frame is None or data.find(b"\xff\xd9", frame[1]) >= 0:
+        return False
+    # The bits that each coefficient of each component still lacks; many before its first scan.
+    lacking = {component: [99] * 64 for component in data[frame[0] + 6 : frame[1] : 3]}
+    for _, start, end in scans_of(data):
+        count = data[start] if start < len(data) else 0
+        first, last, approximation = data[end - 3 : end].ljust(3, b"\0")
+        for component in data[start + 1 : start + 1 + 2 * count : 2]:
+            lacking.get(component, [])[first : last + 1] = [approximation & 15] * (last + 1 - first)
+    return all(bits == 0 for left in lacking.values() for bits in left)
+
+
+def read_deep(data: bytes, frame: Frame) -> Image.Image:
+    """RGB of a JPEG of 12 bits or a lossless one, by imagecodecs."""
+    import imagecodecs
+
+    shape = (frame.height, frame.width, frame.components)[: 2 if frame.components == 1 else 3]
+    samples = np.empty(shape, np.uint8 if frame.depth <= 8 else np.uint16)
+    imagecodecs.jpeg_decode(data, out=samples)
+    return from_samples(samples, (1 << frame.depth) - 1, filled=False)

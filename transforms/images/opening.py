@@ -1,0 +1,239 @@
+"""The one way into each format: its header is looked at first, then it is opened, and nothing is decoded yet."""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+from collections.abc import Callable
+from importlib.util import find_spec
+from itertools import islice
+from typing import NamedTuple
+
+from PIL import Image, ImageFile
+
+from transforms.images import bitmaps, bmp_runs, gif, jpeg, jpeg2000, jpegxl, png, portable, psd, tiff, webp
+from transforms.images.colors import to_rgb
+from transforms.images.directories import Directory, check_exif
+from transforms.images.errors import ImageError, check_pixels, too_costly, unsupported
+from transforms.images.formats import UNSIGNED, refusal
+
+# Decoders that are Python code, of a microsecond a sample, by Pillow's names.
+SLOW = frozenset(("bmp_rle", "dds_rgb", "ppm", "ppm_plain", "qoi"))
+SLOW_PIXELS = 16_000_000
+TIFF_HEADER = re.compile(rb"II\*\0.\0\0\0|MM\0\*\0\0\0.", re.DOTALL)
+MAX_EXIFS = 16
+MAX_ICON_BYTES = 16 << 20  # their blocks are read one by one
+ENDS_EARLY = (IndexError, EOFError, struct.error)
+
+
+class Opened(NamedTuple):
+    """An image whose header was read.
+
+    Attributes:
+        format: Pillow's name of the encoding.
+        size: (width, height) that the header claims.
+        image: as Pillow has opened it; None where another library reads it.
+        rgb: decodes it to RGB. What it raises besides ImageError is the decoder's.
+    """
+
+    format: str
+    size: tuple[int, int]
+    image: ImageFile.ImageFile | None
+    rgb: Callable[[], Image.Image]
+
+
+def open_image(format: str, data: bytes, max_image_pixels: int) -> Opened:
+    """Opens an image of a format that `formats.identify` has named; "" stands for one without a signature.
+
+    Raises:
+        ImageError: it is of a kind that is not read, or would cost more than its pixels.
+    """
+    if format:
+        return OPENERS.get(format, _Plain(format))(data, max_image_pixels)
+    for unsigned in UNSIGNED:
+        try:
+            return OPENERS.get(unsigned, _Plain(unsigned))(data, max_image_pixels)
+        except NotThisFormatError:
+            continue
+    raise refusal(data)
+
+
+class NotThisFormatError(ImageError):
+    """A header that begins as one of a format does, and is none."""
+
+    def __init__(self, format: str, error: Exception):
+        cause = error.args[0] if error.args else error  # Pillow wraps what its readers raise
+        reason = "it ends too early" if isinstance(cause, ENDS_EARLY) or isinstance(error, ENDS_EARLY) else cause
+        super().__init__("NotAnImage", f"it begins as {format} does, but its header cannot be read: {reason}")
+
+
+def pillow_image(format: str, data: bytes) -> ImageFile.ImageFile:
+    """The image as Pillow's reader of one format opens it.
+
+    Not by `Image.open`, which keeps to itself why a file is not of a format.
+    """
+    if format not in Image.OPEN:
+        Image.init()
+    factory, accept = Image.OPEN[format]
+    try:
+        if accept and not accept(data[:16]):
+            raise SyntaxError("the first bytes are of none")
+        image = factory(io.BytesIO(data), "")
+    except (SyntaxError, IndexError, TypeError, struct.error) as e:
+        raise NotThisFormatError(format, e) from None
+    if image.tile and image.tile[0][0] in SLOW and image.width * image.height > SLOW_PIXELS:
+        what = f"{image.width:,} x {image.height:,} pixels of a kind of {format} that is decoded by slow code"
+        raise too_costly(f"{what}: up to {SLOW_PIXELS:,} are read")
+    return image
+
+
+class _Plain:
+    """Opens a format of which Pillow makes all that is needed."""
+
+    def __init__(self, format: str):
+        self._format = format
+
+    def __call__(self, data: bytes, max_image_pixels: int) -> Opened:
+        image = pillow_image(self._format, data)
+        return Opened(image.format or self._format, image.size, image, lambda: to_rgb(_loaded(image)))
+
+
+def _loaded(image: ImageFile.ImageFile) -> ImageFile.ImageFile:
+    image.load()
+    return image
+
+
+def _jpeg(data: bytes, max_image_pixels: int) -> Opened:
+    frame = jpeg.check(data, max_image_pixels)
+    if frame and not frame.is_plain:
+        return Opened("JPEG", (frame.width, frame.height), None, lambda: jpeg.read_deep(data, frame))
+    image = pillow_image("JPEG", data)
+
+    def rgb() -> Image.Image:
+        jpeg.load(image, data)
+        return to_rgb(image)
+
+    return Opened(image.format or "JPEG", image.size, image, rgb)
+
+
+def _png(data: bytes, max_image_pixels: int) -> Opened:
+    pixels = png.only_pixels(data)
+    image = pillow_image("PNG", pixels)
+    return Opened("PNG", image.size, image, lambda: png.rgb(_loaded(image), pixels))
+
+
+def _gif(data: bytes, max_image_pixels: int) -> Opened:
+    image = pillow_image("GIF", gif.without_extensions(data))
+    box = image.tile[0].extents if image.tile else None
+    return Opened("GIF", image.size, image, lambda: gif.on_screen(to_rgb(_loaded(image)), box))
+
+
+def _webp(data: bytes, max_image_pixels: int) -> Opened:
+    check_pixels(*webp.canvas(data), max_image_pixels)  # which Pillow allocates when it opens
+    image, box = pillow_image("WEBP", data), webp.first_frame(data)
+    return Opened("WEBP", image.size, image, lambda: gif.on_screen(to_rgb(_loaded(image)), box))
+
+
+def _tiff(data: bytes, max_image_pixels: int) -> Opened:
+    place, page = tiff.full_page(data)
+    try:
+        image = pillow_image("TIFF", data) if tiff.is_plain(page) else None
+        if image and place:
+            image.seek(place)
+    except (NotThisFormatError, SyntaxError, KeyError):
+        image = None
+    if image is None:
+        return _deep_tiff(data, place, page)
+    tiff.prepare(image, page)
+    return Opened("TIFF", image.size, image, lambda: tiff.rgb(_loaded(image), page))
+
+
+def _deep_tiff(data: bytes, place: int, page: Directory) -> Opened:
+    if not tiff.is_deep(page):
+        raise unsupported(f"{tiff.describe(page)}, of a kind that is not read here")
+    if not find_spec("imagecodecs"):
+        raise unsupported(f"{tiff.describe(page)}; pip install 'embed-images[deep]' to read it")
+    return Opened("TIFF", tiff.size_of(page), None, lambda: tiff.read_deep(data, place, page))
+
+
+def _jpeg2000(data: bytes, max_image_pixels: int) -> Opened:
+    stream = jpeg2000.stream_of(data)
+    boxes = jpeg2000.check(data, stream)
+    if jpeg2000.is_deep(stream):
+        size = (stream.width, stream.height)
+        return Opened("JPEG2000", size, None, lambda: jpeg2000.read_deep(data, stream))
+    image = pillow_image("JPEG2000", data)
+    jpeg2000.prepare(image, stream)
+    return Opened("JPEG2000", image.size, image, lambda: jpeg2000.rgb(_loaded(image), stream, boxes))
+
+
+def _jpegxl(data: bytes, max_image_pixels: int) -> Opened:
+    header = jpegxl.header_of(data)
+    return Opened("JXL", (header.width, header.height), None, lambda: jpegxl.read(data, header))
+
+
+def _heif(data: bytes, max_image_pixels: int) -> Opened:
+    import pillow_heif
+
+    pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False, decode_threads=1)
+    return _Plain("HEIF")(data, max_image_pixels)
+
+
+def _psd(data: bytes, max_image_pixels: int) -> Opened:
+    picture = psd.merged(data)
+    image = pillow_image("PSD", picture.data)
+    return Opened("PSD", picture.size, image, lambda: psd.rgb(_loaded(image), picture))
+
+
+def _ppm(data: bytes, max_image_pixels: int) -> Opened:
+    plain = portable.plain_pnm(data)
+    if deep := portable.deep_of(plain):
+        return Opened("PPM", (deep.width, deep.height), None, lambda: portable.read_deep(plain, deep))
+    return _Plain("PPM")(plain, max_image_pixels)
+
+
+def _icon(format: str) -> Callable[[bytes, int], Opened]:
+    def open_icon(data: bytes, max_image_pixels: int) -> Opened:
+        if len(data) > MAX_ICON_BYTES:
+            raise too_costly(f"icons of {len(data):,} bytes; up to {MAX_ICON_BYTES:,} are read")
+        return _Plain(format)(data, max_image_pixels)
+
+    return open_icon
+
+
+def _avif(data: bytes, max_image_pixels: int) -> Opened:
+    starts = [exif.start() for exif in islice(TIFF_HEADER.finditer(data), MAX_EXIFS + 1)]
+    if len(starts) > MAX_EXIFS:
+        raise too_costly(f"an AVIF of more than {MAX_EXIFS} EXIFs")
+    for start in starts:  # Pillow reads it when it opens the image
+        check_exif(data[start:])
+    return _Plain("AVIF")(data, max_image_pixels)
+
+
+def _bmp(data: bytes, max_image_pixels: int) -> Opened:
+    plain = bmp_runs.without_runs(data)
+    image = pillow_image("BMP", plain)
+    bitmaps.mend_palette(image, plain, 14)
+    return Opened("BMP", image.size, image, lambda: to_rgb(_loaded(image)))
+
+
+def _dib(data: bytes, max_image_pixels: int) -> Opened:
+    image = pillow_image("DIB", data)
+    if data[16:20] == b"\2\0\0\0":
+        raise unsupported("a DIB whose pixels are run lengths of four bits")
+    bitmaps.mend_palette(image, data, 0)
+    return Opened("DIB", image.size, image, lambda: to_rgb(_loaded(image)))
+
+
+def _tga(data: bytes, max_image_pixels: int) -> Opened:
+    image = pillow_image("TGA", data)
+    bitmaps.check_tga(data)
+    return Opened("TGA", image.size, image, lambda: bitmaps.tga_rgb(_loaded(image), data))
+
+
+OPENERS: dict[str, Callable[[bytes, int], Opened]] = {
+    "AVIF": _avif, "BMP": _bmp, "DIB": _dib, "GIF": _gif, "HEIF": _heif, "ICNS": _icon("ICNS"), "ICO": _icon("ICO"),
+    "JPEG": _jpeg, "JPEG2000": _jpeg2000, "JXL": _jpegxl, "PNG": _png, "PPM": _ppm, "PSD": _psd, "TGA": _tga,
+    "TIFF": _tiff, "WEBP": _webp,
+}  # fmt: skip
