@@ -6,9 +6,11 @@ stores; gcsfs's, s3fs's and botocore's own retries are off for reads, so that a 
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import NamedTuple, TypeVar
 
 import google_crc32c
@@ -17,10 +19,12 @@ from fsspec import AbstractFileSystem
 from fsspec.asyn import get_loop, sync
 
 from transforms.elements import ImageObject
-from transforms.stores import filesystems, storage
+from transforms.stores import filesystems, http, storage
 from transforms.stores.store_errors import (
     ChangedError,
     DamagedBodyError,
+    OutgrownError,
+    TooLargeError,
     describe_error,
     error_class,
     is_transient,
@@ -37,15 +41,19 @@ T = TypeVar("T")
 
 
 class Policy(NamedTuple):
-    """How often and how long one object is tried.
+    """How often and how long one object is tried, and how much of it is taken.
 
     Attributes:
         retries: tries after the first one.
         seconds: no further try begins later than so long after the first failure.
+        whole_seconds: for all tries together, whatever arrives meanwhile.
+        max_bytes: of an object.
     """
 
     retries: int = 6
     seconds: float = 180.0
+    whole_seconds: float = 600.0
+    max_bytes: int = 128 << 20
 
 
 class FetchError(Exception):
@@ -72,16 +80,26 @@ class Fetched(NamedTuple):
     retries: int
 
 
-async def fetch(source: ImageObject, policy: Policy) -> Fetched:
+async def fetch(source: ImageObject, policy: Policy, room: int | None = None) -> Fetched:
     """Reads one object: the version of `source`, or the current one where that is gone or not told.
 
     A coroutine for fsspec's loop (`fsspec.asyn.get_loop`), which its filesystems are bound to.
 
+    Args:
+        room: bytes that the caller has made room for, of an object whose size only its body tells.
+
     Raises:
         FetchError: it cannot be had; transient failures after the last try.
+        OutgrownError: it has more bytes than `room`.
     """
-    (row, data), tries = await _persist(policy, _read, source)
+    bounded = partial(_read, max_bytes=policy.max_bytes, room=policy.max_bytes if room is None else room)
+    (row, data), tries = await _persist(policy, bounded, source)
     return Fetched(row, data, tries - 1)
+
+
+def tells_size(uri: str) -> bool:
+    """Whether the size of an object can be asked for; web servers tell what is not so."""
+    return filesystems.scheme_of(uri) not in storage.WEB_SCHEMES
 
 
 def fetch_and_wait(source: ImageObject, policy: Policy) -> Fetched:
@@ -96,12 +114,31 @@ async def describe(source: ImageObject, policy: Policy) -> ImageObject:
     return row
 
 
+def check_size(source: ImageObject, max_bytes: int) -> None:
+    """Raises FetchError when the listing tells that an object has more bytes than are taken."""
+    if source.size > max_bytes:
+        error = TooLargeError(source.size, max_bytes)
+        raise FetchError(error_class(error), str(error))
+
+
 async def _persist(
     policy: Policy, attempt: Callable[[ImageObject], Awaitable[T]], source: ImageObject
 ) -> tuple[T, int]:
     """The result of the first try that succeeds, and their number."""
     try:
+        async with asyncio.timeout(policy.whole_seconds):
+            return await _persist_within(policy, attempt, source)
+    except TimeoutError:
+        raise FetchError("FetchFailed", f"it was given up after {policy.whole_seconds:,.0f} s") from None
+
+
+async def _persist_within(
+    policy: Policy, attempt: Callable[[ImageObject], Awaitable[T]], source: ImageObject
+) -> tuple[T, int]:
+    try:
         return await attempt(source), 1  # nearly always; tenacity would cost 0.15 ms, a third of a small fetch
+    except OutgrownError:
+        raise
     except Exception as e:  # stores have error classes of their own, and not all are OSErrors
         first_error = e
     backoff = tenacity.wait_random_exponential(FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS)
@@ -125,28 +162,41 @@ async def _persist(
     )
     try:
         result: T = await retrying(try_again)
+    except OutgrownError:
+        raise
     except Exception as e:
         tries = int(retrying.statistics["attempt_number"])
         suffix = f" (after {tries} tries)" if tries > 1 else ""
-        error = error_class(e)
-        reason = "the object is gone, or was never there" if error == "NotFound" else describe_error(e)
-        raise FetchError(error, f"{reason}{suffix}") from e
+        gone = isinstance(e, FileNotFoundError)
+        reason = "the object is gone, or was never there" if gone else describe_error(e)
+        raise FetchError(error_class(e), f"{reason}{suffix}") from e
     return result, int(retrying.statistics["attempt_number"])
 
 
-async def _read(source: ImageObject) -> tuple[ImageObject, bytes]:
+async def _read(source: ImageObject, max_bytes: int, room: int) -> tuple[ImageObject, bytes]:
     """One try: the listed version, or, when that one is gone, what is there now."""
-    if filesystems.is_local(source.uri):
-        row, data = await filesystems.in_thread(_read_local, source)
+    scheme = filesystems.scheme_of(source.uri)
+    if scheme in storage.WEB_SCHEMES:
+        row, data = await http.read(source, max_bytes, room)
+        return _marked(row, source), data
+    _bound(source, max_bytes)
+    if scheme == "file":
+        row, data = await filesystems.in_thread(_read_local, source, max_bytes)
         return row, await _checked(row, data)
     fs = await filesystems.filesystem_for_reads(source.uri)
-    read = _READERS.get(filesystems.scheme_of(source.uri), _read_current)
+    read = _READERS.get(scheme, _read_current)
     row = source if source.version or source.size >= 0 else await _current_row(source)
     try:
-        return row, await _checked(row, await read(fs, row))
+        return row, await _checked(row, await read(fs, _bound(row, max_bytes)))
     except ChangedError:
         row = await _current_row(source)
-        return row, await _checked(row, await read(fs, row))
+        return row, await _checked(row, await read(fs, _bound(row, max_bytes)))
+
+
+def _bound(row: ImageObject, max_bytes: int) -> ImageObject:
+    if row.size > max_bytes:
+        raise TooLargeError(row.size, max_bytes)
+    return row
 
 
 async def _current_row(source: ImageObject) -> ImageObject:
@@ -185,10 +235,10 @@ def _compare(row: ImageObject, data: bytes) -> None:
             raise DamagedBodyError(f"{kind} {found} arrived, {expected} is listed")
 
 
-def _read_local(source: ImageObject) -> tuple[ImageObject, bytes]:
-    row = storage.describe(source.uri)
-    with open(source.uri, "rb") as file:
-        return _marked(row, source), file.read()
+def _read_local(source: ImageObject, max_bytes: int) -> tuple[ImageObject, bytes]:
+    row = _bound(storage.describe(source.uri), max_bytes)
+    with open(storage.path_of(source.uri), "rb") as file:
+        return _marked(row, source), file.read(max_bytes + 1)  # it may grow meanwhile
 
 
 async def _read_gcs(fs: AbstractFileSystem, row: ImageObject) -> bytes:
