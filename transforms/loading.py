@@ -8,11 +8,12 @@ import hashlib
 import os
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 import apache_beam as beam
 import numpy as np
@@ -31,6 +32,7 @@ from transforms.stores.store_errors import OutgrownError
 FAILED = "failed"
 # What is held for an object whose size only its body tells. A larger one is asked for anew, with room for all of it.
 ROOM_BYTES = 4 << 20
+T = TypeVar("T")
 LoadedImage = tuple[ImageInfo, np.ndarray]
 
 
@@ -126,12 +128,7 @@ class _Load(beam.DoFn):
                 async with shared.fetches:
                     source = await fetching.describe(source, options.policy)
             fetching.check_size(source, options.max_object_bytes)
-            room = source.size if source.size >= 0 else min(ROOM_BYTES, options.max_object_bytes)
-            while True:
-                try:
-                    return await self._load_within(source, room)
-                except OutgrownError as e:  # nothing of it is kept meanwhile: those that wait for room hold none
-                    room = e.wanted
+            return await with_room(source, options.max_object_bytes, partial(self._load_within, source))
         except FetchError as e:
             return _Outcome(DeadLetter(source, "fetch", e.error, str(e)))
 
@@ -160,6 +157,20 @@ class _Load(beam.DoFn):
         options = self._options
         image = decode_image(data, options.input_size, options.resize, options.max_image_pixels)
         return image, hashlib.sha256(data).hexdigest()
+
+
+async def with_room(source: ImageObject, most: int, load: Callable[[int], Awaitable[T]]) -> T:
+    """What `load` gives when it is told of bytes to make room for: all of a listed object, some of another one.
+
+    Where an object has outgrown them, it is loaded anew with more. Nothing of it is kept meanwhile: those that wait for
+    room hold none, so that no two wait for each other.
+    """
+    room = source.size if source.size >= 0 else min(ROOM_BYTES, most)
+    while True:
+        try:
+            return await load(room)
+        except OutgrownError as e:
+            room = e.wanted
 
 
 def _check_copies(fetched: Fetched) -> None:

@@ -11,7 +11,7 @@ import base64
 import hashlib
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import IO, NamedTuple, TypeVar
 
 import google_crc32c
 import tenacity
@@ -106,6 +106,21 @@ def fetch_and_wait(source: ImageObject, policy: Policy) -> Fetched:
     """`fetch`, from a thread that runs no event loop."""
     fetched: Fetched = sync(get_loop(), fetch, source, policy)
     return fetched
+
+
+def download_and_wait(url: str, file: IO[bytes], policy: Policy) -> None:
+    """Writes what a web server gives to a local file, from a thread that runs no event loop.
+
+    Raises:
+        FetchError: as `fetch` does.
+    """
+
+    async def attempt(source: ImageObject) -> None:
+        file.seek(0)
+        file.truncate()
+        await http.download(source.uri, file, policy.max_bytes)
+
+    sync(get_loop(), _persist, policy, attempt, ImageObject(url))
 
 
 async def describe(source: ImageObject, policy: Policy) -> ImageObject:

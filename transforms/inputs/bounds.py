@@ -1,0 +1,51 @@
+"""What a manifest may cost: bytes of a line, and bytes that few bytes unpack to."""
+
+from __future__ import annotations
+
+import io
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+LONGEST_LINE = 16 << 20  # bytes of one line, or of one row of CSV, which may have several
+# Lists of names compress to a tenth or a twentieth. What unpacks to more than this many times its size, and to more
+# than so many bytes, is made to fill a memory or a night.
+MOST_UNPACKED = 500
+FREE_BYTES = 256 << 20
+
+
+class ManifestError(Exception):
+    """A manifest that is refused; the text is a sentence that says where in it and why."""
+
+
+def check_unpacked(unpacked: int, packed: int) -> None:
+    """Raises ManifestError when few bytes have become very many."""
+    if unpacked > max(FREE_BYTES, MOST_UNPACKED * packed):
+        raise ManifestError(f"{packed:,} bytes of it unpack to more than {unpacked:,}; a list of images does not")
+
+
+class BoundedReader(io.RawIOBase):
+    """What a file unpacks to, as long as it is in proportion to what was read of the packed one."""
+
+    def __init__(self, unpacked: IO[bytes] | io.RawIOBase | io.BufferedIOBase, packed: IO[bytes]):
+        self._unpacked = unpacked
+        self._packed = packed
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._unpacked.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._unpacked.tell()
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        data = self._unpacked.read(len(memoryview(buffer)))
+        memoryview(buffer)[: len(data or b"")] = data or b""
+        check_unpacked(self._unpacked.tell(), self._packed.tell())
+        return len(data or b"")
