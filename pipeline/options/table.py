@@ -10,6 +10,7 @@ from typing import Any
 
 from pipeline.options.values import (
     byte_size,
+    folder_uri,
     fraction,
     image_size,
     non_empty_text,
@@ -58,7 +59,7 @@ WHAT = (
         "input",
         uri,
         (),
-        "what to embed: a glob (** goes through folders), a folder, or a manifest (.txt, .csv, .jsonl, .parquet)",
+        "what to embed: a glob (** goes through folders), a folder, or a manifest (.txt, .csv, .tsv, .jsonl, .parquet)",
         "URI",
         repeatable=True,
     ),
@@ -83,7 +84,7 @@ WHAT = (
     Option("limit", whole_number(0, 1_000_000), 0, "embed at most so many images; 0: all", "N"),
 )
 WHERE = (
-    Option("output", uri, None, "folder of the runs; local or gs://…, s3://…", "URI"),
+    Option("output", folder_uri, None, "folder of the runs; local or gs://…, s3://…", "URI"),
     Option("run_id", run_name, None, "name of the run; the time of the start, UTC, when not given", "ID"),
     Option(
         "storage_options",

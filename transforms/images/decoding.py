@@ -123,7 +123,7 @@ def decode_image(data: bytes, size: tuple[int, int], resize: str, max_image_pixe
     except ImageError:
         raise
     except UnidentifiedImageError:
-        message = f"no image of a format that is read here; it starts with the bytes {data[:8].hex(' ')}"
+        message = "no image of a format that is read here"
         raise ImageError("NotAnImage", message) from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         message = f"its header claims more than the {max_image_pixels:,} pixels that --max_image_pixels allows"
