@@ -7,35 +7,27 @@ stores; gcsfs's, s3fs's and botocore's own retries are off for reads, so that a 
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import IO, NamedTuple, TypeVar
 
-import google_crc32c
 import tenacity
-from fsspec import AbstractFileSystem
 from fsspec.asyn import get_loop, sync
 
 from transforms.elements import ImageObject
-from transforms.stores import filesystems, http, storage
+from transforms.stores import filesystems, http, reading, storage
 from transforms.stores.store_errors import (
     ChangedError,
-    DamagedBodyError,
     OutgrownError,
     TooLargeError,
     describe_error,
     error_class,
     is_transient,
     retry_after_seconds,
-    status_of,
 )
 
 FIRST_WAIT_SECONDS = 0.2
 LONGEST_WAIT_SECONDS = 20.0
-# Checksums of larger bodies are computed in a thread, so that the other fetches go on meanwhile.
-LARGE_BYTES = 1 << 20
 
 T = TypeVar("T")
 
@@ -194,24 +186,18 @@ async def _read(source: ImageObject, max_bytes: int, room: int) -> tuple[ImageOb
     if scheme in storage.WEB_SCHEMES:
         row, data = await http.read(source, max_bytes, room)
         return _marked(row, source), data
-    _bound(source, max_bytes)
+    reading.bound(source, max_bytes)
     if scheme == "file":
-        row, data = await filesystems.in_thread(_read_local, source, max_bytes)
-        return row, await _checked(row, data)
+        row, data = await filesystems.in_thread(reading.read_local, source, max_bytes)
+        return _marked(row, source), await reading.checked(row, data)
     fs = await filesystems.filesystem_for_reads(source.uri)
-    read = _READERS.get(scheme, _read_current)
+    read = reading.READERS.get(scheme, reading.read_current)
     row = source if source.version or source.size >= 0 else await _current_row(source)
     try:
-        return row, await _checked(row, await read(fs, _bound(row, max_bytes)))
+        return row, await reading.checked(row, await read(fs, reading.bound(row, max_bytes), max_bytes))
     except ChangedError:
         row = await _current_row(source)
-        return row, await _checked(row, await read(fs, _bound(row, max_bytes)))
-
-
-def _bound(row: ImageObject, max_bytes: int) -> ImageObject:
-    if row.size > max_bytes:
-        raise TooLargeError(row.size, max_bytes)
-    return row
+        return row, await reading.checked(row, await read(fs, reading.bound(row, max_bytes), max_bytes))
 
 
 async def _current_row(source: ImageObject) -> ImageObject:
@@ -228,67 +214,3 @@ def _marked(row: ImageObject, listed: ImageObject) -> ImageObject:
     changed = listed.version not in ("", row.version)
     row = row._replace(listed_version=listed.version) if changed else row
     return row._replace(md5=listed.md5, copies=listed.copies) if listed.copies else row
-
-
-async def _checked(row: ImageObject, data: bytes) -> bytes:
-    if len(data) < LARGE_BYTES:
-        _compare(row, data)
-    else:
-        await filesystems.in_thread(_compare, row, data)
-    return data
-
-
-def _compare(row: ImageObject, data: bytes) -> None:
-    """gcsfs returns a cut or flipped body without a word when its length header agrees."""
-    if row.size not in (-1, len(data)):
-        raise DamagedBodyError(f"{len(data):,} bytes arrived, {row.size:,} are listed")
-    kind, _, expected = row.checksum.partition(":")
-    if kind:
-        digest = google_crc32c.Checksum(data).digest() if kind == "crc32c" else hashlib.md5(data).digest()  # noqa: S324
-        found = base64.b64encode(digest).decode()
-        if found != expected:
-            raise DamagedBodyError(f"{kind} {found} arrived, {expected} is listed")
-
-
-def _read_local(source: ImageObject, max_bytes: int) -> tuple[ImageObject, bytes]:
-    row = _bound(storage.describe(source.uri), max_bytes)
-    with open(storage.path_of(source.uri), "rb") as file:
-        return _marked(row, source), file.read(max_bytes + 1)  # it may grow meanwhile
-
-
-async def _read_gcs(fs: AbstractFileSystem, row: ImageObject) -> bytes:
-    try:
-        data: bytes = await fs._cat_file(row.uri, generation=row.version or None)
-    except FileNotFoundError:
-        raise ChangedError(row.uri) from None  # that generation is gone; whether the object is, is asked next
-    return data
-
-
-async def _read_s3(fs: AbstractFileSystem, row: ImageObject) -> bytes:
-    bucket, key, _ = fs.split_path(row.uri)
-    match = {"IfMatch": f'"{row.version}"'} if row.version else {}
-    try:
-        response = await fs._call_s3("get_object", Bucket=bucket, Key=key, **match, **fs.req_kw)
-    except OSError as e:
-        if status_of(e) == 412:
-            raise ChangedError(row.uri) from None
-        raise
-    try:
-        data: bytes = await response["Body"].read()
-    finally:
-        response["Body"].close()
-    return data
-
-
-async def _read_current(fs: AbstractFileSystem, row: ImageObject) -> bytes:
-    """For stores whose fsspec filesystem cannot ask for a version."""
-    data: bytes = await filesystems.call(fs, "cat_file", row.uri)
-    return data
-
-
-_READERS: dict[str, Callable[[AbstractFileSystem, ImageObject], Awaitable[bytes]]] = {
-    "gs": _read_gcs,
-    "gcs": _read_gcs,
-    "s3": _read_s3,
-    "s3a": _read_s3,
-}
