@@ -9,19 +9,21 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 LONGEST_LINE = 16 << 20  # bytes of one line, or of one row of CSV, which may have several
-# Lists of names compress to a tenth or a twentieth. What unpacks to more than this many times its size, and to more
-# than so many bytes, is made to fill a memory or a night.
-MOST_UNPACKED = 500
-FREE_BYTES = 256 << 20
+# gzip makes a tenth or a twentieth of lists of names, and at most a thousandth of anything; Parquet a thousandth of a
+# table that names each image for a thousand rows. What unpacks to more than so many times its size, and to more than
+# `FREE_BYTES`, is made to fill a memory or a night.
+MOST_OF_GZIP = 100
+MOST_OF_PARQUET = 1000
+FREE_BYTES = 64 << 20
 
 
 class ManifestError(Exception):
     """A manifest that is refused; the text is a sentence that says where in it and why."""
 
 
-def check_unpacked(unpacked: int, packed: int) -> None:
-    """Raises ManifestError when few bytes have become very many."""
-    if unpacked > max(FREE_BYTES, MOST_UNPACKED * packed):
+def check_unpacked(unpacked: int, packed: int, most: int) -> None:
+    """Raises ManifestError when few bytes have become very many, more than `most` times as many."""
+    if unpacked > max(FREE_BYTES, most * packed):
         raise ManifestError(f"{packed:,} bytes of it unpack to more than {unpacked:,}; a list of images does not")
 
 
@@ -47,5 +49,5 @@ class BoundedReader(io.RawIOBase):
     def readinto(self, buffer: WriteableBuffer) -> int:
         data = self._unpacked.read(len(memoryview(buffer)))
         memoryview(buffer)[: len(data or b"")] = data or b""
-        check_unpacked(self._unpacked.tell(), self._packed.tell())
+        check_unpacked(self._unpacked.tell(), self._packed.tell(), MOST_OF_GZIP)
         return len(data or b"")

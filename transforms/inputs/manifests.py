@@ -72,15 +72,20 @@ def images_of(uri: str, rules: Rules) -> Iterator[ImageObject]:
                 raise ManifestError(f"{unit} {number} has no text in its column {rules.uri_column!r}")
             if len(name) > LONGEST_NAME:
                 raise ManifestError(f"{unit} {number} has a name of {len(name):,} characters")
-            relative = not (name.startswith("/") or storage.FILE_URI.match(name)) and filesystems.is_local(name)
-            if not (here or relative or rules.allow_local) and filesystems.is_local(name):
-                reason = "and it lies elsewhere itself; --allow_local takes it at its word"
-                raise ManifestError(f"{unit} {number} names a local file, {name[:200]!r}, {reason}")
             try:
-                name.encode()  # a ValueError where it is no text that can be written
-                yield ImageObject(storage.normalize(storage.join(folder, name) if relative else name))
-            except ValueError as e:
+                if not filesystems.is_local(name):
+                    named = storage.normalize(name)
+                elif not (name.startswith("/") or storage.FILE_URI.match(name)):
+                    named = storage.normalize(storage.join(folder, name))
+                elif here or rules.allow_local:
+                    named = storage.normalize(name)
+                else:
+                    reason = "and it lies elsewhere itself; --allow_local takes it at its word"
+                    raise ManifestError(f"{unit} {number} names a local file, {name[:200]!r}, {reason}")
+                named.encode()
+            except ValueError as e:  # of a file of another machine, or no text that can be written
                 raise ManifestError(f"{unit} {number}: {e}") from None
+            yield ImageObject(named)
 
 
 def _extension(uri: str) -> str:

@@ -10,10 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from transforms.inputs.bounds import FREE_BYTES, ManifestError, check_unpacked
+from transforms.inputs.bounds import MOST_OF_PARQUET, ManifestError, check_unpacked
 from transforms.inputs.texts import check_columns
 
 BATCH_ROWS = 16_384
+LARGEST_BATCH = 256 << 20  # of the names of so many rows
 LARGEST_CHUNK = 1 << 30  # of a row group's names, unpacked; writers make groups of a million rows, or of 128 MiB
 
 
@@ -32,8 +33,8 @@ def rows(file: IO[bytes], column: str) -> Iterator[tuple[int, Any]]:
         names = batch.column(0)
         length = _unpacked_bytes(names)
         unpacked += length
-        check_unpacked(unpacked, size)
-        if length > FREE_BYTES:
+        check_unpacked(unpacked, size, MOST_OF_PARQUET)
+        if length > LARGEST_BATCH:
             raise ManifestError(f"{BATCH_ROWS:,} rows after row {number} hold {length:,} bytes of names")
         plain = names.dictionary_decode() if pa.types.is_dictionary(names.type) else names
         for name in plain.to_pylist():

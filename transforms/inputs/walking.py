@@ -14,6 +14,8 @@ from transforms.inputs.leaving_out import SYSTEM_FOLDERS, UNREADABLE
 from transforms.inputs.rules import ListingError, Rules, Skipped
 from transforms.stores import storage
 
+EFFECTIVE = os.access in os.supports_effective_ids  # else asked for the real user, where that is another one
+
 
 def walk_folder(folder: str, rules: Rules, skipped: Skipped) -> Iterator[ImageObject]:
     """Every file below a folder, in the order of names, those behind linked folders last.
@@ -57,7 +59,8 @@ def match_folder(
         if not step(entry.name):
             continue
         if len(steps) == 1:
-            yield from _file(entry)
+            if matches(entry.path):
+                yield from _file(entry)
         elif _is_dir(entry):
             if entry.name in SYSTEM_FOLDERS and steps[0] != entry.name:
                 continue
@@ -70,7 +73,7 @@ def match_folder(
 def accessible(folder: str, root: str) -> bool:
     """Whether all folders from `root` down to `folder` that are there may be listed."""
     while len(folder) > len(root):
-        if os.path.lexists(folder) and not os.access(folder, os.R_OK | os.X_OK):
+        if os.path.lexists(folder) and not os.access(folder, os.R_OK | os.X_OK, effective_ids=EFFECTIVE):
             return False
         folder = os.path.dirname(folder)
     return True

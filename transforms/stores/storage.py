@@ -51,10 +51,11 @@ def normalize(uri: str) -> str:
     Raises:
         ForeignFileError: a `file:` URI of another machine.
     """
-    if is_local(uri):
+    scheme = scheme_of(uri)
+    if scheme == "file":
         path = path_of(uri) if FILE_URI.match(uri) else os.path.expanduser(uri)
         return uri_of("/" + os.path.abspath(path).lstrip("/"))  # POSIX lets two slashes stand
-    scheme, rest = scheme_of(uri), uri.partition("://")[2]
+    rest = uri.partition("://")[2]
     return f"{scheme}://{rest if scheme in WEB_SCHEMES else rest.rstrip('/')}"
 
 
