@@ -110,7 +110,8 @@ def _opened(uri: str) -> Iterator[IO[bytes]]:
             file = files.enter_context(tempfile.TemporaryFile())
             download_and_wait(uri, file, DOWNLOAD)
         else:
-            file = files.enter_context(filesystems.filesystem(uri).open(uri, "rb"))
+            of_store = files.enter_context(filesystems.filesystem(uri).open(uri, "rb"))
+            file = files.enter_context(BufferedReader(of_store))  # whose lines can be read within a bound
         packed = file
         for _ in range(LAYERS):
             file.seek(0)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 from collections.abc import Iterator
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from aiohttp import web
 
@@ -92,3 +94,15 @@ def test_an_object_that_is_unpacked_on_its_way_is_read_within_the_bound(
         with pytest.raises(FetchError) as failed:
             fetch_and_wait(source, policy)
         assert failed.value.error == error
+
+
+@pytest.mark.parametrize("extension", ["txt", "csv.gz", "parquet"])
+def test_manifests_of_every_format_are_read_from_a_store(server: Server, extension: str) -> None:
+    table = pa.table({"uri": [f"{i}.jpg" for i in range(2000)]})
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink)
+    lines = "uri\n" * (extension == "csv.gz") + "".join(f"{i}.jpg\n" for i in range(2000))
+    contents = {"txt": lines.encode(), "csv.gz": gzip.compress(lines.encode()), "parquet": sink.getvalue().to_pybytes()}
+    put(server, f"lists/m.{extension}", data=contents[extension])
+    found = [image.uri for image in list_input(server.uri(f"lists/m.{extension}"))]
+    assert found == [server.uri(f"lists/{i}.jpg") for i in range(2000)]
