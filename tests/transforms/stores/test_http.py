@@ -149,7 +149,7 @@ def test_content_encodings_are_unpacked_within_the_bound(encoding: str, packed: 
 @pytest.mark.parametrize(
     ("data", "encoding", "sentence"),
     [
-        (gzip.compress(DATA)[:-20], "gzip", "ends before its end"),
+        (gzip.compress(DATA, mtime=0)[:-20], "gzip", "ends before its end"),
         (b"no gzip at all", "gzip", "its Content-Encoding is damaged"),
         (DATA, "br", "its Content-Encoding, br, is not read here"),
     ],
