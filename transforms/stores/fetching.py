@@ -19,11 +19,11 @@ from transforms.stores import filesystems, http, reading, storage
 from transforms.stores.store_errors import (
     ChangedError,
     OutgrownError,
-    TooLargeError,
     describe_error,
     error_class,
     is_transient,
     retry_after_seconds,
+    too_large,
 )
 
 FIRST_WAIT_SECONDS = 0.2
@@ -124,7 +124,7 @@ async def describe(source: ImageObject, policy: Policy) -> ImageObject:
 def check_size(source: ImageObject, max_bytes: int) -> None:
     """Raises FetchError when the listing tells that an object has more bytes than are taken."""
     if source.size > max_bytes:
-        error = TooLargeError(source.size, max_bytes)
+        error = too_large(source.size, max_bytes)
         raise FetchError(error_class(error), str(error))
 
 

@@ -22,7 +22,7 @@ from fsspec.asyn import get_loop, sync
 from transforms.elements import ImageObject
 from transforms.stores import filesystems, storage
 from transforms.stores.addresses import InternalAddressError, outside_only, resolves_inside
-from transforms.stores.store_errors import OutgrownError, TooLargeError, WebError
+from transforms.stores.store_errors import OutgrownError, WebError, too_large
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,7 +56,7 @@ async def read(source: ImageObject, max_bytes: int, room: int) -> tuple[ImageObj
 
     Raises:
         WebError: the server refuses, or cannot be reached.
-        TooLargeError, OutgrownError: there are more bytes than `max_bytes`, or than `room`.
+        storage.TooLargeError, OutgrownError: there are more bytes than `max_bytes`, or than `room`.
     """
     with _sentences(source.uri):
         async with _get(source.uri) as response:
@@ -172,7 +172,7 @@ async def _unpacked(response: ClientResponse, max_bytes: int, room: int) -> Asyn
 
 def _check(size: int, max_bytes: int, room: int, wanted: int) -> None:
     if size > max_bytes:
-        raise TooLargeError(size, max_bytes)
+        raise too_large(size, max_bytes)
     if size > room:
         raise OutgrownError(wanted)
 

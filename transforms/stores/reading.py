@@ -12,16 +12,16 @@ from fsspec import AbstractFileSystem
 
 from transforms.elements import ImageObject
 from transforms.stores import filesystems, storage
-from transforms.stores.store_errors import ChangedError, DamagedBodyError, TooLargeError, WebError, status_of
+from transforms.stores.store_errors import ChangedError, DamagedBodyError, WebError, status_of, too_large
 
 # Checksums of larger bodies are computed in a thread, so that the other fetches go on meanwhile.
 LARGE_BYTES = 1 << 20
 
 
 def bound(row: ImageObject, max_bytes: int) -> ImageObject:
-    """The row itself; a TooLargeError when it tells of more bytes than are taken."""
+    """The row itself; a `storage.TooLargeError` when it tells of more bytes than are taken."""
     if row.size > max_bytes:
-        raise TooLargeError(row.size, max_bytes)
+        raise too_large(row.size, max_bytes)
     return row
 
 
@@ -75,7 +75,7 @@ async def _read_gcs_unpacked(fs: AbstractFileSystem, row: ImageObject, max_bytes
         async for piece in response.content.iter_any():
             data += piece
             if len(data) > max_bytes:
-                raise TooLargeError(len(data), max_bytes)
+                raise too_large(len(data), max_bytes)
     return bytes(data)
 
 

@@ -30,15 +30,9 @@ class ChangedError(Exception):
     """The version that was listed is not there any more."""
 
 
-class TooLargeError(Exception):
-    """An object of more bytes than a run takes.
-
-    Args:
-        size: as listed, or as far as it was read.
-    """
-
-    def __init__(self, size: int, max_bytes: int):
-        super().__init__(f"{size:,} bytes at least; --max_object_bytes allows {max_bytes:,}")
+def too_large(size: int, max_bytes: int) -> storage.TooLargeError:
+    """Of an object of `size` bytes, as listed or as far as it was read: a sentence that names the option."""
+    return storage.TooLargeError(f"{size:,} bytes at least; --max_object_bytes allows {max_bytes:,}")
 
 
 class OutgrownError(Exception):
@@ -81,7 +75,7 @@ def error_class(error: BaseException) -> str:
     """The class of a dead letter."""
     if isinstance(error, FileNotFoundError) or status_of(error) in MISSING_STATUS:
         return "NotFound"
-    if isinstance(error, TooLargeError):
+    if isinstance(error, storage.TooLargeError):
         return "ObjectTooLarge"
     if isinstance(error, storage.NotAFileError):
         return "NotAFile"
@@ -94,7 +88,7 @@ def error_class(error: BaseException) -> str:
 
 def is_transient(error: BaseException) -> bool:
     """Whether another try may end better."""
-    if isinstance(error, FileNotFoundError | PermissionError | storage.NotAFileError | TooLargeError):
+    if isinstance(error, FileNotFoundError | PermissionError | storage.NotAFileError | storage.TooLargeError):
         return False
     if isinstance(error, WebError):
         return error.transient
@@ -158,11 +152,11 @@ def describe_error(error: BaseException) -> str:
 
 SENTENCES = (
     DamagedBodyError,
-    TooLargeError,
     WebError,
     filesystems.SchemeError,
     storage.ForeignFileError,
     storage.NotAFileError,
+    storage.TooLargeError,
 )
 
 

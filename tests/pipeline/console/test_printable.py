@@ -60,8 +60,8 @@ def test_a_summary_tells_what_was_left_out() -> None:
 
 def test_what_an_output_holds_is_shown_as_it_is() -> None:
     run = RunEntry(EVIL, EVIL, 1, 2, 0, 0, 100)
-    shown = Contents([run], [LeftBehind(EVIL, 0, 0, EVIL)]).as_text().splitlines()
-    assert len(shown) == 3
+    shown = Contents([run], [LeftBehind(EVIL, 0, 0, EVIL)], [EVIL]).as_text().splitlines()
+    assert len(shown) == 4
     assert all(line.isprintable() for line in shown)
     assert printable(EVIL) in shown[1]
     assert shown[2].startswith(f"left behind: {printable(EVIL)}: ")
@@ -69,7 +69,7 @@ def test_what_an_output_holds_is_shown_as_it_is() -> None:
 
 def test_logs_and_results_and_refusals_are_shown_so(capsys: pytest.CaptureFixture[str]) -> None:
     record = logging.makeLogRecord({"msg": "run %s", "args": (f"x\n{EVIL}",)})
-    assert logs._Printable("%(message)s").format(record) == f"run x\n{printable(EVIL)}"
+    assert logs._Formatter("%(message)s").format(record) == f"run x\n{printable(EVIL)}"
     say(EVIL)
     assert capsys.readouterr().out == f"{printable(EVIL)}\n"
     with pytest.raises(SystemExit) as exited:

@@ -56,8 +56,13 @@ def test_folders_may_be_a_thousand_deep(tmp_path: Path) -> None:
         os.mkdir(folder)
     with open(f"{folder}/a.jpg", "wb"):
         pass
-    assert names(tmp_path) == [f"{folder}/a.jpg"]
-    assert names(f"{tmp_path}/**/*.jpg") == [f"{folder}/a.jpg"]
+    touch(tmp_path / "b.jpg")
+    try:
+        assert names(tmp_path) == [f"{tmp_path}/b.jpg", f"{folder}/a.jpg"]
+        assert names(f"{tmp_path}/**/*.jpg") == [f"{tmp_path}/b.jpg", f"{folder}/a.jpg"]
+    finally:  # pytest would remove them by recursion
+        os.remove(f"{folder}/a.jpg")
+        os.removedirs(folder)
 
 
 def test_names_that_are_no_utf8_can_be_found_again(tmp_path: Path) -> None:
