@@ -30,6 +30,7 @@ setup(
     package_data={"pipeline": ["py.typed", "*.pyi"], "transforms": ["py.typed", "*.pyi"]},
     install_requires=[
         "ai-edge-litert>=2.1",
+        "aiohttp>=3.12",
         "apache-beam[gcp]>=2.77,<3",
         "backports.strenum<1.3",  # of ai-edge-litert; 1.3 excludes Python 3.11, which uv overlooks
         "fsspec>=2025.3",

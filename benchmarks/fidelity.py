@@ -61,7 +61,7 @@ def photos(module: str) -> tuple[np.ndarray, np.ndarray]:
     """(probes, calibration) of the corpus, as a run takes them: uint8 [N, 224, 224, 3]."""
     corpus = corpora.corpus("small", corpora.COUNTS["small"])
     config = make_config({"input": str(corpus), "output": str(corpora.folder() / "fidelity"), "model": module}, [])
-    probes, calibration = split_pool(list(list_input(str(corpus), config.all_files, config.uri_column)))
+    probes, calibration = split_pool(list(list_input(str(corpus), config.rules)))
     loading = loading_of(config, SIZE)
     return load_pixels(probes, loading), load_pixels(calibration, loading)
 

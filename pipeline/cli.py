@@ -18,8 +18,9 @@ from pipeline.commands.run import RUN
 from pipeline.commands.runs import RUNS
 from pipeline.commands.verify import VERIFY
 from pipeline.console import logs
+from pipeline.console.printable import printable, printable_lines
 from pipeline.errors import ConfigError, ModelError, OutputError, RunError
-from transforms.inputs.inputs import ListingError
+from transforms.inputs.rules import ListingError
 from transforms.stores.secrets import redacted
 
 COMMANDS = {command.name: command for command in (RUN, VERIFY, RUNS, LATEST, COMPACT, DEMO)}
@@ -71,14 +72,14 @@ def _main(arguments: list[str]) -> int:
     command = COMMANDS[given.command]
     if unknown and not command.passes_on:
         names = [argument.partition("=")[0] for argument in unknown if argument.startswith("-")]
-        parser.error(f"no such argument: {' '.join(names) or 'one beside OUTPUT'}")
+        parser.error(printable(f"no such argument: {' '.join(names) or 'one beside OUTPUT'}"))
     try:
         return 0 if command.execute(given, unknown) else EXIT_FAILED
     except ConfigError as e:
         return _refuse(e, EXIT_USAGE)
     except (ListingError, ModelError, OutputError, RunError) as e:
         if logs.is_verbose():
-            print(redacted(traceback.format_exc()), file=sys.stderr)
+            print(printable_lines(redacted(traceback.format_exc())), file=sys.stderr)
         return _refuse(e, EXIT_FAILED)
 
 
@@ -104,5 +105,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _refuse(error: Exception, status: int) -> int:
-    print(redacted(f"embed-images: {error}"), file=sys.stderr)
+    print(printable(redacted(f"embed-images: {error}")), file=sys.stderr)
     return status

@@ -15,7 +15,7 @@ from transforms.adopting import AdoptStaged, without
 from transforms.embedding import EmbedImages
 from transforms.encoding import EncodeExamples
 from transforms.history import DELETED, LedgerFile, ReadHistory
-from transforms.listing import ListImages
+from transforms.listing import LEFT_OUT, LISTED, ListImages
 from transforms.loading import LoadImages
 from transforms.publishing import PublishRun
 from transforms.records import layout
@@ -55,7 +55,7 @@ def build(
     listed = pipeline | "Inputs" >> beam.Create(list(config.input)) | "ListImages" >> listing_of(config)
     # The one shuffle, of uris. From here to WriteShards all is one fused stage: no pixel and no vector
     # is ever serialized.
-    rows: dict[str, Any] = {"listed": listed}
+    rows: dict[str, Any] = {"listed": listed[LISTED]}
     adopted: list[Any] = []
     if leftovers:
         taken_over = pipeline | "AdoptStaged" >> AdoptStaged(leftovers, config.compression, stores)
@@ -64,7 +64,7 @@ def build(
         rows["history"] = pipeline | "ReadHistory" >> ReadHistory(history, stores)
     decided = rows | "SelectImages" >> SelectImages(
         config.input,
-        config.all_files,
+        config.rules,
         _seconds(config.since),
         _seconds(config.until),
         config.limit,
@@ -94,14 +94,15 @@ def build(
     deleted = decided[DELETED] | "WriteDeleted" >> WriteDeleted(staging, storage_options=stores)
     staged = (shards, dead_letters, deleted, *adopted) | "AllStaged" >> beam.Flatten()
     # Counted apart from the records: publishing refuses when the two do not agree.
-    _ = {"staged": staged, DECISIONS: decided[DECISIONS]} | "PublishRun" >> PublishRun(
+    results = {"staged": staged, DECISIONS: decided[DECISIONS], LEFT_OUT: listed[LEFT_OUT]}
+    _ = results | "PublishRun" >> PublishRun(
         config.output, config.run_id, config.compression, config.max_failure_rate, head, attempt, stores
     )
 
 
 def listing_of(config: RunConfig) -> ListImages:
     """How a run lists its inputs."""
-    return ListImages(config.all_files, config.uri_column, config.storage_options, config.output)
+    return ListImages(config.rules, config.storage_options, config.output)
 
 
 def loading_of(config: RunConfig, input_size: tuple[int, int]) -> LoadImages:
@@ -113,7 +114,7 @@ def loading_of(config: RunConfig, input_size: tuple[int, int]) -> LoadImages:
         config.max_object_bytes,
         config.fetch_concurrency,
         config.prefetch_bytes,
-        Policy(config.fetch_retries),
+        Policy(config.fetch_retries, max_bytes=config.max_object_bytes),
         config.storage_options,
         config.threads,
     )

@@ -16,6 +16,7 @@ from .history import ReadHistory as ReadHistory
 from .images.decoding import DecodedImage as DecodedImage
 from .images.decoding import ImageError as ImageError
 from .images.decoding import decode_image as decode_image
+from .inputs.rules import Rules as Rules
 from .listing import ListImages as ListImages
 from .loading import LoadImages as LoadImages
 from .publishing import PublishRun as PublishRun

@@ -2,65 +2,95 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import apache_beam as beam
-from apache_beam.pvalue import PCollection
+from apache_beam.pvalue import DoOutputsTuple, PCollection, TaggedOutput
+from apache_beam.transforms.window import GlobalWindows
 
 from transforms import tally
 from transforms.elements import ImageObject
 from transforms.inputs.inputs import list_input, split_input
+from transforms.inputs.leaving_out import OTHER
+from transforms.inputs.rules import DEFAULT_RULES, Rules
 from transforms.records import layout
 from transforms.records.blocks import Sighting, pack, unpack
 from transforms.stores import filesystems
 from transforms.stores.filesystems import StorageOptions
 
+LISTED = "listed"
+LEFT_OUT = "left_out"
 BESIDE = 1000  # images beside the prefixes of a store, in one block
+# Kinds of files that are left out, told apart in the manifest, and on the way to it; the rarest ones are `OTHER`.
+KINDS_TOLD = 50
+KINDS_HELD = 1000
 
 
 @dataclass
-class ListImages(beam.PTransform[PCollection[str], PCollection[ImageObject]]):
+class ListImages(beam.PTransform[PCollection[str], Mapping[str, PCollection[Any]]]):
     """Lists inputs within the graph, so that a long listing is never in the launcher's memory.
 
-    In: str, inputs as `inputs.list_input` takes them. Out: `ImageObject`; one uri may come several times.
+    In: str, inputs as `inputs.list_input` takes them. Out: {"listed": `ImageObject`; one uri may come several times,
+    "left_out": one dict, files of folders that are left out, by kind (see `leaving_out.kind_left_out`)}.
 
     Attributes:
-        all_files: take the files of folders whatever their extension.
-        uri_column: the column of CSV, JSON Lines and Parquet manifests.
+        rules: how inputs are understood.
         storage_options: of the stores, see `filesystems.configure`.
         output: of the run; what runs have written there is not listed.
     """
 
-    all_files: bool = False
-    uri_column: str = "uri"
+    rules: Rules = DEFAULT_RULES
     storage_options: StorageOptions = field(default_factory=dict)
     output: str = ""
 
-    def expand(self, inputs: PCollection[str]) -> PCollection[ImageObject]:
+    def expand(self, inputs: PCollection[str]) -> dict[str, PCollection[Any]]:
         # Prefixes of stores are listed at once, by as many workers as there are.
-        listed: PCollection[ImageObject] = (
-            inputs
-            | "Split" >> beam.ParDo(_Split(self))
+        split: DoOutputsTuple = inputs | "Split" >> beam.ParDo(_Split(self)).with_outputs(LEFT_OUT, main="parts")
+        listed: DoOutputsTuple = (
+            split["parts"]
             | "Spread" >> beam.Reshuffle()
-            | "List" >> beam.ParDo(_List(self)).with_output_types(ImageObject)
+            | "List" >> beam.ParDo(_List(self)).with_output_types(ImageObject).with_outputs(LEFT_OUT, main=LISTED)
         )
-        return listed
+        left_out = (
+            (split[LEFT_OUT], listed[LEFT_OUT])
+            | "AllLeftOut" >> beam.Flatten()
+            | "CountLeftOut" >> beam.CombineGlobally(sum_kinds)
+            | "CommonestLeftOut" >> beam.Map(commonest, KINDS_TOLD)
+        )
+        return {LISTED: listed[LISTED], LEFT_OUT: left_out}
 
 
 class _ListingDoFn(beam.DoFn):
+    """Counts what it leaves out, and tells it at the end of a bundle: a bundle that fails has counted nothing."""
+
     def __init__(self, options: ListImages):
         self._options = options
 
     def setup(self) -> None:
         filesystems.configure(self._options.storage_options)
 
+    def start_bundle(self) -> None:
+        self._left_out: Counter[str] = Counter()
+
+    def finish_bundle(self) -> Iterator[Any]:
+        if self._left_out:
+            counted = GlobalWindows.windowed_value_at_end_of_window(dict(self._left_out))
+            yield TaggedOutput(LEFT_OUT, counted)
+
+    def _skipped(self, _: str, kind: str) -> None:
+        tally.count("files_skipped")
+        known = kind in self._left_out or len(self._left_out) < KINDS_HELD
+        self._left_out[kind if known else OTHER] += 1
+
 
 class _Split(_ListingDoFn):
     def process(self, element: str) -> Iterator[tuple[str, str, bytes]]:
         """(input, prefix, block of images that lie beside the prefixes: when it is not empty, they alone are meant)."""
         beside: list[Sighting] = []
-        for found in split_input(element, self._options.all_files, _count_skipped):
+        for found in split_input(element, self._options.rules, self._skipped):
             if not isinstance(found, ImageObject):
                 yield *found, b""
                 continue
@@ -83,9 +113,20 @@ class _List(_ListingDoFn):
     def _listed(self, text: str, prefix: str, beside: bytes) -> Iterator[ImageObject]:
         if beside:
             return (sighting.image() for sighting in unpack(beside))
-        options = self._options
-        return list_input(text, options.all_files, options.uri_column, _count_skipped, prefix)
+        return list_input(text, self._options.rules, self._skipped, prefix)
 
 
-def _count_skipped(_: ImageObject) -> None:
-    tally.count("files_skipped")
+def sum_kinds(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """The sums of counts by kind, of its own results as well; a bounded number of kinds."""
+    summed: Counter[str] = Counter()
+    for each in counts:
+        summed.update(each)
+    return commonest(summed, KINDS_HELD)
+
+
+def commonest(counts: Mapping[str, int], most: int) -> dict[str, int]:
+    """The `most` kinds with the largest counts, in their order; all others together as `OTHER`."""
+    ordered = sorted((kind for kind in counts if kind != OTHER), key=lambda kind: (-counts[kind], kind))
+    kept = {kind: counts[kind] for kind in ordered[:most]}
+    others = sum(counts.values()) - sum(kept.values())
+    return {**kept, OTHER: others} if others else kept

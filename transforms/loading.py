@@ -8,11 +8,12 @@ import hashlib
 import os
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 import apache_beam as beam
 import numpy as np
@@ -27,8 +28,12 @@ from transforms.images.threads import Decoders
 from transforms.stores import fetching, filesystems
 from transforms.stores.fetching import Fetched, FetchError, Policy
 from transforms.stores.filesystems import StorageOptions
+from transforms.stores.store_errors import OutgrownError
 
 FAILED = "failed"
+# What is held for an object whose size only its body tells. A larger one is asked for anew, with room for all of it.
+ROOM_BYTES = 4 << 20
+T = TypeVar("T")
 LoadedImage = tuple[ImageInfo, np.ndarray]
 
 
@@ -43,7 +48,7 @@ class LoadImages(beam.PTransform[PCollection[ImageObject], DoOutputsTuple]):
         input_size: (height, width) of the model's images.
         resize: one of `decoding.RESIZE_MODES`.
         max_image_pixels: larger images are refused from their header.
-        max_object_bytes: larger objects are refused unread.
+        max_object_bytes: larger objects are refused: unread where a listing tells, else as soon as it is seen.
         fetch_concurrency: objects that a process fetches at once. Twice as many images are in flight in
             one bundle: being fetched, being decoded, or waiting as pixels.
         prefetch_bytes: encoded bytes that a process holds at once; one larger object goes alone.
@@ -119,35 +124,54 @@ class _Load(beam.DoFn):
     async def _load(self, source: ImageObject) -> _Outcome:
         """Runs on fsspec's loop. Every failure of one image is caught here and named."""
         options, shared = self._options, self._shared
-        fetched, milliseconds = None, 0
         try:
-            if source.size < 0:  # from a manifest: the budget needs a size
+            if source.size < 0 and fetching.tells_size(source.uri):  # from a manifest: the budget needs a size
                 async with shared.fetches:
                     source = await fetching.describe(source, options.policy)
-            if source.size > options.max_object_bytes:
-                limit = f"--max_object_bytes allows {options.max_object_bytes:,}"
-                raise FetchError("ObjectTooLarge", f"{source.size:,} bytes; {limit}")
-            async with shared.budget.hold(max(source.size, 0)):
-                async with shared.fetches:
-                    started = time.monotonic()
-                    fetched = await fetching.fetch(source, options.policy)
-                    milliseconds = round((time.monotonic() - started) * 1000)
-                _check_copies(fetched)
-                source, size = fetched.source, len(fetched.data)
-                image, sha256 = await shared.decoders.run(self._decode, fetched.data)
-                fetched = fetched._replace(data=b"")
-            info = ImageInfo(source, image.format, sha256, image.width, image.height)
-            return _Outcome((info, image.pixels), fetched, milliseconds, size)
+            fetching.check_size(source, options.max_object_bytes)
+            return await with_room(source, options.max_object_bytes, partial(self._load_within, source))
         except FetchError as e:
             return _Outcome(DeadLetter(source, "fetch", e.error, str(e)))
-        except ImageError as e:
-            kept = fetched and fetched._replace(data=b"")
-            return _Outcome(DeadLetter(source, "decode", e.error, e.message), kept, milliseconds, max(source.size, 0))
+
+    async def _load_within(self, source: ImageObject, room: int) -> _Outcome:
+        """As `_load`, of an object of at most `room` bytes."""
+        options, shared = self._options, self._shared
+        policy = options.policy._replace(max_bytes=options.max_object_bytes)
+        async with shared.budget.hold(room) as held:
+            async with shared.fetches:
+                started = time.monotonic()
+                fetched = await fetching.fetch(source, policy, room)
+                milliseconds = round((time.monotonic() - started) * 1000)
+            _check_copies(fetched)
+            source, size = fetched.source, len(fetched.data)
+            await held.shrink(size)
+            try:
+                image, sha256 = await shared.decoders.run(self._decode, fetched.data)
+            except ImageError as e:
+                letter = DeadLetter(source, "decode", e.error, e.message)
+                return _Outcome(letter, fetched._replace(data=b""), milliseconds, size)
+            fetched = fetched._replace(data=b"")
+        info = ImageInfo(source, image.format, sha256, image.width, image.height)
+        return _Outcome((info, image.pixels), fetched, milliseconds, size)
 
     def _decode(self, data: bytes) -> tuple[DecodedImage, str]:
         options = self._options
         image = decode_image(data, options.input_size, options.resize, options.max_image_pixels)
         return image, hashlib.sha256(data).hexdigest()
+
+
+async def with_room(source: ImageObject, most: int, load: Callable[[int], Awaitable[T]]) -> T:
+    """What `load` gives when it is told of bytes to make room for: all of a listed object, some of another one.
+
+    Where an object has outgrown them, it is loaded anew with more. Nothing of it is kept meanwhile: those that wait for
+    room hold none, so that no two wait for each other.
+    """
+    room = source.size if source.size >= 0 else min(ROOM_BYTES, most)
+    while True:
+        try:
+            return await load(room)
+        except OutgrownError as e:
+            room = e.wanted
 
 
 def _check_copies(fetched: Fetched) -> None:
@@ -190,13 +214,31 @@ class ByteBudget:
         self._changed = asyncio.Condition()
 
     @asynccontextmanager
-    async def hold(self, size: int) -> AsyncIterator[None]:
+    async def hold(self, size: int) -> AsyncIterator[Held]:
         async with self._changed:
             await self._changed.wait_for(lambda: self._held == 0 or self._held + size <= self._limit)
             self._held += size
+        held = Held(self, size)
         try:
-            yield
+            yield held
         finally:
-            self._held -= size
-            async with self._changed:
-                self._changed.notify_all()
+            await self.give_back(held.size)
+
+    async def give_back(self, size: int) -> None:
+        self._held -= size
+        async with self._changed:
+            self._changed.notify_all()
+
+
+class Held:
+    """A part of a budget, of `size` bytes."""
+
+    def __init__(self, budget: ByteBudget, size: int):
+        self._budget = budget
+        self.size = size
+
+    async def shrink(self, size: int) -> None:
+        """Gives back what was held for more bytes than there are."""
+        if size < self.size:
+            self.size, more = size, self.size - size
+            await self._budget.give_back(more)

@@ -22,6 +22,8 @@ from transforms.selecting import DISTINCT, OUTSIDE, SELECTED
 from transforms.stores import filesystems, storage
 from transforms.stores.filesystems import StorageOptions
 
+NONE_LEFT_OUT: Mapping[str, int] = {}
+
 
 class Move(NamedTuple):
     """A staged file and the names it gets; `ledger_name` is empty for a run that is refused."""
@@ -54,8 +56,9 @@ class PublishRun(beam.PTransform[Mapping[str, PCollection[Any]], PCollection[str
     It happens inside the graph, so a launcher need not live to the end. Each step may be run again
     after a failure and comes to the same result.
 
-    In: {"staged": `StagedFile`, "decisions": (decision, number of images), see `SelectImages`}. Out: the manifest
-    of the run (or of its refusal) as one JSON string.
+    In: {"staged": `StagedFile`, "decisions": (decision, number of images), see `SelectImages`, "left_out": one dict of
+    counts by kind, see `ListImages`; it may be missing}. Out: the manifest of the run (or of its refusal) as one JSON
+    string.
 
     Attributes:
         output, run_id: name the run.
@@ -77,7 +80,10 @@ class PublishRun(beam.PTransform[Mapping[str, PCollection[Any]], PCollection[str
     def expand(self, inputs: Mapping[str, PCollection[Any]]) -> PCollection[str]:
         staged, decisions = inputs["staged"], inputs["decisions"]
         start = staged.pipeline | "Start" >> beam.Create([None])
-        plan = start | "Plan" >> beam.Map(self._plan, AsList(staged), AsDict(decisions)).with_output_types(Plan)
+        sides: list[Any] = [AsList(staged), AsDict(decisions)]
+        if "left_out" in inputs:
+            sides.append(AsSingleton(inputs["left_out"]))
+        plan = start | "Plan" >> beam.Map(self._plan, *sides).with_output_types(Plan)
         published = (
             plan
             | "Moves" >> beam.FlatMap(self._moves)
@@ -88,9 +94,15 @@ class PublishRun(beam.PTransform[Mapping[str, PCollection[Any]], PCollection[str
         manifest: PCollection[str] = start | "Finish" >> finish
         return manifest
 
-    def _plan(self, _: None, staged: Sequence[StagedFile], decisions: Mapping[str, int]) -> Plan:
+    def _plan(
+        self,
+        _: None,
+        staged: Sequence[StagedFile],
+        decisions: Mapping[str, int],
+        left_out: Mapping[str, int] = NONE_LEFT_OUT,
+    ) -> Plan:
         filesystems.configure(self.storage_options)
-        counts = count_outcomes(staged, decisions)
+        counts = {**count_outcomes(staged, decisions), "left_out": dict(left_out)}
         refusal = refusal_of(counts, self.max_failure_rate)
         if refusal:
             return Plan(layout.refused_folder(self.output, self.run_id), refusal, plan_refusal(staged), counts)

@@ -17,6 +17,7 @@ from transforms import tally
 from transforms.elements import Copy, ImageObject
 from transforms.history import DELETED, EMBED, STAGED, decide
 from transforms.inputs import inputs
+from transforms.inputs.rules import DEFAULT_RULES, Rules
 from transforms.packing import PackByUnit
 from transforms.records.blocks import LISTED, Sighting, unpack, uri_hash
 from transforms.stores import filesystems
@@ -48,7 +49,7 @@ class SelectImages(beam.PTransform[Mapping[str, PCollection[Any]], Mapping[str, 
     is embedded again.
 
     Attributes:
-        input, all_files: of the run; only what they cover can be found missing.
+        input, rules: of the run; only what they cover can be found missing.
         since, until: seconds since the epoch; images updated before, or not before, are left alone (`OUTSIDE`).
         limit: of the images to embed, that many are taken; 0: all.
         retry_dead_letters: see `history.decide`.
@@ -59,7 +60,7 @@ class SelectImages(beam.PTransform[Mapping[str, PCollection[Any]], Mapping[str, 
     """
 
     input: Sequence[str] = ()
-    all_files: bool = False
+    rules: Rules = DEFAULT_RULES
     since: float | None = None
     until: float | None = None
     limit: int = 0
@@ -157,7 +158,7 @@ class _Decide(beam.DoFn):
         """Whether an object of that uri would have been listed."""
         if self._covered is None:
             options = self._options
-            self._covered = [inputs.coverage(text, options.all_files) for text in options.input]
+            self._covered = [inputs.coverage(text, options.rules) for text in options.input]
         return any(covers(uri) for covers in self._covered)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from pipeline.commands.command import Command
 from pipeline.commands.reading import add_output, add_storage_options, configure_stores, sentences
+from pipeline.console.printable import printable
 from pipeline.console.results import say
 
 
@@ -24,7 +25,7 @@ def _runs(given: argparse.Namespace, _: Sequence[str]) -> bool:
     configure_stores(given)
     with sentences(given.output):
         for left in prune(given.output) if given.prune else ():
-            print(f"removed what {left.run_id} had left: {left.bytes / 1e6:,.1f} MB", file=sys.stderr)
+            print(printable(f"removed what {left.run_id} had left: {left.bytes / 1e6:,.1f} MB"), file=sys.stderr)
         contents = contents_of(given.output)
     say(contents.as_json() if given.json else contents.as_text())
     return True

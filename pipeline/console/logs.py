@@ -8,6 +8,7 @@ import os
 import sys
 import warnings
 
+from pipeline.console.printable import printable_lines
 from transforms.stores.secrets import redacted
 
 logger = logging.getLogger("embed_images")
@@ -34,10 +35,10 @@ def set_up(verbose: bool) -> None:
 
 
 class _Formatter(logging.Formatter):
-    """Lines, tracebacks and all, without what may be secret."""
+    """Lines, tracebacks and all, without what may be secret, and without what a terminal would obey."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return redacted(super().format(record))
+        return printable_lines(redacted(super().format(record)))
 
 
 def _divert_native_stderr() -> None:

@@ -18,7 +18,7 @@ from transforms.elements import ImageObject
 from transforms.images.decoding import ImageError, configure_pillow, decode_image
 from transforms.inputs.inputs import list_input
 from transforms.listing import ListImages
-from transforms.loading import ByteBudget, LoadImages
+from transforms.loading import ByteBudget, LoadImages, with_room
 from transforms.records import layout
 from transforms.stores.fetching import FetchError, fetch
 
@@ -56,7 +56,7 @@ def take_sample(inputs: Sequence[str], listing: ListImages, loading: Loading, in
     own = partial(layout.is_own, listing.output)
     pool: list[ImageObject] = []
     for text in inputs:
-        listed = list_input(text, listing.all_files, listing.uri_column)
+        listed = list_input(text, listing.rules)
         pool.extend(islice((image for image in listed if not own(image.uri)), POOL))
     images, calibration = split_pool(pool)
     probes = load_pixels(images, loading(input_size))
@@ -89,13 +89,16 @@ def load_pixels(images: Sequence[ImageObject], loading: LoadImages) -> np.ndarra
             return None
 
     async def load(image: ImageObject, decoders: ThreadPoolExecutor) -> np.ndarray | None:
-        async with slots, budget.hold(max(image.size, 0)):  # held while decoding: few encoded images wait
-            try:
-                fetched = await fetch(image, policy)
-            except FetchError:
-                return None
-            pixels: np.ndarray | None = await get_loop().run_in_executor(decoders, decode, fetched.data)
-            return pixels
+        async def within(room: int) -> np.ndarray | None:
+            async with slots, budget.hold(room):  # held while decoding: few encoded images wait
+                fetched = await fetch(image, policy, room)
+                pixels: np.ndarray | None = await get_loop().run_in_executor(decoders, decode, fetched.data)
+                return pixels
+
+        try:
+            return await with_room(image, loading.max_object_bytes, within)
+        except FetchError:
+            return None
 
     async def load_all() -> list[np.ndarray | None]:
         decoders = ThreadPoolExecutor(loading.threads or os.cpu_count() or 1)

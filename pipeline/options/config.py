@@ -17,6 +17,7 @@ from pipeline.options.run_config_file import read_run_config
 from pipeline.options.table import BY_NAME, OPTIONS, REQUIRED, Option, closest_option
 from pipeline.options.values import NotAllowedError, options_of_store
 from transforms.engines import PRECISIONS
+from transforms.inputs.rules import Rules
 from transforms.stores import secrets, storage
 from transforms.stores.secrets import HIDDEN
 
@@ -24,6 +25,7 @@ from transforms.stores.secrets import HIDDEN
 NOT_IN_IDENTITY = (
     "threads", "batch_size", "engine", "min_parity", "max_failure_rate", "fetch_concurrency", "prefetch_bytes",
     "fetch_retries", "storage_options", "no_wait", "verbose", "beam_args", "new_model", "shard_size", "trust_module",
+    "allow_local", "skip_unreadable",
 )  # fmt: skip
 
 
@@ -62,10 +64,17 @@ class RunConfig:
     limit: int
     new_model: bool
     all_files: bool
+    allow_local: bool
+    skip_unreadable: bool
     uri_column: str
     no_wait: bool
     verbose: bool
     beam_args: tuple[str, ...]
+
+    @property
+    def rules(self) -> Rules:
+        """How the inputs are understood."""
+        return Rules(self.all_files, self.uri_column, self.allow_local, self.skip_unreadable)
 
     def describe(self) -> dict[str, Any]:
         """The manifest's entry: without what may be secret in URIs, of storage options and most of Beam's the names."""

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import yaml
-
 from pipeline.errors import ConfigError
 from pipeline.options.beam_flags import beam_flags
+from pipeline.options.bounded_yaml import MOST_CHARACTERS, load_yaml
 from pipeline.options.table import BY_NAME, OWN_FLAGS, PIPELINE_OPTIONS, closest_option
 from transforms.stores.secrets import HIDDEN
 
@@ -20,12 +19,11 @@ def read_run_config(path: str) -> tuple[dict[str, Any], list[str]]:
     """
     try:
         with open(path, encoding="utf-8") as file:
-            content = yaml.safe_load(file)
+            content = load_yaml(file.read(MOST_CHARACTERS + 1))
     except OSError as e:
         raise ConfigError("--config", path, f"a YAML file that can be read ({e.strerror})") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as e:
-        reason = " ".join(str(e).split())
-        raise ConfigError("--config", path, f"a YAML file; this one does not parse: {reason}") from None
+    except ValueError as e:
+        raise ConfigError("--config", path, f"a YAML file; this one does not parse: {e}") from None
     if not isinstance(content, dict):
         raise ConfigError("--config", path, "a YAML mapping of option names to values")
     beam_options = content.pop(PIPELINE_OPTIONS, None) or {}

@@ -10,6 +10,7 @@ from typing import Any
 
 from pipeline.options.values import (
     byte_size,
+    folder_uri,
     fraction,
     image_size,
     non_empty_text,
@@ -58,18 +59,32 @@ WHAT = (
         "input",
         uri,
         (),
-        "what to embed: a glob (** goes through folders), a folder, or a manifest (.txt, .csv, .jsonl, .parquet)",
+        "what to embed: a glob (** goes through folders), a folder, or a manifest (.txt, .csv, .tsv, .jsonl, .parquet)",
         "URI",
         repeatable=True,
     ),
     Option("all_files", yes_or_no, False, "take files of folders whatever their extension", switch=True),
-    Option("uri_column", non_empty_text, "uri", "column of .csv, .jsonl and .parquet manifests", "NAME"),
+    Option(
+        "skip_unreadable",
+        yes_or_no,
+        False,
+        "leave out subfolders that may not be listed, instead of refusing the input",
+        switch=True,
+    ),
+    Option("uri_column", non_empty_text, "uri", "column of .csv, .tsv, .jsonl and .parquet manifests", "NAME"),
+    Option(
+        "allow_local",
+        yes_or_no,
+        False,
+        "let manifests of stores and web servers name files of the workers' own disks",
+        switch=True,
+    ),
     Option("since", point_in_time, None, "embed only images updated at or after this time, such as 2026-01-31", "TIME"),
     Option("until", point_in_time, None, "embed only images updated before this time", "TIME"),
     Option("limit", whole_number(0, 1_000_000), 0, "embed at most so many images; 0: all", "N"),
 )
 WHERE = (
-    Option("output", uri, None, "folder of the runs; local or gs://…, s3://…", "URI"),
+    Option("output", folder_uri, None, "folder of the runs; local or gs://…, s3://…", "URI"),
     Option("run_id", run_name, None, "name of the run; the time of the start, UTC, when not given", "ID"),
     Option(
         "storage_options",

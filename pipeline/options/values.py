@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from typing import Any
 
-import fsspec
-
-from transforms.stores import filesystems
+from pipeline.options.bounded_yaml import load_yaml
+from transforms.stores import filesystems, storage
 
 SIZE_UNITS = {"": 1, "B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
@@ -28,14 +28,30 @@ def non_empty_text(value: Any) -> str:
 
 
 def uri(value: Any) -> str:
+    """A path or a URI; a local name that is no UTF-8, as the command line may give it, becomes its `file:` URI."""
     text = non_empty_text(value)
+    if filesystems.scheme_of(text) not in filesystems.SCHEMES:
+        raise NotAllowedError(f"a path, or a URI of a store ({filesystems.READ_SCHEMES})")
+    try:
+        normal = storage.normalize(text)
+    except storage.ForeignFileError as e:
+        raise NotAllowedError(f"a file of this machine, such as file:///folder; {e}") from None
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise NotAllowedError("a name that is UTF-8") from None
-    scheme = filesystems.scheme_of(text)
-    if scheme not in fsspec.available_protocols():
-        raise NotAllowedError(f"a path, or a URI of a store; fsspec knows none for {scheme}://")
+        if not filesystems.is_local(text):
+            raise NotAllowedError("a name that is UTF-8") from None
+        return normal
+    return text
+
+
+def folder_uri(value: Any) -> str:
+    """A `uri` that can be written to."""
+    text = uri(value)
+    if filesystems.scheme_of(text) in storage.WEB_SCHEMES:
+        raise NotAllowedError("a folder that can be written to; web servers are for reading")
+    if storage.FILE_URI.match(storage.normalize(text)):
+        raise NotAllowedError("a name that is UTF-8")
     return text
 
 
@@ -115,7 +131,6 @@ def options_of_store(value: Any) -> tuple[str, dict[str, Any]]:
     else:
         match = re.fullmatch(r"([a-z0-9+]+)\.(\w+)=(.*)", str(value), re.DOTALL)
         if match:
-            import yaml
-
-            return match[1], {match[2]: yaml.safe_load(match[3])}
+            with suppress(ValueError):
+                return match[1], {match[2]: load_yaml(match[3])}
     raise NotAllowedError("SCHEME.KEY=VALUE, such as s3.anon=true; in a run config SCHEME: {KEY: VALUE}")

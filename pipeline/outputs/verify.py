@@ -13,6 +13,7 @@ import google_crc32c
 import numpy as np
 import pyarrow as pa
 
+from pipeline.console.printable import printable
 from pipeline.errors import OutputError
 from pipeline.outputs import dataset
 from transforms.records import layout
@@ -53,8 +54,10 @@ class Result:
         for run in self.runs:
             found = len(run.problems)
             verdict = "holds" if not found else f"{found} problem{'s' if found > 1 else ''}"
-            lines.append(f"run {run.run_id}: {run.records:,} records, {run.dead_letters:,} dead letters: {verdict}")
-            lines += [f"  {problem.file}: {problem.message}" for problem in run.problems]
+            lines.append(
+                f"run {printable(run.run_id)}: {run.records:,} records, {run.dead_letters:,} dead letters: {verdict}"
+            )
+            lines += [printable(f"  {problem.file}: {problem.message}") for problem in run.problems]
         return "\n".join(lines)
 
     def as_json(self) -> str:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import asdict, dataclass
-from io import StringIO
 from posixpath import basename
 from typing import Any
 
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from pipeline.console.printable import printable
+from pipeline.console.tables import table_text
 from pipeline.outputs.dataset import run_ids
 from pipeline.outputs.history import published_runs
 from pipeline.outputs.lease import holder_of
@@ -77,18 +76,19 @@ class Contents:
         for run in self.published:
             counts = (run.generation, run.embedded, run.failed, run.deleted)
             table.add_row(
-                escape(run.run_id), run.finished, *(f"{count:,}" for count in counts), f"{run.bytes / 1e6:,.1f}"
+                printable(run.run_id),
+                printable(run.finished),
+                *(f"{count:,}" for count in counts),
+                f"{run.bytes / 1e6:,.1f}",
             )
-        text = StringIO()
-        Console(file=text, width=10_000, highlight=False).print(table if self.published else "no published run")
-        lines = [line.rstrip() for line in text.getvalue().rstrip().splitlines()]
+        lines = table_text(table).splitlines() if self.published else ["no published run"]
         for left in self.left_behind:
             state = f"held by {left.holder}" if left.holder else "nobody works at it"
             shards = f"{left.finished_shards:,} finished shards, {left.bytes / 1e6:,.1f} MB"
-            lines.append(f"left behind: {left.run_id}: {shards}; {state}")
+            lines.append(printable(f"left behind: {left.run_id}: {shards}; {state}"))
         if self.foreign:
             more = ", …" if len(self.foreign) > SHOWN else ""
-            lines.append(f"not written by runs, left alone: {', '.join(self.foreign[:SHOWN])}{more}")
+            lines.append(printable(f"not written by runs, left alone: {', '.join(self.foreign[:SHOWN])}{more}"))
         return "\n".join(lines)
 
 

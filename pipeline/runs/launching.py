@@ -16,7 +16,8 @@ from pipeline.errors import ConfigError, ModelError, RunError
 from pipeline.outputs.dataset import run_ids
 from pipeline.runs.running import RunReport
 from transforms.elements import ImageObject
-from transforms.inputs.inputs import ListingError, list_input
+from transforms.inputs.inputs import list_input
+from transforms.inputs.rules import ListingError, Rules
 from transforms.records import documents, layout, removal
 from transforms.records.output_error import OutputError
 from transforms.stores import filesystems, storage
@@ -24,6 +25,7 @@ from transforms.stores.fetching import FetchError, Policy, fetch_and_wait
 from transforms.stores.store_errors import describe_error
 
 PROBED_IMAGES = 3
+PROBE_SECONDS = 60.0  # for one of them, however its server lets it trickle
 SCRATCH_BYTES = 4096
 ENDPOINT_SECONDS = 10.0
 
@@ -117,11 +119,15 @@ def _enclosing_output(output: str) -> str:
     return next((folder for folder in above if folder and run_ids(folder)), "")
 
 
-def check_inputs(inputs: Sequence[str], all_files: bool, uri_column: str, output: str, max_object_bytes: int) -> None:
+def check_inputs(inputs: Sequence[str], rules: Rules, output: str, max_object_bytes: int) -> None:
     """Refuses inputs that hold nothing, and ones whose first images may all not be read."""
     for text in inputs:
-        left_out: list[ImageObject] = []
-        listed = list_input(text, all_files, uri_column, left_out.append)
+        left_out: list[str] = []
+
+        def skipped(name: str, kind: str, names: list[str] = left_out) -> None:
+            names.append(name)
+
+        listed = list_input(text, rules, skipped)
         own = partial(layout.is_own, output)
         first = list(islice((image for image in listed if not own(image.uri)), PROBED_IMAGES))
         if not first:
@@ -143,7 +149,7 @@ def _denied(images: list[ImageObject], max_bytes: int) -> str:
         if image.size > max_bytes:
             return ""
         try:
-            fetch_and_wait(image, Policy(retries=1))
+            fetch_and_wait(image, Policy(1, whole_seconds=PROBE_SECONDS, max_bytes=max_bytes))
         except FetchError as e:
             if e.error != "PermissionDenied":
                 return ""

@@ -40,7 +40,7 @@ def run(config: RunConfig) -> RunReport | None:
             return report
         check_output(output, run_id)
         check_scratch()
-        check_inputs(config.input, config.all_files, config.uri_column, output, config.max_object_bytes)
+        check_inputs(config.input, config.rules, output, config.max_object_bytes)
         # Beam takes two seconds to import, so what is refused is refused before.
         import apache_beam as beam
 

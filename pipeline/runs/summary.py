@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from io import StringIO
+from collections.abc import Mapping
 
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from pipeline.console.printable import printable
+from pipeline.console.tables import table_text
 from pipeline.runs.running import RunReport
+
+KINDS_SHOWN = 6  # of files that were left out; the manifest has more of them
 
 
 def summary(report: RunReport) -> str:
@@ -33,7 +35,16 @@ def summary(report: RunReport) -> str:
         table.add_row("images/s", f"{report.images_per_second:,.1f}")
         table.add_row("seconds", ", ".join(f"{phase} {s:.1f}" for phase, s in report.seconds.items()))
     table.add_row("engine", f"{model['engine']} {model['precision']}, {model['feature_dim']} features")
-    table.add_row("run", escape(report.folder))
-    text = StringIO()
-    Console(file=text, width=10_000, highlight=False).print(table)
-    return "\n".join(line.rstrip() for line in text.getvalue().rstrip().splitlines())
+    if left_out := counts.get("left_out"):  # runs of earlier versions did not tell
+        table.add_row("left out", printable(left_out_line(left_out)))
+    table.add_row("run", printable(report.folder))
+    return table_text(table)
+
+
+def left_out_line(left_out: Mapping[str, int]) -> str:
+    """Such as: 1,234 files of other kinds (.txt 1,200, .json 30, none 2, 2 more kinds)."""
+    shown = [f"{kind} {times:,}" for kind, times in list(left_out.items())[:KINDS_SHOWN]]
+    if more := len(left_out) - len(shown):
+        shown.append(f"{more} more kind{'s' if more > 1 else ''}")
+    total = sum(left_out.values())
+    return f"{total:,} file{'s' if total > 1 else ''} of other kinds ({', '.join(shown)})"

@@ -21,7 +21,7 @@ from pipeline.outputs.dataset import load_features, read_ledger
 from pipeline.outputs.verify import verify_output
 from pipeline.runs.run import run
 from tests.conftest import Run, photo
-from transforms.inputs.inputs import ListingError
+from transforms.inputs.rules import ListingError
 from transforms.records import layout
 
 

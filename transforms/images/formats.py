@@ -158,7 +158,7 @@ def refusal(data: bytes) -> ImageError:
     for pattern, name in LAST:
         if pattern.match(data):
             return ImageError("UnsupportedFormat", f"it is {name}, which is not read here")
-    message = f"no image of a format that is read here; it starts with the bytes {data[:8].hex(' ')}"
+    message = "no image of a format that is read here"
     return ImageError("NotAnImage", message)
 
 

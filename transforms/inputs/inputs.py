@@ -5,39 +5,26 @@ Beam is not imported here, so that a launcher can look before it starts anything
 
 from __future__ import annotations
 
-import csv
 import glob
-import json
 import os
 import posixpath
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import IO, Any, NamedTuple
+from typing import NamedTuple
 
 from fsspec.utils import glob_translate
 
 from transforms.elements import ImageObject
-from transforms.images.decoding import extensions
-from transforms.inputs import paging, walking
+from transforms.inputs import manifests, paging, walking
+from transforms.inputs.leaving_out import glob_takes, kind_left_out
+from transforms.inputs.rules import DEFAULT_RULES, ListingError, Rules, Skipped, ignore
 from transforms.stores import filesystems, storage
 from transforms.stores.store_errors import describe_error, is_forbidden
 
-MANIFEST_EXTENSIONS = (".txt", ".csv", ".jsonl", ".parquet")
 # Prefixes that a listing of a store is split into, to be listed at once, and how deep it looks for them.
 WANTED_PARTS = 32
 SPLIT_LEVELS = 3
-
-
-class ListingError(Exception):
-    """An input that cannot be listed; its text is one sentence for a person."""
-
-
-Skipped = Callable[[ImageObject], object]
-
-
-def ignore(_: ImageObject) -> None:
-    """What is done by default with a file that is left out: nothing."""
 
 
 class Part(NamedTuple):
@@ -52,7 +39,7 @@ class Part(NamedTuple):
     prefix: str = ""
 
 
-def split_input(text: str, all_files: bool = False, skipped: Skipped = ignore) -> Iterator[Part | ImageObject]:
+def split_input(text: str, rules: Rules = DEFAULT_RULES, skipped: Skipped = ignore) -> Iterator[Part | ImageObject]:
     """Cuts a folder or glob of a store into prefixes that can be listed at once.
 
     Images that lie beside the prefixes come as themselves. Other inputs are one part.
@@ -60,9 +47,8 @@ def split_input(text: str, all_files: bool = False, skipped: Skipped = ignore) -
     Raises:
         ListingError: as `list_input`.
     """
-    uri = storage.normalize(text)
     with _sentences(text):
-        found = None if filesystems.is_local(uri) else _store_listing(uri, all_files)
+        found = _store_listing(text, rules)
         if found is None or not found.recursive:
             yield Part(text)
             return
@@ -81,62 +67,76 @@ def split_input(text: str, all_files: bool = False, skipped: Skipped = ignore) -
 
 
 def list_input(
-    text: str,
-    all_files: bool = False,
-    uri_column: str = "uri",
-    skipped: Skipped = ignore,
-    prefix: str = "",
+    text: str, rules: Rules = DEFAULT_RULES, skipped: Skipped = ignore, prefix: str = ""
 ) -> Iterator[ImageObject]:
     """Lists one input, or one part of it.
 
     A name that exists is taken literally, whatever characters it has: a folder recursively (files with
     an extension that is decoded here, or `all_files`), a manifest by its rows, any other file as itself.
     A name that does not exist is a glob: `*` and `?` within a folder, `**` through folders; it takes
-    every file that it matches. Links to files are followed; of links to folders, each real folder is
-    visited once, so loops end.
+    every file that it matches. What systems keep for themselves (`leaving_out`) is not taken. Links to files are
+    followed; of links to folders, each real folder is visited once, so loops end.
 
     Args:
-        skipped: called with each file of a folder that is left out for its extension.
+        skipped: called with what is left out of a folder.
         prefix: of a `Part`.
 
     Raises:
         ListingError: nothing of that name, or a manifest that cannot be read.
     """
-    uri = storage.normalize(text)
+    uri = _normalized(text)
     with _sentences(text):
         if filesystems.is_local(uri):
-            yield from _list_local(uri, all_files, uri_column, skipped)
+            yield from _list_local(uri, rules, skipped)
             return
-        found = _store_listing(uri, all_files)
+        found = _store_listing(text, rules)
         if found is not None:
             for page in paging.pages(prefix or found.prefix, found.recursive):
                 yield from found.kept(page.objects, skipped)
-        elif uri.lower().endswith(MANIFEST_EXTENSIONS):
-            yield from _read_manifest(uri, uri_column)
         else:
-            yield storage.describe(uri)
+            yield from _list_one(uri, rules)
 
 
-def coverage(text: str, all_files: bool = False) -> Callable[[str], bool]:
+def coverage(text: str, rules: Rules = DEFAULT_RULES) -> Callable[[str], bool]:
     """Tells of a uri whether `list_input` would give it if it existed.
 
-    A manifest covers nothing: that it does not name an image does not say that it is gone.
+    A manifest covers nothing: that it does not name an image does not say that it is gone. Nor does a folder that
+    may not be listed.
 
     Raises:
         ListingError: as `list_input`.
     """
-    uri = storage.normalize(text)
+    uri = _normalized(text)
     with _sentences(text):
         if filesystems.is_local(uri):
-            if os.path.isdir(uri):
-                keep, below = _keeper(all_files), uri.rstrip("/") + "/"
-                return lambda name: name.startswith(below) and keep(name)
-            if glob.has_magic(uri) and not os.path.lexists(uri):
-                matches = _matcher(uri)
-                return lambda name: matches(name) is not None
-        elif (found := _store_listing(uri, all_files)) is not None:
-            return lambda name: name.startswith(found.prefix) and found.keep(name)
+            return _local_coverage(storage.path_of(uri), rules)
+        if (found := _store_listing(text, rules)) is not None:
+            return lambda name: name.startswith(found.prefix) and not found.left_out(name)
         return lambda name: False
+
+
+def _local_coverage(path: str, rules: Rules) -> Callable[[str], bool]:
+    if os.path.isdir(path):
+        below = path.rstrip("/") + "/"
+
+        def covers(name: str) -> bool:
+            found = storage.path_of(name) if filesystems.is_local(name) else ""
+            return (
+                found.startswith(below)
+                and not kind_left_out(found.removeprefix(below), rules.all_files)
+                and walking.accessible(os.path.dirname(found), path)
+            )
+
+        return covers
+    if glob.has_magic(path) and not os.path.lexists(path):
+        matches = _matcher(path)
+        root, _ = _plain_part(path)
+        return lambda name: (
+            filesystems.is_local(name)
+            and matches(storage.path_of(name))
+            and walking.accessible(os.path.dirname(storage.path_of(name)), root)
+        )
+    return lambda name: False
 
 
 class _StoreListing(NamedTuple):
@@ -144,71 +144,102 @@ class _StoreListing(NamedTuple):
 
     Attributes:
         recursive: through all folders below the prefix.
-        keep: tells by its URI whether an object belongs to the input.
+        left_out: tells by its URI as what an object is counted that does not belong to the input; "" of one that does.
         is_glob: what is not kept was not asked for; of a folder, it is left out.
     """
 
     prefix: str
     recursive: bool
-    keep: Callable[[str], bool]
+    left_out: Callable[[str], str]
     is_glob: bool
 
     def kept(self, objects: Iterable[ImageObject], skipped: Skipped) -> Iterator[ImageObject]:
         for image in objects:
-            if self.keep(image.uri):
+            kind = self.left_out(image.uri)
+            if not kind:
                 yield image
             elif not self.is_glob:
-                skipped(image)
+                skipped(image.uri, kind)
 
 
-def _store_listing(uri: str, all_files: bool) -> _StoreListing | None:
-    """The listing that a URI of a store asks for; None for a single object."""
-    if filesystems.filesystem(uri).isdir(uri):
-        return _StoreListing(uri.rstrip("/") + "/", True, _keeper(all_files), False)
+def _store_listing(text: str, rules: Rules) -> _StoreListing | None:
+    """The listing that an input of a store asks for; None for a single object, and for what lies elsewhere."""
+    uri = _normalized(text)
+    scheme = filesystems.scheme_of(uri)
+    if filesystems.is_local(uri) or scheme in storage.WEB_SCHEMES:
+        return None
+    if paging.is_folder(uri):
+        if not text.endswith("/") and paging.is_object(uri):
+            raise ListingError(
+                f"{text}: is an object and a folder; with a slash at its end it is the folder, "
+                f"and a manifest can name the object"
+            )
+        below = uri.rstrip("/") + "/"
+        return _StoreListing(below, True, lambda name: kind_left_out(name.removeprefix(below), rules.all_files), False)
     if not glob.has_magic(uri) or storage.exists(uri):
         return None
     matches = _matcher(uri)
     recursive = "**" in uri or glob.has_magic(posixpath.dirname(uri))
-    plain = re.split(r"[*?[]", uri, maxsplit=1)[0]
-    if filesystems.scheme_of(uri) not in ("gs", "gcs", "s3", "s3a"):
+    plain = _before_magic(uri)
+    if scheme not in ("gs", "gcs", "s3", "s3a"):
         plain = plain.rpartition("/")[0] + "/"
-    return _StoreListing(plain, recursive, lambda name: matches(name) is not None, True)
+    return _StoreListing(plain, recursive, lambda name: "" if matches(name) else "unmatched", True)
 
 
-def _list_local(uri: str, all_files: bool, uri_column: str, skipped: Skipped) -> Iterator[ImageObject]:
-    if os.path.isdir(uri):
-        keep = _keeper(all_files)
-        for image in walking.walk_folder(uri):
-            if keep(image.uri):
-                yield image
+def _list_local(uri: str, rules: Rules, skipped: Skipped) -> Iterator[ImageObject]:
+    path = storage.path_of(uri)
+    if os.path.isdir(path):
+        below = path.rstrip("/") + "/"
+        for image in walking.walk_folder(path, rules, skipped):
+            kind = kind_left_out(storage.path_of(image.uri).removeprefix(below), rules.all_files)
+            if kind:
+                skipped(image.uri, kind)
             else:
-                skipped(image)
-    elif glob.has_magic(uri) and not os.path.lexists(uri):
-        matches = _matcher(uri)
-        steps = uri.split("/")
-        plain = next(i for i, step in enumerate(steps) if glob.has_magic(step))
-        root = "/".join(steps[:plain]) or "/"
+                yield image
+    elif glob.has_magic(path) and not os.path.lexists(path):
+        matches = _matcher(path)
+        root, steps = _plain_part(path)
         if os.path.isdir(root):
-            yield from walking.match_folder(root, steps[plain:], matches)
-    elif uri.lower().endswith(MANIFEST_EXTENSIONS):
-        yield from _read_manifest(uri, uri_column)
+            yield from walking.match_folder(root, steps, matches, rules, skipped)
+    else:
+        yield from _list_one(uri, rules)
+
+
+def _list_one(uri: str, rules: Rules) -> Iterator[ImageObject]:
+    """A manifest's images, or the one image of that name."""
+    manifests.check_kind(uri)
+    if manifests.is_manifest(uri):
+        yield from manifests.images_of(uri, rules)
+    elif filesystems.scheme_of(uri) in storage.WEB_SCHEMES:
+        yield ImageObject(uri)  # its fetch tells the rest
     else:
         yield storage.describe(uri)
 
 
-def _keeper(all_files: bool) -> Callable[[str], bool]:
-    """Tells of a file of a folder whether it is an image, by its extension."""
-    if all_files:
-        return lambda uri: True
-    kept = extensions()
-    return lambda uri: posixpath.splitext(uri)[1].lower() in kept
+def _plain_part(pattern: str) -> tuple[str, list[str]]:
+    """The folder in which a local pattern begins, and its steps from there."""
+    steps = pattern.split("/")
+    plain = next(i for i, step in enumerate(steps) if glob.has_magic(step))
+    return "/".join(steps[:plain]) or "/", steps[plain:]
 
 
-def _matcher(pattern: str) -> Callable[[str], re.Match[str] | None]:
+def _before_magic(pattern: str) -> str:
+    return re.split(r"[*?[]", pattern, maxsplit=1)[0]
+
+
+def _matcher(pattern: str) -> Callable[[str], bool]:
     try:
-        return re.compile(glob_translate(pattern)).match
+        matches = re.compile(glob_translate(pattern)).match
     except ValueError as e:
         raise ListingError(f"{pattern}: {e}") from None
+    takes = glob_takes(pattern)
+    root = _before_magic(pattern).rpartition("/")[0] + "/"
+    return lambda name: matches(name) is not None and takes(name.removeprefix(root))
+
+
+def _normalized(text: str) -> str:
+    with _sentences(text):
+        return storage.normalize(text)
 
 
 @contextmanager
@@ -221,56 +252,7 @@ def _sentences(text: str) -> Iterator[None]:
     except FileNotFoundError:
         raise ListingError(f"{text}: no such file or folder, and no glob (which has *, ? or [)") from None
     except Exception as e:  # stores have error classes of their own
-        remote = not filesystems.is_local(storage.normalize(text))
-        hint = "; give credentials that may list it, see docs/operations.md" if remote and is_forbidden(e) else ""
+        hint = (
+            "; give credentials that may list it, see docs/operations.md" if "://" in text and is_forbidden(e) else ""
+        )
         raise ListingError(f"{text}: cannot be listed: {describe_error(e)}{hint}") from e
-
-
-def _read_manifest(uri: str, column: str) -> Iterator[ImageObject]:
-    """The images that a manifest names; relative paths start from the manifest's folder."""
-    folder = uri.rpartition("/")[0] or "/"
-    try:
-        with filesystems.filesystem(uri).open(uri, "rb") as file:
-            for row, name in enumerate(_manifest_names(file, uri, column), start=1):
-                if not isinstance(name, str) or not name:
-                    raise ListingError(f"{uri}: row {row} has no text in its column {column!r}")
-                name.encode()  # a ValueError where it is no text that can be written
-                relative = filesystems.is_local(name) and not name.startswith((storage.LOCAL_SCHEME, "/"))
-                yield ImageObject(storage.normalize(storage.join(folder, name) if relative else name))
-    except FileNotFoundError:
-        raise ListingError(f"{uri}: no such manifest") from None
-    except (ValueError, KeyError, csv.Error) as e:
-        raise ListingError(f"{uri}: not a manifest that can be read: {type(e).__name__}: {e}") from None
-
-
-def _manifest_names(file: IO[bytes], uri: str, column: str) -> Iterable[Any]:
-    """The values of the uri column, row by row; of a .txt, its lines that are not empty."""
-    extension = posixpath.splitext(uri)[1].lower()
-    if extension == ".parquet":
-        import pyarrow.parquet as pq
-
-        parquet = pq.ParquetFile(file)
-        _check_column(column, parquet.schema_arrow.names, uri)
-        for batch in parquet.iter_batches(columns=[column]):
-            yield from batch.column(0).to_pylist()
-        return
-    lines = (line.decode("utf-8-sig" if i == 0 else "utf-8") for i, line in enumerate(file))
-    if extension == ".csv":
-        reader = csv.DictReader(lines)
-        _check_column(column, reader.fieldnames or [], uri)
-        yield from (row[column] for row in reader)
-    elif extension == ".jsonl":
-        for line in lines:
-            if line.strip():
-                row = json.loads(line)
-                if not isinstance(row, dict):
-                    raise ListingError(f"{uri}: a line holds {type(row).__name__}, not an object")
-                _check_column(column, row, uri)
-                yield row[column]
-    else:
-        yield from (line.rstrip("\r\n") for line in lines if line.strip())
-
-
-def _check_column(column: str, columns: Iterable[str], uri: str) -> None:
-    if column not in columns:
-        raise ListingError(f"{uri}: no column {column!r} among {', '.join(columns)}; --uri_column names it")

@@ -39,6 +39,23 @@ def pages(prefix: str, recursive: bool) -> Iterator[Page]:
     yield from read(fs, prefix, recursive)
 
 
+def is_folder(uri: str) -> bool:
+    """Whether something lies below a URI of a store; a bucket is a folder, if there is nothing in it either."""
+    fs = filesystems.filesystem(uri)
+    key = _split(uri)[2]
+    if filesystems.scheme_of(uri) not in _PAGERS or not key:
+        return bool(fs.isdir(uri))
+    # By itself: gcsfs takes a name for an object when there is one, and s3fs for a folder.
+    return any(page.objects or page.folders for page in pages(f"{uri}/", recursive=False))
+
+
+def is_object(uri: str) -> bool:
+    try:
+        return bool(filesystems.filesystem(uri).info(uri)["type"] == "file")
+    except FileNotFoundError:
+        return False
+
+
 def _pages_of_gcs(fs: AbstractFileSystem, prefix: str, recursive: bool) -> Iterator[Page]:
     """https://cloud.google.com/storage/docs/json_api/v1/objects/list"""
     scheme, bucket, key = _split(prefix)

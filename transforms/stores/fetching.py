@@ -6,46 +6,46 @@ stores; gcsfs's, s3fs's and botocore's own retries are off for reads, so that a 
 
 from __future__ import annotations
 
-import base64
-import hashlib
+import asyncio
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple, TypeVar
+from functools import partial
+from typing import IO, NamedTuple, TypeVar
 
-import google_crc32c
 import tenacity
-from fsspec import AbstractFileSystem
 from fsspec.asyn import get_loop, sync
 
 from transforms.elements import ImageObject
-from transforms.stores import filesystems, storage
+from transforms.stores import filesystems, http, reading, storage
 from transforms.stores.store_errors import (
     ChangedError,
-    DamagedBodyError,
+    OutgrownError,
     describe_error,
     error_class,
     is_transient,
     retry_after_seconds,
-    status_of,
+    too_large,
 )
 
 FIRST_WAIT_SECONDS = 0.2
 LONGEST_WAIT_SECONDS = 20.0
-# Checksums of larger bodies are computed in a thread, so that the other fetches go on meanwhile.
-LARGE_BYTES = 1 << 20
 
 T = TypeVar("T")
 
 
 class Policy(NamedTuple):
-    """How often and how long one object is tried.
+    """How often and how long one object is tried, and how much of it is taken.
 
     Attributes:
         retries: tries after the first one.
         seconds: no further try begins later than so long after the first failure.
+        whole_seconds: for all tries together, whatever arrives meanwhile.
+        max_bytes: of an object.
     """
 
     retries: int = 6
     seconds: float = 180.0
+    whole_seconds: float = 600.0
+    max_bytes: int = 128 << 20
 
 
 class FetchError(Exception):
@@ -72,16 +72,26 @@ class Fetched(NamedTuple):
     retries: int
 
 
-async def fetch(source: ImageObject, policy: Policy) -> Fetched:
+async def fetch(source: ImageObject, policy: Policy, room: int | None = None) -> Fetched:
     """Reads one object: the version of `source`, or the current one where that is gone or not told.
 
     A coroutine for fsspec's loop (`fsspec.asyn.get_loop`), which its filesystems are bound to.
 
+    Args:
+        room: bytes that the caller has made room for, of an object whose size only its body tells.
+
     Raises:
         FetchError: it cannot be had; transient failures after the last try.
+        OutgrownError: it has more bytes than `room`.
     """
-    (row, data), tries = await _persist(policy, _read, source)
+    bounded = partial(_read, max_bytes=policy.max_bytes, room=policy.max_bytes if room is None else room)
+    (row, data), tries = await _persist(policy, bounded, source)
     return Fetched(row, data, tries - 1)
+
+
+def tells_size(uri: str) -> bool:
+    """Whether the size of an object can be asked for; web servers tell what is not so."""
+    return filesystems.scheme_of(uri) not in storage.WEB_SCHEMES
 
 
 def fetch_and_wait(source: ImageObject, policy: Policy) -> Fetched:
@@ -90,10 +100,32 @@ def fetch_and_wait(source: ImageObject, policy: Policy) -> Fetched:
     return fetched
 
 
+def download_and_wait(url: str, file: IO[bytes], policy: Policy) -> None:
+    """Writes what a web server gives to a local file, from a thread that runs no event loop.
+
+    Raises:
+        FetchError: as `fetch` does.
+    """
+
+    async def attempt(source: ImageObject) -> None:
+        file.seek(0)
+        file.truncate()
+        await http.download(source.uri, file, policy.max_bytes)
+
+    sync(get_loop(), _persist, policy, attempt, ImageObject(url))
+
+
 async def describe(source: ImageObject, policy: Policy) -> ImageObject:
     """The row of an object of which only the name is known. Raises as `fetch` does."""
     row, _ = await _persist(policy, _current_row, source)
     return row
+
+
+def check_size(source: ImageObject, max_bytes: int) -> None:
+    """Raises FetchError when the listing tells that an object has more bytes than are taken."""
+    if source.size > max_bytes:
+        error = too_large(source.size, max_bytes)
+        raise FetchError(error_class(error), str(error))
 
 
 async def _persist(
@@ -101,7 +133,19 @@ async def _persist(
 ) -> tuple[T, int]:
     """The result of the first try that succeeds, and their number."""
     try:
+        async with asyncio.timeout(policy.whole_seconds):
+            return await _persist_within(policy, attempt, source)
+    except TimeoutError:
+        raise FetchError("FetchFailed", f"it was given up after {policy.whole_seconds:,.0f} s") from None
+
+
+async def _persist_within(
+    policy: Policy, attempt: Callable[[ImageObject], Awaitable[T]], source: ImageObject
+) -> tuple[T, int]:
+    try:
         return await attempt(source), 1  # nearly always; tenacity would cost 0.15 ms, a third of a small fetch
+    except OutgrownError:
+        raise
     except Exception as e:  # stores have error classes of their own, and not all are OSErrors
         first_error = e
     backoff = tenacity.wait_random_exponential(FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS)
@@ -125,28 +169,35 @@ async def _persist(
     )
     try:
         result: T = await retrying(try_again)
+    except OutgrownError:
+        raise
     except Exception as e:
         tries = int(retrying.statistics["attempt_number"])
         suffix = f" (after {tries} tries)" if tries > 1 else ""
-        error = error_class(e)
-        reason = "the object is gone, or was never there" if error == "NotFound" else describe_error(e)
-        raise FetchError(error, f"{reason}{suffix}") from e
+        gone = isinstance(e, FileNotFoundError)
+        reason = "the object is gone, or was never there" if gone else describe_error(e)
+        raise FetchError(error_class(e), f"{reason}{suffix}") from e
     return result, int(retrying.statistics["attempt_number"])
 
 
-async def _read(source: ImageObject) -> tuple[ImageObject, bytes]:
+async def _read(source: ImageObject, max_bytes: int, room: int) -> tuple[ImageObject, bytes]:
     """One try: the listed version, or, when that one is gone, what is there now."""
-    if filesystems.is_local(source.uri):
-        row, data = await filesystems.in_thread(_read_local, source)
-        return row, await _checked(row, data)
+    scheme = filesystems.scheme_of(source.uri)
+    if scheme in storage.WEB_SCHEMES:
+        row, data = await http.read(source, max_bytes, room)
+        return _marked(row, source), data
+    reading.bound(source, max_bytes)
+    if scheme == "file":
+        row, data = await filesystems.in_thread(reading.read_local, source, max_bytes)
+        return _marked(row, source), await reading.checked(row, data)
     fs = await filesystems.filesystem_for_reads(source.uri)
-    read = _READERS.get(filesystems.scheme_of(source.uri), _read_current)
+    read = reading.READERS.get(scheme, reading.read_current)
     row = source if source.version or source.size >= 0 else await _current_row(source)
     try:
-        return row, await _checked(row, await read(fs, row))
+        return row, await reading.checked(row, await read(fs, reading.bound(row, max_bytes), max_bytes))
     except ChangedError:
         row = await _current_row(source)
-        return row, await _checked(row, await read(fs, row))
+        return row, await reading.checked(row, await read(fs, reading.bound(row, max_bytes), max_bytes))
 
 
 async def _current_row(source: ImageObject) -> ImageObject:
@@ -163,67 +214,3 @@ def _marked(row: ImageObject, listed: ImageObject) -> ImageObject:
     changed = listed.version not in ("", row.version)
     row = row._replace(listed_version=listed.version) if changed else row
     return row._replace(md5=listed.md5, copies=listed.copies) if listed.copies else row
-
-
-async def _checked(row: ImageObject, data: bytes) -> bytes:
-    if len(data) < LARGE_BYTES:
-        _compare(row, data)
-    else:
-        await filesystems.in_thread(_compare, row, data)
-    return data
-
-
-def _compare(row: ImageObject, data: bytes) -> None:
-    """gcsfs returns a cut or flipped body without a word when its length header agrees."""
-    if row.size not in (-1, len(data)):
-        raise DamagedBodyError(f"{len(data):,} bytes arrived, {row.size:,} are listed")
-    kind, _, expected = row.checksum.partition(":")
-    if kind:
-        digest = google_crc32c.Checksum(data).digest() if kind == "crc32c" else hashlib.md5(data).digest()  # noqa: S324
-        found = base64.b64encode(digest).decode()
-        if found != expected:
-            raise DamagedBodyError(f"{kind} {found} arrived, {expected} is listed")
-
-
-def _read_local(source: ImageObject) -> tuple[ImageObject, bytes]:
-    row = storage.describe(source.uri)
-    with open(source.uri, "rb") as file:
-        return _marked(row, source), file.read()
-
-
-async def _read_gcs(fs: AbstractFileSystem, row: ImageObject) -> bytes:
-    try:
-        data: bytes = await fs._cat_file(row.uri, generation=row.version or None)
-    except FileNotFoundError:
-        raise ChangedError(row.uri) from None  # that generation is gone; whether the object is, is asked next
-    return data
-
-
-async def _read_s3(fs: AbstractFileSystem, row: ImageObject) -> bytes:
-    bucket, key, _ = fs.split_path(row.uri)
-    match = {"IfMatch": f'"{row.version}"'} if row.version else {}
-    try:
-        response = await fs._call_s3("get_object", Bucket=bucket, Key=key, **match, **fs.req_kw)
-    except OSError as e:
-        if status_of(e) == 412:
-            raise ChangedError(row.uri) from None
-        raise
-    try:
-        data: bytes = await response["Body"].read()
-    finally:
-        response["Body"].close()
-    return data
-
-
-async def _read_current(fs: AbstractFileSystem, row: ImageObject) -> bytes:
-    """For stores whose fsspec filesystem cannot ask for a version."""
-    data: bytes = await filesystems.call(fs, "cat_file", row.uri)
-    return data
-
-
-_READERS: dict[str, Callable[[AbstractFileSystem, ImageObject], Awaitable[bytes]]] = {
-    "gs": _read_gcs,
-    "gcs": _read_gcs,
-    "s3": _read_s3,
-    "s3a": _read_s3,
-}

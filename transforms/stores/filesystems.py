@@ -22,6 +22,12 @@ READ_SECONDS = 30
 # Calls of stores without coroutines, the local disk above all, that may wait at once; their callers set lower bounds.
 BLOCKING_CALLS = 256
 
+# The schemes that are read. All else that fsspec knows is refused: chains (`simplecache::s3://…`), archives, shells.
+SCHEMES = frozenset(
+    {"file", "gs", "gcs", "s3", "s3a", "az", "abfs", "abfss", "http", "https"}
+    | {"memory"}  # fsspec's store within one process
+)
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -30,8 +36,19 @@ last_retry_after: ContextVar[str] = ContextVar("last_retry_after", default="")
 
 StorageOptions = Mapping[str, Mapping[str, Any]]
 _options: dict[str, dict[str, Any]] = {}
+_resolved: dict[str, dict[str, Any]] = {}
 # fsspec keeps its instances as well, but finding one there costs 0.2 ms, a tenth of a fetch.
 _instances: dict[tuple[int, str, bool], AbstractFileSystem] = {}
+
+
+class SchemeError(ValueError):
+    """A URI of a scheme that is not read."""
+
+    def __init__(self, scheme: str):
+        super().__init__(f"{scheme}:// is no store that is read here; they are local files, {READ_SCHEMES}")
+
+
+READ_SCHEMES = ", ".join(f"{scheme}://" for scheme in ("gs", "s3", "az", "http", "https"))
 
 
 def configure(options: StorageOptions) -> None:
@@ -43,15 +60,23 @@ def configure(options: StorageOptions) -> None:
         return
     _instances.clear()
     _options.clear()
+    _resolved.clear()
     _options.update({scheme: dict(values) for scheme, values in options.items()})
     for values in options.values():
         secrets.remember_options(values)
 
 
+def options_of(scheme: str) -> dict[str, Any]:
+    """What `configure` was told of a store, with the secrets that it names."""
+    if scheme not in _resolved:
+        _resolved[scheme] = secrets.resolved(_options.get(scheme, {}))
+    return dict(_resolved[scheme])
+
+
 def scheme_of(uri: str) -> str:
-    """The scheme of `uri`, "file" for a local path."""
+    """The scheme of `uri`, in lower case; "file" for a local path, and for `file:` in its short form too."""
     scheme, separator, _ = uri.partition("://")
-    return scheme if separator and "/" not in scheme else "file"
+    return scheme.lower() if separator and "/" not in scheme else "file"
 
 
 def is_local(uri: str) -> bool:
@@ -101,8 +126,10 @@ def _threads(process: int) -> ThreadPoolExecutor:
 
 
 def _make(scheme: str, retries: bool) -> AbstractFileSystem:
-    make = {"gs": _gcs, "gcs": _gcs, "s3": _s3, "s3a": _s3, "http": _http, "https": _http}.get(scheme)
-    options = secrets.resolved(_options.get(scheme, {}))
+    if scheme not in SCHEMES:
+        raise SchemeError(scheme)
+    make = {"gs": _gcs, "gcs": _gcs, "s3": _s3, "s3a": _s3}.get(scheme)
+    options = options_of(scheme)
     return make(scheme, options, retries) if make else fsspec.filesystem(scheme, **options)
 
 
@@ -111,7 +138,7 @@ def _gcs(scheme: str, options: dict[str, Any], retries: bool) -> AbstractFileSys
     if "endpoint_url" in options:
         # Else gcsfs asks the storage control API for the kind of each bucket; stand-ins have none.
         os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
-    options = {"use_listings_cache": False, "requests_timeout": _client_timeout(), **options}
+    options = {"use_listings_cache": False, "requests_timeout": client_timeout(), **options}
     if retries:
         return fsspec.filesystem(scheme, **options)
     options["session_kwargs"] = {"trace_configs": [_tracing()], **options.get("session_kwargs", {})}
@@ -133,12 +160,8 @@ def _s3(scheme: str, options: dict[str, Any], retries: bool) -> AbstractFileSyst
     return fs
 
 
-def _http(scheme: str, options: dict[str, Any], retries: bool) -> AbstractFileSystem:
-    defaults = {"use_listings_cache": False, "client_kwargs": {"timeout": _client_timeout()}}
-    return fsspec.filesystem(scheme, **{**defaults, **options})
-
-
-def _client_timeout() -> Any:
+def client_timeout() -> Any:
+    """aiohttp's, for one request."""
     from aiohttp import ClientTimeout
 
     return ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=READ_SECONDS)

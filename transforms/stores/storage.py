@@ -1,6 +1,6 @@
 """Objects and folders behind one door: local paths and fsspec's stores.
 
-Local files are named by their absolute path, objects by `scheme://…`. Names are taken literally:
+Local files are named by their absolute path (see `uri_of`), objects by `scheme://…`. Names are taken literally:
 `#`, `?`, `[`, `%`, spaces and `::` mean nothing here. Of fsspec, only methods are used that take one
 name and do not expand it.
 """
@@ -16,11 +16,14 @@ import uuid
 from datetime import datetime
 from stat import S_ISREG
 from typing import Any
+from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from transforms.elements import ImageObject
 from transforms.stores.filesystems import filesystem, is_local, scheme_of
 
 LOCAL_SCHEME = "file://"
+FILE_URI = re.compile("file:/", re.IGNORECASE)
+WEB_SCHEMES = ("http", "https")
 # Larger files are uploaded in such parts (resumable, multipart), of which one that fails is sent again alone.
 UPLOAD_CHUNK_BYTES = 8 << 20
 
@@ -33,12 +36,58 @@ class TooLargeError(OSError):
     """An object that is larger than what was asked for can be."""
 
 
+class ForeignFileError(ValueError):
+    """A `file:` URI that names a file of another machine."""
+
+    def __init__(self, host: str):
+        super().__init__(f"file://{host}/… names a file of another machine; one of this machine is file:///…")
+
+
 def normalize(uri: str) -> str:
-    """One spelling for each object: local paths absolute and without `file://`, no trailing slash."""
-    if is_local(uri):
-        path = os.path.abspath(os.path.expanduser(uri.removeprefix(LOCAL_SCHEME)))
-        return "/" + path.lstrip("/")  # POSIX lets two slashes stand
-    return uri.rstrip("/")
+    """One spelling for each object: local paths absolute and without `file://`, no trailing slash.
+
+    Web servers tell a trailing slash from none, so theirs are left as they are.
+
+    Raises:
+        ForeignFileError: a `file:` URI of another machine.
+    """
+    scheme = scheme_of(uri)
+    if scheme == "file":
+        path = path_of(uri) if FILE_URI.match(uri) else os.path.expanduser(uri)
+        return uri_of("/" + os.path.abspath(path).lstrip("/"))  # POSIX lets two slashes stand
+    rest = uri.partition("://")[2]
+    return f"{scheme}://{rest if scheme in WEB_SCHEMES else rest.rstrip('/')}"
+
+
+def uri_of(path: str) -> str:
+    """The text that names a local file: its path, or, where that is no UTF-8, its `file:` URI.
+
+    Records and ledgers hold text; the escapes of a URI (RFC 8089) stand for bytes, whatever alphabet they are of.
+    """
+    try:
+        path.encode()
+    except UnicodeEncodeError:  # Python holds odd bytes as lone surrogates
+        return LOCAL_SCHEME + quote_from_bytes(os.fsencode(path))
+    return path
+
+
+def path_of(uri: str) -> str:
+    """The local path that a text names: `uri_of` undone; of any `file:` URI, its path with the escapes resolved.
+
+    `#` and `?` are taken for a part of the name, as everywhere here.
+
+    Raises:
+        ForeignFileError: of another machine.
+    """
+    if not FILE_URI.match(uri):
+        return uri
+    rest = uri[len("file:") :]
+    if rest.startswith("//"):
+        host, _, path = rest[2:].partition("/")
+        if host.lower() not in ("", "localhost"):
+            raise ForeignFileError(host)
+        rest = "/" + path
+    return os.fsdecode(unquote_to_bytes(os.fsencode(rest)))
 
 
 def join(folder: str, *names: str) -> str:
@@ -52,19 +101,19 @@ def describe(uri: str) -> ImageObject:
         OSError: no such object, no permission, …; stores raise errors of their own as well.
     """
     if is_local(uri):
-        return describe_local(uri, os.stat(uri))
+        return describe_local(uri, os.stat(path_of(uri)))
     return describe_remote(uri, filesystem(uri).info(uri))
 
 
-def describe_local(path: str, stat: os.stat_result) -> ImageObject:
+def describe_local(uri: str, stat: os.stat_result) -> ImageObject:
     """A local file's version is its size and its modification time in nanoseconds.
 
     Raises:
         NotAFileError: a folder, or a device or pipe, which might never end.
     """
     if not S_ISREG(stat.st_mode):
-        raise NotAFileError(f"{path} is a folder, a device or a pipe, not a file")
-    return ImageObject(path, stat.st_size, f"{stat.st_size}-{stat.st_mtime_ns}", stat.st_mtime)
+        raise NotAFileError(f"{uri} is a folder, a device or a pipe, not a file")
+    return ImageObject(uri, stat.st_size, f"{stat.st_size}-{stat.st_mtime_ns}", stat.st_mtime)
 
 
 def describe_remote(uri: str, info: dict[str, Any]) -> ImageObject:

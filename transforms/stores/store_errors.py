@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import email.utils
 import errno
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any
 
 from transforms.stores import filesystems, storage
 from transforms.stores.secrets import redacted
 
-TRANSIENT_STATUS = frozenset({408, 429, 500, 502, 503, 504})
+TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
+MISSING_STATUS = frozenset({404, 410})
 TRANSIENT_ERRNO = frozenset(
     {errno.EBUSY, errno.EIO, errno.ECONNRESET, errno.EPIPE, errno.ETIMEDOUT}  # s3fs's for 503, 500, …
     | {getattr(errno, "EREMOTEIO", errno.EIO)}
@@ -27,10 +30,53 @@ class ChangedError(Exception):
     """The version that was listed is not there any more."""
 
 
+def too_large(size: int, max_bytes: int) -> storage.TooLargeError:
+    """Of an object of `size` bytes, as listed or as far as it was read: a sentence that names the option."""
+    return storage.TooLargeError(f"{size:,} bytes at least; --max_object_bytes allows {max_bytes:,}")
+
+
+class OutgrownError(Exception):
+    """An object of more bytes than room was made for; with more room it can be read.
+
+    Attributes:
+        wanted: room for all that its server tells, or, where it does not, for all that is taken.
+    """
+
+    def __init__(self, wanted: int):
+        super().__init__(f"room for {wanted:,} bytes is wanted")
+        self.wanted = wanted
+
+
+class WebError(Exception):
+    """What a web server answers instead of an object, or why there is no answer; its text is a sentence.
+
+    Attributes:
+        status: of the answer; None where there is none.
+        headers: of the answer.
+        transient: another try may end better.
+    """
+
+    def __init__(
+        self, text: str, *, status: int | None = None, headers: Mapping[str, str] | None = None, transient: bool = False
+    ):
+        super().__init__(text)
+        self.status = status
+        self.headers = headers or {}
+        self.transient = transient
+
+    @classmethod
+    def of_answer(cls, status: int, headers: Mapping[str, str]) -> WebError:
+        phrases = {known.value: known.phrase for known in HTTPStatus}
+        text = f"the server answers {status} {phrases.get(status, '')}".rstrip()
+        return cls(text, status=status, headers=headers, transient=status in TRANSIENT_STATUS or status >= 500)
+
+
 def error_class(error: BaseException) -> str:
     """The class of a dead letter."""
-    if isinstance(error, FileNotFoundError):
+    if isinstance(error, FileNotFoundError) or status_of(error) in MISSING_STATUS:
         return "NotFound"
+    if isinstance(error, storage.TooLargeError):
+        return "ObjectTooLarge"
     if isinstance(error, storage.NotAFileError):
         return "NotAFile"
     if is_forbidden(error):
@@ -42,8 +88,10 @@ def error_class(error: BaseException) -> str:
 
 def is_transient(error: BaseException) -> bool:
     """Whether another try may end better."""
-    if isinstance(error, FileNotFoundError | PermissionError | storage.NotAFileError):
+    if isinstance(error, FileNotFoundError | PermissionError | storage.NotAFileError | storage.TooLargeError):
         return False
+    if isinstance(error, WebError):
+        return error.transient
     if isinstance(error, DamagedBodyError | ChangedError | TimeoutError | ConnectionError):
         return True
     status = status_of(error)
@@ -95,9 +143,21 @@ def retry_after_seconds(error: BaseException) -> float:
 
 
 def describe_error(error: BaseException) -> str:
-    """One line for a person: many errors of connections have an empty text."""
+    """One line for a person: many errors of connections have an empty text, and our own are sentences."""
     text = redacted(" ".join(str(error).split()))
+    if isinstance(error, SENTENCES):
+        return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+SENTENCES = (
+    DamagedBodyError,
+    WebError,
+    filesystems.SchemeError,
+    storage.ForeignFileError,
+    storage.NotAFileError,
+    storage.TooLargeError,
+)
 
 
 def _boto_metadata(error: BaseException) -> dict[str, Any]:

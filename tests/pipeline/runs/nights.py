@@ -17,7 +17,7 @@ from pipeline.outputs.verify import verify_output
 from pipeline.runs.compact import compact
 from pipeline.runs.run import run
 from tests.conftest import photo
-from transforms.stores import fetching, storage
+from transforms.stores import reading, storage
 
 PARTS = ("listed", "unchanged", "failed_before", "embedded", "failed", "deleted")
 
@@ -142,14 +142,14 @@ class unreachable:  # noqa: N801 -- reads as a word of the test
         self._patch = pytest.MonkeyPatch()
 
     def __enter__(self) -> None:
-        read = fetching._read_local
+        read = reading.read_local
 
-        def failing(image: Any) -> Any:
+        def failing(image: Any, max_bytes: int) -> Any:
             if image.uri in self._paths:
                 raise OSError(5, "Input/output error")
-            return read(image)
+            return read(image, max_bytes)
 
-        self._patch.setattr(fetching, "_read_local", failing)
+        self._patch.setattr(reading, "read_local", failing)
 
     def __exit__(self, *_: object) -> None:
         self._patch.undo()

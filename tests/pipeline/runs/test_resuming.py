@@ -18,7 +18,7 @@ from tests.conftest import Run, photo
 from tests.full_disk import full_after
 from transforms import publishing
 from transforms.records import layout
-from transforms.stores import fetching, storage
+from transforms.stores import reading, storage
 
 SHARD = 512  # bytes: a few records
 
@@ -26,13 +26,13 @@ SHARD = 512  # bytes: a few records
 def fetched_paths(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Paths in the order in which they are fetched from now on."""
     paths: list[str] = []
-    read = fetching._read_local
+    read = reading.read_local
 
-    def counted(image: Any) -> Any:
+    def counted(image: Any, max_bytes: int) -> Any:
         paths.append(image.uri)
-        return read(image)
+        return read(image, max_bytes)
 
-    monkeypatch.setattr(fetching, "_read_local", counted)
+    monkeypatch.setattr(reading, "read_local", counted)
     return paths
 
 

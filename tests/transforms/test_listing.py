@@ -1,0 +1,79 @@
+"""ListImages: what is listed, and what is left out, counted through the graph."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.options.beam import LOCAL_RUNNER
+from tests.collecting import Collect
+from tests.transforms.inputs.test_inputs import touch
+from transforms import listing
+from transforms.inputs.rules import DEFAULT_RULES, Rules
+from transforms.listing import KINDS_TOLD, LEFT_OUT, LISTED, ListImages, commonest, sum_kinds
+
+
+def list_all(*inputs: Path, rules: Rules = DEFAULT_RULES, **options: Any) -> tuple[list[str], Mapping[str, int]]:
+    listed, left_out = Collect(), Collect()
+    with beam.Pipeline(runner=LOCAL_RUNNER) as pipeline:
+        found = pipeline | beam.Create(list(map(str, inputs))) | ListImages(rules, **options)
+        _ = found[LISTED] | "Listed" >> listed
+        _ = found[LEFT_OUT] | "LeftOut" >> left_out
+    (counts,) = left_out.elements
+    return sorted(image.uri for image in listed.elements), counts
+
+
+def test_what_is_left_out_of_folders_is_counted_by_kind(tmp_path: Path) -> None:
+    kept = [tmp_path / "one/a.jpg", tmp_path / "two/b.PNG"]
+    left_out = [
+        "one/a.txt",
+        "one/b.TXT",
+        "two/c.txt",
+        "two/d.json",
+        "two/e",
+        "two/._b.PNG",
+        "two/f.a-very-long-extension",
+    ]
+    touch(*kept, *(tmp_path / name for name in left_out))
+    listed, counts = list_all(tmp_path / "one", tmp_path / "two")
+    assert listed == sorted(map(str, kept))
+    assert counts == {".txt": 3, "._*": 1, ".json": 1, "none": 1, "other": 1}
+    assert next(iter(counts)) == ".txt"
+
+
+def test_nothing_left_out_is_told_as_well(tmp_path: Path) -> None:
+    touch(tmp_path / "a.jpg", tmp_path / "b.txt")
+    assert list_all(tmp_path / "a.jpg") == ([f"{tmp_path}/a.jpg"], {})
+    assert list_all(tmp_path, rules=Rules(all_files=True)) == ([f"{tmp_path}/a.jpg", f"{tmp_path}/b.txt"], {})
+
+
+def test_kinds_are_bounded_on_their_way(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(listing, "KINDS_HELD", 5)
+    touch(tmp_path / "a.jpg", *(tmp_path / f"{i}.x{i % 20}" for i in range(100)))
+    _, counts = list_all(tmp_path)
+    assert sum(counts.values()) == 100
+    assert len(counts) <= 6
+
+
+@given(st.lists(st.dictionaries(st.text("ab.", max_size=4), st.integers(1, 9)), max_size=8), st.integers(1, 5))
+def test_sums_of_kinds_lose_nothing_and_keep_the_commonest(parts: list[dict[str, int]], most: int) -> None:
+    total: Counter[str] = Counter()
+    for part in parts:
+        total.update(part)
+    assert sum_kinds([sum_kinds(parts[:2]), *parts[2:]]) == dict(total)
+    told = commonest(total, most)
+    assert sum(told.values()) == total.total()
+    kept = {kind: times for kind, times in told.items() if kind != "other"}
+    assert len(kept) <= most
+    assert all(total[kind] == times for kind, times in kept.items())
+    assert min(kept.values(), default=0) >= max((total[k] for k in total if k not in kept), default=0)
+
+
+def test_a_manifest_tells_at_most_so_many_kinds() -> None:
+    assert len(commonest({f".{i}": 1 for i in range(1000)}, KINDS_TOLD)) == KINDS_TOLD + 1

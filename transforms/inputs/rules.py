@@ -1,0 +1,34 @@
+"""How inputs are to be understood, and the error of one that cannot be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+
+class ListingError(Exception):
+    """An input that cannot be listed; its text is one sentence for a person."""
+
+
+class Rules(NamedTuple):
+    """Attributes:
+    all_files: take the files of folders whatever their extension.
+    uri_column: the column of manifests that have columns.
+    allow_local: manifests of stores and web servers may name local files.
+    skip_unreadable: leave out subfolders that may not be listed, instead of refusing the input.
+    """
+
+    all_files: bool = False
+    uri_column: str = "uri"
+    allow_local: bool = False
+    skip_unreadable: bool = False
+
+
+DEFAULT_RULES = Rules()
+
+# Called with each thing of a folder that is left out: its name, and the kind that it is counted as.
+Skipped = Callable[[str, str], object]
+
+
+def ignore(name: str, kind: str) -> None:
+    """What is done by default with what is left out: nothing."""

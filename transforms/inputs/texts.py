@@ -1,0 +1,154 @@
+"""Manifests that are texts: lines, CSV, TSV and JSON Lines, read so that no row is swallowed by another."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import json
+from collections.abc import Iterator, Sequence
+from typing import IO, Any
+
+from transforms.inputs.bounds import LONGEST_LINE, ManifestError
+
+WIDE_MARKS = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+SEPARATORS = ";|\t,"
+
+
+def lines(file: IO[bytes], _: str) -> Iterator[tuple[int, str]]:
+    """(line, text) of the lines that are not empty."""
+    taken = _Lines(file)
+    for number, line in enumerate(taken, start=1):
+        taken.of_row = 0
+        text = line.rstrip("\r\n")
+        if "\r" in text:
+            raise ManifestError(f"line {number} has a carriage return within it; end lines with a line feed")
+        if text.strip():
+            yield number, text
+
+
+def rows_of_csv(file: IO[bytes], column: str, delimiter: str = ",") -> Iterator[tuple[int, str]]:
+    """(first line of the row, value of the column) of RFC 4180's CSV, of whose rows each has all fields."""
+    csv.field_size_limit(LONGEST_LINE)
+    taken = _Lines(file)
+    rows = csv.reader(taken, delimiter=delimiter, strict=True)
+    header: Sequence[str] | None = None
+    place = 0
+    while True:
+        first = taken.number + 1
+        taken.of_row = 0
+        try:
+            row = next(rows)
+        except StopIteration:
+            break
+        except csv.Error as e:
+            raise ManifestError(f"the row of line {first}: {_reason(e)}") from None
+        if header is None:
+            header = row
+            place = _place(column, header, delimiter)
+        elif row:  # an empty line has no fields at all
+            if len(row) != len(header):
+                raise ManifestError(f"the row of line {first} has {len(row)} fields, the header has {len(header)}")
+            yield first, row[place]
+    if header is None:
+        check_columns(column, [])
+
+
+def rows_of_tsv(file: IO[bytes], column: str) -> Iterator[tuple[int, str]]:
+    return rows_of_csv(file, column, "\t")
+
+
+def rows_of_json(file: IO[bytes], column: str) -> Iterator[tuple[int, Any]]:
+    """(line, value of the key) of JSON Lines: one object a line."""
+
+    def as_dict(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) != len(pairs) and sum(key == column for key, _ in pairs) > 1:
+            raise ManifestError(f"line {number} has the key {column!r} twice")
+        return found
+
+    decode = json.JSONDecoder(object_pairs_hook=as_dict).decode
+    taken = _Lines(file)
+    for number, line in enumerate(taken, start=1):
+        taken.of_row = 0
+        if not line.strip():
+            continue
+        if line.lstrip().startswith("["):
+            raise ManifestError(f"line {number} holds an array; write one object a line, as jq -c '.[]' does")
+        try:
+            row = decode(line)
+        except RecursionError:
+            raise ManifestError(f"line {number} is nested too deep") from None
+        except ValueError as e:
+            raise ManifestError(f"line {number} is no JSON object: {e}") from None
+        if not isinstance(row, dict):
+            raise ManifestError(f"line {number} holds {type(row).__name__}, not an object")
+        check_columns(column, list(row))
+        yield number, row[column]
+
+
+def check_columns(column: str, columns: Sequence[str]) -> None:
+    """Raises ManifestError unless there is exactly one column of that name."""
+    if column not in columns:
+        shown = ", ".join(name[:50] for name in columns[:20])
+        raise ManifestError(f"no column {column!r} among {shown}; --uri_column names it")
+    if columns.count(column) > 1:
+        raise ManifestError(f"{columns.count(column)} columns are named {column!r}; name each as it is")
+
+
+def _place(column: str, header: Sequence[str], delimiter: str) -> int:
+    if len(header) == 1 and (others := [each for each in SEPARATORS if each != delimiter and each in header[0]]):
+        raise ManifestError(f"no column {column!r}: its fields are separated by {others[0]!r}, not {delimiter!r}")
+    check_columns(column, header)
+    return header.index(column)
+
+
+def _reason(error: csv.Error) -> str:
+    text = str(error)
+    if text == "unexpected end of data":
+        return "a quote is opened and never closed"
+    if text.startswith("new-line character"):
+        return "it has a carriage return within it; end lines with a line feed"
+    return f"{text}; a quote within a quoted field is doubled"
+
+
+class _Lines:
+    """The lines of a file as text, each with its end.
+
+    Attributes:
+        number: of the last line that was taken, from 1.
+        of_row: bytes of the row so far; who reads rows sets it to 0 between them.
+    """
+
+    def __init__(self, file: IO[bytes]):
+        self._file = file
+        self.number = 0
+        self.of_row = 0
+
+    def __iter__(self) -> Iterator[str]:
+        while line := self._file.readline(LONGEST_LINE + 1):
+            self.number += 1
+            if self.number == 1:
+                line = _without_mark(line)
+            self.of_row += len(line)
+            if self.of_row > LONGEST_LINE:
+                raise ManifestError(
+                    f"the row that line {self.number} belongs to is longer than {LONGEST_LINE >> 20} MiB; "
+                    f"a quote may have been left open"
+                )
+            try:
+                text = line.decode()
+            except UnicodeDecodeError as e:
+                raise ManifestError(
+                    f"line {self.number} is no UTF-8, at its byte {line[e.start]:#04x}; "
+                    f"write the file as UTF-8 (iconv -f CP1252 -t UTF-8)"
+                ) from None
+            yield text
+
+
+def _without_mark(line: bytes) -> bytes:
+    """The first line without the mark that editors put before UTF-8."""
+    if line.startswith(WIDE_MARKS) or b"\0" in line[:64]:
+        raise ManifestError(
+            "line 1 is no UTF-8 but UTF-16, or binary; write the file as UTF-8 (iconv -f UTF-16 -t UTF-8)"
+        )
+    return line.removeprefix(codecs.BOM_UTF8)

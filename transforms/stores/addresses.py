@@ -1,0 +1,47 @@
+"""Addresses that are within a machine or on its link: loopback, link-local, the metadata services of clouds."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from typing import Any
+
+# Where instances ask for their credentials by IPv6, which is not link-local as the one by IPv4 is:
+# https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html
+METADATA = frozenset({ipaddress.ip_address("fd00:ec2::254")})
+
+
+class InternalAddressError(OSError):
+    """A redirect leads to an internal address; the text is a sentence."""
+
+
+def is_internal(host: str) -> bool:
+    """Whether a numeric address is one; a name is none."""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    plain = getattr(address, "ipv4_mapped", None) or address
+    return plain.is_loopback or plain.is_link_local or plain.is_unspecified or plain in METADATA
+
+
+async def resolves_inside(host: str) -> bool:
+    """Whether a name, or an address, is one of a machine itself or of its link."""
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return False
+    return any(is_internal(str(address[0])) for *_, address in found)
+
+
+def outside_only(address: Any) -> socket.socket:
+    """A socket for aiohttp's connector, which asks for one when it has resolved a name, right before it connects.
+
+    Raises:
+        InternalAddressError: the address is internal.
+    """
+    family, kind, protocol, _, (host, *_) = address
+    if is_internal(str(host)):
+        raise InternalAddressError(f"it is redirected to {host}, an address within the machine or its link")
+    return socket.socket(family, kind, protocol)
