@@ -48,7 +48,7 @@ def _compare(row: ImageObject, data: bytes) -> None:
 def read_local(source: ImageObject, max_bytes: int) -> tuple[ImageObject, bytes]:
     row = bound(storage.describe(source.uri), max_bytes)
     with open(storage.path_of(source.uri), "rb") as file:
-        return row, file.read(max_bytes + 1)  # it may grow meanwhile
+        return row, file.read(row.size + 1)  # more than that, and it has grown meanwhile
 
 
 async def _read_gcs(fs: AbstractFileSystem, row: ImageObject, max_bytes: int) -> bytes:
