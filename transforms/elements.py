@@ -29,6 +29,7 @@ class ImageObject(NamedTuple):
         listed_version: the version that was listed, where another one was fetched; else "".
         md5: of the content, in hexadecimal; "" where the listing does not tell. Kept with `--dedup listing` only.
         copies: other objects of the same content, which get the same outcome.
+        address: where the bytes are, where that is another URI: with the query that `uri` lacks; else "".
     """
 
     uri: str
@@ -39,6 +40,7 @@ class ImageObject(NamedTuple):
     listed_version: str = ""
     md5: str = ""
     copies: Sequence[Copy] = ()
+    address: str = ""
 
     def each(self) -> Iterator["ImageObject"]:
         """This object and its copies, each by itself."""

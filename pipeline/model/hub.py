@@ -15,13 +15,14 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from pipeline.errors import ModelError
 from pipeline.model.archives import ArchiveError, unpack
 from pipeline.model.ownership import refuse_others, refuse_others_within
 from pipeline.model.sealing import sealed
+from transforms.stores.addresses import resolved_inside
 
 TFHUB_CACHE = "TFHUB_CACHE_DIR"
 # How a hub is asked for the archive: https://www.tensorflow.org/hub/hosting
@@ -93,12 +94,15 @@ def archive_url(handle: str) -> str:
 
 
 class _SameProtocol(urllib.request.HTTPRedirectHandler):
-    """Follows redirects from https to https, and from http to either; urllib's own would go to ftp."""
+    """Follows redirects from https to https, and from http to either; urllib's own would go to ftp.
+
+    From a hub elsewhere, to no address of this machine or its link.
+    """
 
     def redirect_request(
         self,
         req: urllib.request.Request,
-        fp: object,
+        fp: IO[bytes],
         code: int,
         msg: str,
         headers: http.client.HTTPMessage,
@@ -106,7 +110,9 @@ class _SameProtocol(urllib.request.HTTPRedirectHandler):
     ) -> urllib.request.Request | None:
         if urlsplit(newurl).scheme not in (req.type, "https"):
             raise urllib.error.URLError(f"it redirects from {req.type} to {urlsplit(newurl).scheme}")
-        return super().redirect_request(req, fp, code, msg, headers, newurl)  # type: ignore[arg-type]
+        if resolved_inside(urlsplit(newurl).hostname or "") and not resolved_inside(req.host.partition(":")[0]):
+            raise urllib.error.URLError("it redirects to an address within the machine or its link")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 class _Arriving(Protocol):

@@ -65,6 +65,7 @@ class RunConfig:
     new_model: bool
     all_files: bool
     allow_local: bool
+    strip_query: bool
     skip_unreadable: bool
     uri_column: str
     no_wait: bool
@@ -74,7 +75,7 @@ class RunConfig:
     @property
     def rules(self) -> Rules:
         """How the inputs are understood."""
-        return Rules(self.all_files, self.uri_column, self.allow_local, self.skip_unreadable)
+        return Rules(self.all_files, self.uri_column, self.allow_local, self.skip_unreadable, self.strip_query)
 
     def describe(self) -> dict[str, Any]:
         """The manifest's entry: without what may be secret in URIs, of storage options and most of Beam's the names."""

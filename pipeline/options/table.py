@@ -79,6 +79,13 @@ WHAT = (
         "let manifests of stores and web servers name files of the workers' own disks",
         switch=True,
     ),
+    Option(
+        "strip_query",
+        yes_or_no,
+        False,
+        "call images behind web servers by their URLs without queries, such as signatures, in all that is written",
+        switch=True,
+    ),
     Option("since", point_in_time, None, "embed only images updated at or after this time, such as 2026-01-31", "TIME"),
     Option("until", point_in_time, None, "embed only images updated before this time", "TIME"),
     Option("limit", whole_number(0, 1_000_000), 0, "embed at most so many images; 0: all", "N"),

@@ -18,7 +18,7 @@ from fsspec.utils import glob_translate
 from transforms.elements import ImageObject
 from transforms.inputs import manifests, paging, walking
 from transforms.inputs.leaving_out import glob_takes, kind_left_out
-from transforms.inputs.rules import DEFAULT_RULES, ListingError, Rules, Skipped, ignore
+from transforms.inputs.rules import DEFAULT_RULES, ListingError, Rules, Skipped, ignore, web_image
 from transforms.stores import filesystems, storage
 from transforms.stores.store_errors import describe_error, is_forbidden
 
@@ -211,7 +211,7 @@ def _list_one(uri: str, rules: Rules) -> Iterator[ImageObject]:
     if manifests.is_manifest(uri):
         yield from manifests.images_of(uri, rules)
     elif filesystems.scheme_of(uri) in storage.WEB_SCHEMES:
-        yield ImageObject(uri)  # its fetch tells the rest
+        yield web_image(uri, rules)
     else:
         yield storage.describe(uri)
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 from transforms.elements import ImageObject
 from transforms.inputs import tables, texts
 from transforms.inputs.bounds import BoundedReader, ManifestError
-from transforms.inputs.rules import ListingError, Rules
+from transforms.inputs.rules import ListingError, Rules, web_image
 from transforms.stores import filesystems, storage
 from transforms.stores.fetching import FetchError, Policy, download_and_wait
 
@@ -85,7 +85,8 @@ def images_of(uri: str, rules: Rules) -> Iterator[ImageObject]:
                 named.encode()
             except ValueError as e:  # of a file of another machine, or no text that can be written
                 raise ManifestError(f"{unit} {number}: {e}") from None
-            yield ImageObject(named)
+            on_the_web = filesystems.scheme_of(named) in storage.WEB_SCHEMES
+            yield web_image(named, rules) if on_the_web else ImageObject(named)
 
 
 def _extension(uri: str) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from transforms.elements import ImageObject
+
 
 class ListingError(Exception):
     """An input that cannot be listed; its text is one sentence for a person."""
@@ -16,18 +18,26 @@ class Rules(NamedTuple):
     uri_column: the column of manifests that have columns.
     allow_local: manifests of stores and web servers may name local files.
     skip_unreadable: leave out subfolders that may not be listed, instead of refusing the input.
+    strip_query: images behind web servers are called by their URLs without queries.
     """
 
     all_files: bool = False
     uri_column: str = "uri"
     allow_local: bool = False
     skip_unreadable: bool = False
+    strip_query: bool = False
 
 
 DEFAULT_RULES = Rules()
 
 # Called with each thing of a folder that is left out: its name, and the kind that it is counted as.
 Skipped = Callable[[str, str], object]
+
+
+def web_image(url: str, rules: Rules) -> ImageObject:
+    """The listing row of an image behind a web server, of which only the fetch tells more."""
+    plain = url.partition("?")[0]
+    return ImageObject(plain, address=url) if rules.strip_query and plain != url else ImageObject(url)
 
 
 def ignore(name: str, kind: str) -> None:

@@ -35,17 +35,20 @@ class Sighting(NamedTuple):
     md5: str = ""
     outcome: str = ""
     stage: str = ""
+    address: str = ""
 
     @classmethod
     def listed(cls, image: ImageObject) -> "Sighting":
-        return cls(image.uri, image.version, LISTED, image.size, image.updated, image.checksum, image.md5)
+        known = (image.version, LISTED, image.size, image.updated, image.checksum, image.md5)
+        return cls(image.uri, *known, address=image.address)
 
     @classmethod
     def past(cls, past: PastOutcome) -> "Sighting":
         return cls(past.uri, past.version, past.run, outcome=past.outcome, stage=past.stage)
 
     def image(self) -> ImageObject:
-        return ImageObject(self.uri, self.size, self.version, self.updated, self.checksum, md5=self.md5)
+        known = (self.size, self.version, self.updated, self.checksum)
+        return ImageObject(self.uri, *known, md5=self.md5, address=self.address)
 
     def outcome_then(self) -> PastOutcome:
         return PastOutcome(self.uri, self.run, self.outcome, self.version, self.stage)

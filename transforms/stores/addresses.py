@@ -28,8 +28,13 @@ def is_internal(host: str) -> bool:
 
 async def resolves_inside(host: str) -> bool:
     """Whether a name, or an address, is one of a machine itself or of its link."""
+    return await asyncio.get_running_loop().run_in_executor(None, resolved_inside, host)
+
+
+def resolved_inside(host: str) -> bool:
+    """`resolves_inside`, for a thread that may wait."""
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         return False
     return any(is_internal(str(address[0])) for *_, address in found)

@@ -59,7 +59,7 @@ async def read(source: ImageObject, max_bytes: int, room: int) -> tuple[ImageObj
         storage.TooLargeError, OutgrownError: there are more bytes than `max_bytes`, or than `room`.
     """
     with _sentences(source.uri):
-        async with _get(source.uri) as response:
+        async with _get(source.address or source.uri) as response:
             data = b"".join([piece async for piece in _unpacked(response, max_bytes, room)])
             headers = response.headers
     info = {"size": len(data), "ETag": headers.get("ETag"), "updated": _date(headers.get("Last-Modified", ""))}

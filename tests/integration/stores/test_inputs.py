@@ -14,7 +14,7 @@ from tests.integration.conftest import Server
 from tests.web import Answer, serving, status
 from transforms.elements import ImageObject
 from transforms.inputs.inputs import list_input, split_input
-from transforms.inputs.rules import ListingError, Rules
+from transforms.inputs.rules import DEFAULT_RULES, ListingError, Rules
 from transforms.stores import filesystems, storage
 from transforms.stores.fetching import FetchError, Policy, fetch_and_wait
 
@@ -24,7 +24,7 @@ def put(server: Server, *keys: str, data: bytes = b"x") -> None:
         storage.write_bytes(server.uri(key), data)
 
 
-def names(uri: str, rules: Rules = Rules(), skipped: list[str] | None = None) -> list[str]:  # noqa: B008
+def names(uri: str, rules: Rules = DEFAULT_RULES, skipped: list[str] | None = None) -> list[str]:
     told: list[str] = [] if skipped is None else skipped
     return sorted(image.uri for image in list_input(uri, rules, lambda name, kind: told.append(kind)))
 

@@ -8,6 +8,7 @@ import os
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -137,12 +138,12 @@ def test_a_bomb_is_stopped_before_it_is_unpacked(tmp_path: Path, monkeypatch: py
 
 
 class Counting:
-    def __init__(self, file: object, written: list[int]):
+    def __init__(self, file: IO[bytes], written: list[int]):
         self._file, self._written = file, written
 
     def write(self, data: bytes) -> None:
         self._written.append(len(data))
-        self._file.write(data)  # type: ignore[attr-defined]
+        self._file.write(data)
 
 
 @pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])

@@ -11,6 +11,8 @@ import subprocess
 import sys
 import tarfile
 import threading
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -219,6 +221,17 @@ def test_a_hub_never_leads_out_of_https(hub: str) -> None:
     request = hub_file.urllib.request.Request("https://hub.example/m/1")
     with pytest.raises(hub_file.urllib.error.URLError, match="redirects from https to http"):
         hub_file._SameProtocol().redirect_request(request, None, 302, "Found", http.client.HTTPMessage(), f"{hub}/m/1")
+
+
+@pytest.mark.parametrize(
+    "place", ["https://127.0.0.1/m", "https://169.254.169.254/latest/meta-data", "https://[::1]/m"]
+)
+def test_a_hub_elsewhere_leads_to_no_address_of_this_machine(place: str) -> None:
+    request = urllib.request.Request("https://93.184.216.34/m/1")
+    follow = hub_file._SameProtocol().redirect_request
+    with pytest.raises(urllib.error.URLError, match="an address within the machine or its link"):
+        follow(request, io.BytesIO(), 302, "Found", http.client.HTTPMessage(), place)
+    assert follow(request, io.BytesIO(), 302, "Found", http.client.HTTPMessage(), "https://93.184.216.35/m") is not None
 
 
 @pytest.mark.parametrize(("name", "most"), [("MAX_ARCHIVE_BYTES", 100), ("TOTAL_SECONDS", -1)])

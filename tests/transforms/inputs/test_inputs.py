@@ -18,7 +18,7 @@ AWKWARD = [
 
 
 def names(text: str | Path, **options: object) -> list[str]:
-    return [image.uri for image in list_input(str(text), **options)]  # type: ignore[arg-type]
+    return [image.uri for image in list_input(str(text), **options)]
 
 
 def touch(*paths: Path) -> None:

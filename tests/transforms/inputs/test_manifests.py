@@ -21,7 +21,7 @@ from transforms.inputs.rules import ListingError, Rules
 
 
 def names(path: Path | str, **rules: object) -> list[str]:
-    return [image.uri for image in list_input(str(path), Rules(**rules))]  # type: ignore[arg-type]
+    return [image.uri for image in list_input(str(path), Rules(**rules))]
 
 
 def refusal(path: Path | str, **rules: object) -> str:

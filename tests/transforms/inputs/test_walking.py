@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from transforms.inputs.inputs import coverage, list_input
 from transforms.inputs.rules import ListingError, Rules
 from transforms.stores.fetching import Policy, fetch_and_wait
 
+ANYBODYS = stat.S_IRWXU | stat.S_IRWXG | stat.S_IRWXO
 SKIPPING = Rules(skip_unreadable=True)
 
 
@@ -88,7 +90,7 @@ def test_names_that_are_no_utf8_can_be_found_again(tmp_path: Path) -> None:
 def rights() -> Iterator[Path]:
     """A folder of anybody's, and this process one of anybody: root may read everything."""
     with tempfile.TemporaryDirectory() as folder:
-        os.chmod(folder, 0o777)  # noqa: S103
+        Path(folder).chmod(ANYBODYS)
         root = os.geteuid() == 0
         if root:
             os.seteuid(65_534)
@@ -99,7 +101,7 @@ def rights() -> Iterator[Path]:
                 os.seteuid(0)
             for path, folders, _ in os.walk(folder):  # so that they can be removed
                 for name in folders:
-                    os.chmod(os.path.join(path, name), 0o777)  # noqa: S103
+                    Path(path, name).chmod(ANYBODYS)
 
 
 def test_a_folder_that_may_not_be_listed_is_refused_or_left_out_and_told(rights: Path) -> None:

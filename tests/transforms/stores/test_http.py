@@ -39,7 +39,7 @@ def fetch(url: str, retries: int = 2, max_bytes: int = MIB, whole_seconds: float
 def refusal(url: str, **policy: float) -> tuple[str, str]:
     """The class and the sentence of a URL that cannot be had."""
     with pytest.raises(FetchError) as failed:
-        fetch(url, **policy)  # type: ignore[arg-type]
+        fetch(url, **policy)
     assert "\n" not in str(failed.value)
     return failed.value.error, str(failed.value)
 
