@@ -19,6 +19,7 @@ from pipeline.options.config import RunConfig, make_config
 from pipeline.options.run_config_file import beam_flags
 from pipeline.options.table import OPTIONS, add_arguments
 
+NO_SCHEME = st.characters(codec="utf-8", exclude_categories=["C", "Z"], exclude_characters=":")
 MINIMAL = {"input": ["a"], "output": "/out"}
 
 
@@ -111,7 +112,7 @@ def test_sizes_have_binary_units(number: int, unit: str) -> None:
     "max_failure_rate": st.floats(0, 1),
     "max_image_pixels": st.integers(1, 2**31),
     "run_id": st.from_regex(r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,20}\Z"),
-    "input": st.lists(st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"], exclude_characters=":"), min_size=1), min_size=1),
+    "input": st.lists(st.text(NO_SCHEME, min_size=1), min_size=1),
 }))  # fmt: skip
 def test_flags_and_yaml_say_the_same(options: dict[str, Any]) -> None:
     given = {**MINIMAL, "run_id": "r", **options}
