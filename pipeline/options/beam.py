@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import difflib
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -55,8 +56,8 @@ def runner_options(beam_args: Sequence[str], own: Mapping[str, Any] | None = Non
     """Options of Beam's command line, of the local runner when none is named, with options of a run.
 
     Raises:
-        ConfigError: an argument that neither this program nor Beam knows, on the local runner. (Other
-            runners have options that only their job servers know.)
+        ConfigError: an argument that neither this program nor Beam knows, on the local runner; on others, which have
+            options that only their job servers know, one that is nearly one of Beam's.
     """
     with _sentence():
         unknown = _unknown_to_beam(beam_args)
@@ -68,7 +69,9 @@ def runner_options(beam_args: Sequence[str], own: Mapping[str, Any] | None = Non
             name = unknown[0].partition("=")[0]
             raise ConfigError(name, HIDDEN, "neither an option of this program nor one of Beam's")
         standard.runner = LOCAL_RUNNER
-    elif secret := secret_names(beam_args):
+        return options
+    _refuse_near_misses(unknown)
+    if secret := secret_names(beam_args):
         raise ConfigError(secret[0], HIDDEN, f"{IN_THE_JOB}; give the workers credentials of their own")
     return options
 
@@ -133,7 +136,19 @@ def runs_here(options: PipelineOptions) -> bool:
     return works_locally(options) and mode != "multi_processing"
 
 
+def _refuse_near_misses(unknown: Sequence[str]) -> None:
+    """Of what only a job server may know, that is refused which is nearly an option of Beam's own."""
+    known = [name for action in _parser_of_beam()._actions for name in action.option_strings]
+    for name in (argument.partition("=")[0] for argument in unknown if argument.startswith("--")):
+        if near := difflib.get_close_matches(name, known, n=1, cutoff=0.85):
+            raise ConfigError(name, HIDDEN, f"Beam has no such option; did you mean {near[0]}?")
+
+
 def _unknown_to_beam(beam_args: Sequence[str]) -> list[str]:
+    return _parser_of_beam().parse_known_args([*beam_args])[1]
+
+
+def _parser_of_beam() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(allow_abbrev=False, add_help=False, conflict_handler="resolve")
     pending: list[Any] = [PipelineOptions]
     while pending:
@@ -141,4 +156,4 @@ def _unknown_to_beam(beam_args: Sequence[str]) -> list[str]:
         pending.extend(options_class.__subclasses__())
         if options_class is not PipelineOptions:
             options_class._add_argparse_args(parser)
-    return parser.parse_known_args([*beam_args])[1]
+    return parser

@@ -35,4 +35,8 @@ def read_run_config(path: str) -> tuple[dict[str, Any], list[str]]:
     for key in beam_options:
         if str(key) in OWN_FLAGS:
             raise ConfigError(f"{path}: {PIPELINE_OPTIONS}.{key}", HIDDEN, "it belongs to the top level")
+    for key, value in beam_options.items():
+        if isinstance(value, float) and str(key).endswith("version"):
+            quoted = f'a text in quotes, such as "{value}0" or "{value}": YAML takes it for a number, and 1.20 for 1.2'
+            raise ConfigError(f"{path}: {PIPELINE_OPTIONS}.{key}", value, quoted)
     return content, beam_flags(beam_options)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.conftest import Run
 from transforms.elements import DeadLetter, ImageObject, StagedFile
 from transforms.publishing import Plan, PublishRun, count_outcomes, plan_moves, plan_refusal, refusal_of
 from transforms.records import layout
@@ -162,3 +163,12 @@ def test_spools_of_equal_records_are_equal_files(tmp_path: Path) -> None:
         assert one.uri != other.uri
         assert (one.crc32c, one.bytes, one.records) == (other.crc32c, other.bytes, 100)
     assert spool("gzip").bytes < spool("none").bytes
+
+
+def test_the_umask_decides_who_may_read_what_was_published(images: Path, run_pipeline: Run) -> None:
+    (images / "broken.jpg").write_bytes(b"no image")
+    folder = Path(run_pipeline(input=str(images)).folder)
+    (folder / "as others").touch()
+    modes = {path.name: path.stat().st_mode for path in folder.iterdir()}
+    assert set(modes.values()) == {modes["as others"]}
+    assert len(modes) == 7

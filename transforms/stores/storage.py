@@ -26,6 +26,11 @@ FILE_URI = re.compile("file:/", re.IGNORECASE)
 WEB_SCHEMES = ("http", "https")
 # Larger files are uploaded in such parts (resumable, multipart), of which one that fails is sent again alone.
 UPLOAD_CHUNK_BYTES = 8 << 20
+# Of files that were temporary ones, which only their owner may read: what other files of this process have, so that the
+# umask decides. It can be read only by setting it.
+UMASK = os.umask(0o077)
+os.umask(UMASK)
+MODE = 0o666 & ~UMASK
 
 
 class NotAFileError(OSError):
@@ -194,6 +199,7 @@ def upload(local_path: str, uri: str) -> None:
         os.makedirs(os.path.dirname(uri), exist_ok=True)
         partial = f"{uri}.partial"
         shutil.move(local_path, partial)  # a copy, where they are on two disks
+        os.chmod(partial, MODE)
         with open(partial, "rb") as file:
             os.fsync(file.fileno())
         os.replace(partial, uri)

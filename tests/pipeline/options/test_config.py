@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError
+from pipeline.options.beam import runner_options
 from pipeline.options.config import RunConfig, make_config
 from pipeline.options.run_config_file import beam_flags
 from pipeline.options.table import OPTIONS, add_arguments
@@ -205,3 +206,22 @@ def test_every_option_is_explained() -> None:
     for option in OPTIONS:
         assert f"--{option.flag or option.name} " in text
         assert option.help
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"), [("--paralelism=4", "--parallelism"), ("--flink-master=a:1", "--flink_master")]
+)
+def test_a_misspelt_option_of_beam_is_refused_on_other_runners_too(given: str, meant: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{given.partition('=')[0]}: .*did you mean {meant}?"):
+        runner_options(["--runner=PortableRunner", given])
+    runner_options(["--runner=PortableRunner", "--known_to_the_job_server=1"])
+
+
+def test_a_version_that_yaml_takes_for_a_number_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text("pipeline_options: {flink_version: 1.20}")
+    assert 'pipeline_options.flink_version: 1.2 is not allowed: a text in quotes, such as "1.20"' in refusal(
+        config=str(path)
+    )
+    path.write_text('pipeline_options: {flink_version: "1.20"}')
+    assert make_config({**MINIMAL, "config": str(path)}, []).beam_args == ("--flink_version=1.20",)
