@@ -18,19 +18,15 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 
 import corpora
 import numpy as np
 from measuring import machine, run_command
 
-from pipeline.graph import listing_of, loading_of
 from pipeline.model.handles import STANDIN_HANDLE
-from pipeline.model.prepare import prepare_model
-from pipeline.model.quantization import quantize
-from pipeline.model.sampling import take_sample
 from pipeline.options.config import make_config
+from pipeline.runs.run import model_of
 from transforms.engines import BATCH_SIZES, PRECISIONS, load_engine
 from transforms.images.decoding import decode_image
 
@@ -65,13 +61,7 @@ def model_ms(engine: str, precision: str, images: Path) -> float:
     """Core milliseconds an image of an engine that has all cores; int8 is calibrated on `images`."""
     given = {"input": str(images), "output": str(corpora.folder() / "roofline"), "model": STANDIN_HANDLE}
     config = make_config({**given, "engine": engine, "precision": precision}, [])
-    model = prepare_model(
-        config.model,
-        engine,
-        precision=precision,
-        sample=partial(take_sample, config.input, listing_of(config), partial(loading_of, config)),
-        quantize=partial(quantize, config) if precision == "int8" else None,
-    )
+    model = model_of(config, here=True)
     size = BATCH_SIZES[engine]
     embed = load_engine(engine, Path(model.artifact).read_bytes(), size, CORES, precision)
     batch = np.random.default_rng(0).integers(0, 256, (size, *model.input_size, 3), np.uint8)

@@ -79,7 +79,7 @@ def run(config: RunConfig) -> RunReport | None:
                 )
                 from pipeline.runs.head import manifest_head, preprocessing_of
 
-                model = _model(config, here)
+                model = model_of(config, here)
                 generation = generation_of(model, preprocessing_of(config.resize))
                 earlier = published_runs(output, all_of_them=config.incremental)
                 check_generation(earlier, generation, new_model=config.new_model)
@@ -100,7 +100,7 @@ def run(config: RunConfig) -> RunReport | None:
         return outcome(output, run_id, phases.seconds, phases.images)
 
 
-def _model(config: RunConfig, here: bool) -> FeatureModel:
+def model_of(config: RunConfig, here: bool) -> FeatureModel:
     """The module, ready to run, its vectors measured on images of the run itself."""
     from pipeline.graph import listing_of, loading_of
     from pipeline.model.prepare import prepare_model

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +10,12 @@ import numpy as np
 import pytest
 
 from pipeline.demo.corpus import make_corpus
-from pipeline.graph import listing_of, loading_of
 from pipeline.model import conversion, rounding
 from pipeline.model.conversion import convert, reference_vectors, to_int8
 from pipeline.model.fidelity import measure_parity
-from pipeline.model.prepare import prepare_model
-from pipeline.model.quantization import quantize
-from pipeline.model.sampling import take_sample
 from pipeline.model.signatures import Wanted
 from pipeline.options.config import make_config
+from pipeline.runs.run import model_of
 from tests.conftest import TINY_SIZE, photo, save_module
 from transforms.engines import load_engine
 
@@ -128,12 +124,6 @@ def test_trained_vectors_keep_their_fidelity(tmp_path: Path, precision: str, lea
     make_corpus(tmp_path / "images")
     given = {"input": str(tmp_path / "images"), "output": str(tmp_path / "output"), "model": module}
     config = make_config({**given, "precision": precision}, [])
-    ready = prepare_model(
-        module,
-        "auto",
-        precision=precision,
-        sample=partial(take_sample, config.input, listing_of(config), partial(loading_of, config)),
-        quantize=partial(quantize, config) if precision == "int8" else None,
-    )
+    ready = model_of(config, here=True)
     assert ready.parity["count"] > 50
     assert ready.parity["mean_cosine"] >= least
