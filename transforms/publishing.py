@@ -137,7 +137,7 @@ class PublishRun(beam.PTransform[Mapping[str, PCollection[Any]], PCollection[str
             {
                 **self.head,
                 "attempt": self.attempt,
-                "finished": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+                "finished": layout.timestamp(datetime.now(UTC), "seconds"),
                 **({"refused": plan.refusal} if plan.refusal else {}),
                 "counts": plan.counts,
                 **_file_entries(published),

@@ -87,13 +87,10 @@ def place_in_time(started: datetime, runs: Sequence[PublishedRun]) -> datetime:
         return started
     logger.warning(
         "the clock of this machine says %s, but the newest run, %s, is of %s: this run is placed right after it; "
-        "if the clock is wrong, set it", _seconds(started), runs[-1].run_id, _seconds(newest),
+        "if the clock is wrong, set it",
+        layout.timestamp(started, "seconds"), runs[-1].run_id, layout.timestamp(newest, "seconds"),
     )  # fmt: skip
     return newest + AFTER
-
-
-def _seconds(time: datetime) -> str:
-    return time.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def generation_of(model: FeatureModel, preprocessing: Mapping[str, Any]) -> dict[str, Any]:

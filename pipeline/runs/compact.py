@@ -19,7 +19,6 @@ from pipeline.options.config import CompactConfig
 from pipeline.outputs.history import PublishedRun
 from pipeline.outputs.latest import runs_of_newest_generation
 from pipeline.outputs.lease import lease
-from pipeline.runs.head import timestamp
 from pipeline.runs.launching import check_endpoint, check_output, check_scratch, launching
 from pipeline.runs.resuming import note_attempt
 from pipeline.runs.running import RunReport, at_work, execute, outcome
@@ -105,8 +104,8 @@ def compact_head(config: CompactConfig, runs: Sequence[PublishedRun], started: d
     return {
         **{name: newest[name] for name in kept},
         "run_id": config.run_id,
-        "started": timestamp(started, "seconds"),
-        "as_of": timestamp(as_of, "microseconds"),
+        "started": layout.timestamp(started, "seconds"),
+        "as_of": layout.timestamp(as_of, "microseconds"),
         "identity": {"compacted": [run.run_id for run in runs]},
         "compression": config.compression,
         "config": {

@@ -40,8 +40,8 @@ def manifest_head(
     return {
         "schema_version": layout.SCHEMA_VERSION,
         "run_id": config.run_id,
-        "started": timestamp(started, "seconds"),
-        "as_of": timestamp(as_of, "microseconds"),
+        "started": layout.timestamp(started, "seconds"),
+        "as_of": layout.timestamp(as_of, "microseconds"),
         "identity": config.identity(),
         "generation": generation,
         "model": model.describe(),
@@ -55,8 +55,3 @@ def manifest_head(
         },
         "config": config.describe(),
     }
-
-
-def timestamp(time: datetime, precision: str) -> str:
-    """RFC 3339, of a time in UTC."""
-    return time.isoformat(timespec=precision).replace("+00:00", "Z")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 
 import pyarrow as pa
 
@@ -109,3 +110,8 @@ def shard_name(kind: str, number: int, of: int, compression: str = "none") -> st
     """Such as features-00000-of-00004.tfrecord."""
     extension = {"features": EXTENSIONS[compression], "ledger": ".parquet"}.get(kind, ".jsonl")
     return f"{kind}-{number:05d}-of-{of:05d}{extension}"
+
+
+def timestamp(time: datetime, precision: str) -> str:
+    """RFC 3339, of a time in UTC."""
+    return time.isoformat(timespec=precision).replace("+00:00", "Z")

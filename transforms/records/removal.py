@@ -18,30 +18,23 @@ from transforms.records.output_error import OutputError
 from transforms.stores import filesystems, storage
 
 
-def remove_staging(output: str, run_id: str, attempt: str = "") -> list[str]:
-    """Removes what an attempt at a run has staged, or all of them and their leases.
-
-    Returns:
-        What was left: paths within the folder that are not ours; likewise of the other functions.
-    """
-    if not is_claimed(output, STAGING, run_id):
-        return names_in(output, STAGING, run_id)
-    return _remove(output, STAGING, run_id, f"{attempt}/" if attempt else "")
+def remove_staging(output: str, run_id: str, attempt: str = "") -> None:
+    """Removes what an attempt at a run has staged, or all of them and their leases."""
+    if is_claimed(output, STAGING, run_id):
+        _remove(output, STAGING, run_id, f"{attempt}/" if attempt else "")
 
 
-def remove_unpublished(output: str, run_id: str) -> list[str]:
+def remove_unpublished(output: str, run_id: str) -> None:
     """Removes what a publish that ended in the middle has left in the folder of its run."""
     success = storage.join(layout.run_folder(output, run_id), layout.SUCCESS)
-    if storage.exists(success) or not is_claimed(output, RUNS, run_id):
-        return names_in(output, RUNS, run_id)
-    return _remove(output, RUNS, run_id)
+    if not storage.exists(success) and is_claimed(output, RUNS, run_id):
+        _remove(output, RUNS, run_id)
 
 
-def remove_refused(output: str, run_id: str) -> list[str]:
+def remove_refused(output: str, run_id: str) -> None:
     """Removes the dead letters of a run that was refused."""
-    if not is_claimed(output, REFUSED, run_id):
-        return names_in(output, REFUSED, run_id)
-    return _remove(output, REFUSED, run_id)
+    if is_claimed(output, REFUSED, run_id):
+        _remove(output, REFUSED, run_id)
 
 
 def release(output: str, run_id: str, number: int) -> None:
@@ -118,14 +111,13 @@ def link_to(output: str, place: str, run_id: str = "") -> str:
     return next((folder for folder in folders if os.path.islink(folder)), "")
 
 
-def _remove(output: str, place: str, run_id: str, below: str = "") -> list[str]:
-    names = [name for name in names_in(output, place, run_id) if name.startswith(below)]
+def _remove(output: str, place: str, run_id: str, below: str = "") -> None:
+    names = (name for name in names_in(output, place, run_id) if name.startswith(below))
     own = [name for name in names if layout.is_written_here(place, name)]
     # What claims the folder goes last, so that a removal that ends in the middle can be taken up.
     for name in sorted(own, key=lambda name: (name.endswith(".json"), "/" not in name, name)):
         _delete(storage.join(output, place, run_id, name))
     _remove_empty(output, place, run_id, own)
-    return sorted(set(names) - set(own))
 
 
 def _delete(uri: str) -> None:
