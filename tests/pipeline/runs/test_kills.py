@@ -64,7 +64,7 @@ def test_kills_at_random_moments_lose_and_double_nothing(tmp_path: Path, tiny_mo
                 process.kill()
                 process.wait()
                 kills += 1
-            now_done = finished or staged_images(tmp_path, f"night-{runs}")
+            now_done = finished or finished_images(tmp_path, f"night-{runs}")
             assert now_done >= done
             again += max(0, read_since(images) - (now_done - done))
             done = now_done
@@ -89,8 +89,10 @@ def read_since(images: Path) -> int:
     return sum(path.stat().st_atime_ns != 0 for path in images.iterdir())
 
 
-def staged_images(tmp_path: Path, run_id: str) -> int:
-    """Images in shards that are finished, wherever a publish has moved them; each once."""
+def finished_images(tmp_path: Path, run_id: str) -> int:
+    """Images in shards that are finished, each once; all of a run that was published before its process was killed."""
+    if (tmp_path / f"output/runs/{run_id}/_SUCCESS").exists():
+        return IMAGES
     uris: set[str] = set()
     for ledger in tmp_path.glob(f"output/.staging/{run_id}/*/features-*.ledger"):
         uris.update(pq.read_table(ledger, columns=["uri"])["uri"].to_pylist())
