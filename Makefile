@@ -16,7 +16,7 @@ SCHEDULERS := $(TOOLS)/schedulers
 PRISM := $(TOOLS)/prism-v$(BEAM_VERSION)/prism
 BOOT := $(TOOLS)/boot-v$(BEAM_VERSION)/container
 
-.PHONY: help setup demo test test-fuzz test-stores test-kills test-schedulers test-prism prism prism-location boot \
+.PHONY: help setup demo test test-fuzz test-stores test-kills test-schedulers test-prism test-jobs prism prism-location boot \
 	boot-location bench bench-quick bench-stages bench-fidelity bench-scaling bench-fetch template-metadata formats lint types \
 	check lock clean
 
@@ -51,6 +51,9 @@ test-schedulers: $(SCHEDULERS)/installed  ## run_configs/schedulers/ as Airflow 
 
 test-prism: setup $(PRISM) $(BOOT)  ## the pipeline on Beam's Prism runner, workers in processes of their own: needs Go
 	PRISM=$(PRISM) BOOT=$(BOOT) $(BIN)/python -m pytest -m prism
+
+test-jobs: setup $(PRISM)  ## launchers beside jobs that outlive them, on Beam's job server of Python and on Prism
+	PRISM=$(PRISM) $(BIN)/python -m pytest -m jobs
 
 prism: $(PRISM)  ## builds Beam's Prism runner, of the locked version of Beam
 
