@@ -19,7 +19,7 @@ FLINK_OPERATOR_SHA256 := b1f44814e17514fa8395c61b329a3ee9087123a5bda5b21fe1a495d
 FLINK_OPERATOR := $(TOOLS)/flink-kubernetes-operator-api-$(FLINK_OPERATOR_VERSION).jar
 BOOT := $(TOOLS)/boot-v$(BEAM_VERSION)/container
 
-.PHONY: help setup demo test test-fuzz test-stores test-kills test-schedulers test-prism prism \
+.PHONY: help setup demo test test-fuzz test-stores test-kills test-schedulers test-dockerfile test-prism prism \
 	prism-location boot boot-location bench bench-quick bench-stages bench-fidelity bench-scaling bench-fetch template-metadata formats lint types \
 	check lock clean
 
@@ -52,6 +52,11 @@ test-kills: setup  ## runs that are killed at random moments, for some minutes
 test-schedulers: $(SCHEDULERS)/installed $(FLINK_OPERATOR)  ## schedulers/ and flink/ as Airflow and Kubernetes read them
 	AIRFLOW_HOME=$(SCHEDULERS)/home $(SCHEDULERS)/bin/python tests/run_configs/check_schedulers.py
 	$(SCHEDULERS)/bin/python tests/run_configs/check_kubernetes.py $(FLINK_OPERATOR)
+
+test-dockerfile: setup $(PRISM) $(BOOT)  ## each line of the Dockerfile, and what starts in its image: needs root
+	image=$$(mktemp -d) && trap "rm -rf $$image" EXIT && \
+		$(BIN)/python -m tests.run_configs.image_folder --boot $(BOOT) $$image && \
+		PRISM=$(PRISM) IMAGE=$$image unshare --net sh -c "ip link set lo up && $(BIN)/python -m pytest -m image"
 
 test-prism: setup $(PRISM) $(BOOT)  ## the pipeline on Beam's Prism runner, workers in processes of their own: needs Go
 	PRISM=$(PRISM) BOOT=$(BOOT) $(BIN)/python -m pytest -m prism
@@ -134,7 +139,7 @@ lock: setup  ## resolves setup.py, the benchmark's peers, and the schedulers' ch
 	$(BIN)/uv pip compile --quiet setup.py --universal --python-version 3.11 --extra demo --extra dev \
 		--generate-hashes --no-header --upgrade --output-file requirements.txt
 	$(BIN)/uv pip compile --quiet setup.py --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
-		--extra openvino --constraint requirements.txt --generate-hashes --no-header \
+		--extra openvino --extra heif --extra jxl --constraint requirements.txt --generate-hashes --no-header \
 		--output-file run_configs/dataflow/requirements.txt
 	$(BIN)/uv pip compile --quiet benchmarks/peers-requirements.in --universal --python-version 3.11 \
 		--generate-hashes --no-header --upgrade --output-file benchmarks/peers-requirements.txt
