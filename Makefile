@@ -20,8 +20,8 @@ FLINK_OPERATOR := $(TOOLS)/flink-kubernetes-operator-api-$(FLINK_OPERATOR_VERSIO
 BOOT := $(TOOLS)/boot-v$(BEAM_VERSION)/container
 
 .PHONY: help setup demo test test-fuzz test-stores test-kills test-schedulers test-dockerfile test-prism prism \
-	prism-location boot boot-location bench bench-quick bench-stages bench-fidelity bench-scaling bench-fetch template-metadata formats lint types \
-	check lock clean
+	prism-location boot boot-location bench bench-quick bench-stages bench-fidelity bench-scaling bench-fetch \
+	template-metadata formats lint types check lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
