@@ -97,9 +97,17 @@ def test_a_job_renews_its_lease_when_nobody_else_has(tmp_path: Path) -> None:
     held = held_by_a_job(tmp_path, leases.RENEWAL_SECONDS)
     assert leases.renew(held)
     assert time.time() - renewed(held) < leases.RENEWAL_SECONDS / 2
-    assert "job n (n_1) of FlinkRunner at http://flink:8081, launched by process 1 on h" in holder_of(
-        str(tmp_path), "r"
-    )
+    launched = "job n (n_1) of FlinkRunner at http://flink:8081, launched by process 1 on h"
+    assert holder_of(str(tmp_path), "r").startswith(launched)
+
+
+@pytest.mark.parametrize(("hours", "pruned"), [(0.01, False), (23, False), (25, True)])
+def test_what_a_silent_job_has_staged_is_pruned_a_day_later(tmp_path: Path, hours: float, pruned: bool) -> None:
+    held_by_a_job(tmp_path, hours * 3600)
+    (left,) = contents_of(str(tmp_path)).left_behind
+    assert left.holder.startswith("job n (n_1)") is not pruned
+    assert [each.run_id for each in prune(str(tmp_path))] == ["r"] * pruned
+    assert (tmp_path / ".staging").exists() is not pruned
 
 
 def test_a_lease_that_is_gone_is_not_made_again(tmp_path: Path) -> None:
