@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
+from apache_beam.runners.runner import PipelineState
 
 from pipeline.jobs.job import Job, has_ended
 
@@ -20,6 +21,13 @@ class DataflowJob(Job):
         self.at = console_of(self.id, options)
         self.server = place_of(options)
 
+    def state(self) -> str:
+        """In the service's words, of which Beam does not know all: QUEUED."""
+        known = super().state()
+        return (
+            known if known != PipelineState.UNRECOGNIZED else self.result._job.current_state.name.partition("STATE_")[2]
+        )
+
     def reason(self) -> str:
         """The last error that tells of the program, else the last one."""
         messages, _ = self.result._runner.dataflow_client.list_messages(self.id, minimum_importance=LEAST_OF_INTEREST)
@@ -28,9 +36,9 @@ class DataflowJob(Job):
 
 
 def console_of(job_id: str, options: PipelineOptions) -> str:
-    """The page of a job in Google's console."""
+    """The page of a job in Google's console; a query would be hidden in logs, as it may hold a signature."""
     cloud = options.view_as(GoogleCloudOptions)
-    return f"https://console.cloud.google.com/dataflow/jobs/{cloud.region}/{job_id}?project={cloud.project}"
+    return f"https://console.cloud.google.com/dataflow/jobs/{cloud.region}/{job_id} in project {cloud.project}"
 
 
 def place_of(options: PipelineOptions) -> str:

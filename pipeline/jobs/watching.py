@@ -49,7 +49,7 @@ class Watch:
 
     def line(self) -> str:
         """What a person sees of it."""
-        if (silence := time.monotonic() - self._answered) > LOST_SECONDS / 4:
+        if (silence := time.monotonic() - self._answered) > 5 * POLL_SECONDS:
             return f"{self.state.lower() or 'submitted'}, no answer for {silence:.0f} s"
         if self.counters:
             return f"{self.state.lower()}, {progress_line(self.counters, self.first, time.monotonic())}"

@@ -33,7 +33,7 @@ from pipeline.runs.elsewhere import execute_elsewhere
 from pipeline.runs.launching import check_endpoint, check_output, check_scratch, launching
 from pipeline.runs.phases import Phases
 from pipeline.runs.resuming import note_attempt
-from pipeline.runs.running import RunReport, at_work, execute, outcome
+from pipeline.runs.running import RunReport, at_work, execute, report_of
 from transforms.compacting import ReadRecords, RunLedger, SelectLatest
 from transforms.history import EMBED
 from transforms.holding import HoldLease
@@ -45,8 +45,8 @@ from transforms.stores import filesystems, storage
 from transforms.writing import WriteShards
 
 
-def compact(config: CompactConfig) -> RunReport | None:
-    """Rewrites the newest vector of every image, but for deleted ones, as one run; None when it was only submitted.
+def compact(config: CompactConfig) -> RunReport:
+    """Rewrites the newest vector of every image, but for deleted ones, as one run.
 
     The old runs stay; with the new run published they may be removed, unless a reader still needs them. An image that
     failed has no vector and so no place in the new run.
@@ -84,7 +84,7 @@ def compact(config: CompactConfig) -> RunReport | None:
                 execute(pipeline, shown=runs_here(options))
         if not locally:
             execute_elsewhere(pipeline, options, hold, phases, wait=True)
-        return outcome(output, run_id, phases.seconds, phases.images)
+        return report_of(output, run_id, phases)
 
 
 def build(

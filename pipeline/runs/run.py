@@ -13,7 +13,7 @@ from pipeline.options.config import RunConfig
 from pipeline.runs.launching import check_endpoint, check_inputs, check_output, check_scratch, launching, published
 from pipeline.runs.phases import Phases
 from pipeline.runs.resuming import complete_publish, leftovers, note_attempt, stage_model
-from pipeline.runs.running import RunReport, at_work, execute, outcome
+from pipeline.runs.running import RunReport, at_work, execute, report_of
 from transforms.stores import filesystems
 
 if TYPE_CHECKING:
@@ -120,7 +120,9 @@ def run(config: RunConfig) -> RunReport | None:
                     execute(pipeline, shown=here)
         if not locally:
             execute_elsewhere(pipeline, options, hold, phases, wait=not config.no_wait)
-        return outcome(output, run_id, phases.seconds, phases.images)
+            if config.no_wait:
+                return None
+        return report_of(output, run_id, phases)
 
 
 def model_of(config: RunConfig, here: bool) -> FeatureModel:

@@ -9,6 +9,7 @@ from typing import Any
 
 from pipeline.console.logs import logger
 from pipeline.errors import RunError
+from pipeline.runs.phases import Phases
 from pipeline.runs.resuming import finished_shards
 from transforms.records import documents, layout, removal
 from transforms.stores import storage
@@ -105,11 +106,27 @@ def clean_up(output: str, run_id: str, attempt: str) -> int:
     return len(finished)
 
 
-def outcome(output: str, run_id: str, seconds: dict[str, float], images: int = 0) -> RunReport | None:
-    """A run is what was published, whatever a runner says of its job."""
+def report_of(output: str, run_id: str, phases: Phases) -> RunReport:
+    """Of a run whose runner says that it is done: it is what was published, whatever a runner says.
+
+    Raises:
+        RunError: nothing was.
+    """
+    if (report := outcome(output, run_id)) is None:
+        raise RunError("the runner says that the job is done, and nothing is published; its logs tell more")
+    report.seconds, report.images = phases.seconds, phases.images
+    return report
+
+
+def outcome(output: str, run_id: str) -> RunReport | None:
+    """What was published of a run; None when nothing is, and nothing was refused.
+
+    Raises:
+        RunError: it was refused, and why.
+    """
     folder = layout.run_folder(output, run_id)
     if is_published(output, run_id):
-        return RunReport(folder, documents.read_manifest(folder, run_id), seconds, images)
+        return RunReport(folder, documents.read_manifest(folder, run_id))
     refused = layout.refused_folder(output, run_id)
     if (claim := documents.read_claim(refused)) and "refused" in claim:
         raise RunError(f"nothing is published: {claim['refused']}. The dead letters are in {refused}")

@@ -41,7 +41,7 @@ def wait_until_ended(output: str, run_id: str) -> RunReport:
                 break
             line = f"run {run_id}: {who(holder)}, {staged_text(output, run_id)}"
             time.sleep(LOOK_SECONDS)
-    if (report := outcome(output, run_id, {})) is not None:
+    if (report := outcome(output, run_id)) is not None:
         return report
     kept = len(finished_shards(output, run_id))
     goes_on = f"; {kept} finished shards are kept, from which the command that launched it goes on" if kept else ""

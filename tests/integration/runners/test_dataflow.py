@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import base64
 import bz2
-import http.server
 import json
 import re
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,37 +20,11 @@ from pipeline.outputs.lease import holder_of
 from pipeline.runs.run import run
 from tests.conftest import photo
 from tests.integration.conftest import Server, clear
+from tests.integration.runners.dataflow_service import DataflowService
 from transforms.stores import filesystems, storage
 
 ROOT = Path(__file__).parents[3]
 IMAGE = "europe-docker.pkg.dev/my-project/images/embed-images:0.1.0"
-
-
-class DataflowService(http.server.ThreadingHTTPServer):
-    """Takes jobs as the service's REST API does, and does nothing with them."""
-
-    def __init__(self) -> None:
-        self.jobs: list[dict[str, Any]] = []
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                job = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                service = self.server
-                assert isinstance(service, DataflowService)
-                service.jobs.append(job)
-                answer = {**job, "id": f"job-{len(service.jobs)}", "currentState": "JOB_STATE_QUEUED"}
-                data = json.dumps(answer).encode()
-                self.send_response(200)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        super().__init__(("localhost", 0), Handler)
-        threading.Thread(target=self.serve_forever, daemon=True).start()
 
 
 @pytest.fixture
