@@ -15,8 +15,12 @@ BEAM_VERSION := $(shell sed -n 's/^apache-beam.*==\([0-9.]*\).*/\1/p' requiremen
 SCHEDULERS := $(TOOLS)/schedulers
 PRISM := $(TOOLS)/prism-v$(BEAM_VERSION)/prism
 BOOT := $(TOOLS)/boot-v$(BEAM_VERSION)/container
+FLINK := $(TOOLS)/flink-1.20.3
+FLINK_CLUSTER := $(BIN)/python -m tests.integration.runners.flink_command
+FLINK_FOLDER := $(CACHE)/flink
 
 .PHONY: help setup demo test test-fuzz test-stores test-kills test-schedulers test-prism prism prism-location boot \
+	test-flink flink-up flink-run flink-down \
 	boot-location bench bench-quick bench-stages bench-fidelity bench-scaling bench-fetch template-metadata formats lint types \
 	check lock clean
 
@@ -51,6 +55,19 @@ test-schedulers: $(SCHEDULERS)/installed  ## run_configs/schedulers/ as Airflow 
 
 test-prism: setup $(PRISM) $(BOOT)  ## the pipeline on Beam's Prism runner, workers in processes of their own: needs Go
 	PRISM=$(PRISM) BOOT=$(BOOT) $(BIN)/python -m pytest -m prism
+
+test-flink: setup $(FLINK)/installed  ## the pipeline on a Flink cluster of processes on loopback: needs Java 17, see docs/operations.md
+	jar=$$($(FLINK_CLUSTER) jar) || true; FLINK=$(FLINK) FLINK_JOB_SERVER_JAR="$$jar" $(BIN)/python -m pytest -m flink
+
+flink-up: setup $(FLINK)/installed  ## starts a Flink cluster on loopback, with Beam's job server from FLINK_JOB_SERVER_JAR or fetched
+	$(FLINK_CLUSTER) up $(FLINK_FOLDER) --flink $(FLINK)
+
+FLINK_ARGS ?= --model builtin:mobilenet_v2_130_224 --input demo-output/images --output flink-output
+flink-run: setup  ## `embed-images run` on it, with FLINK_ARGS
+	$(BIN)/embed-images run --config run_configs/flink.yaml --job_endpoint localhost:8099 $(FLINK_ARGS)
+
+flink-down:  ## ends it
+	$(FLINK_CLUSTER) down $(FLINK_FOLDER)
 
 prism: $(PRISM)  ## builds Beam's Prism runner, of the locked version of Beam
 
@@ -95,6 +112,16 @@ $(PRISM):  # likewise; Beam's own download of it would not be checked
 
 $(BOOT):  # likewise
 	GOFLAGS=-mod=mod GOBIN=$(dir $@) go install github.com/apache/beam/sdks/v2/python/container@v$(BEAM_VERSION)
+
+# Of the package, which is an archive of Flink's distribution, only the jars of a cluster.
+$(FLINK)/installed: tests/integration/runners/flink-requirements.txt
+	@mkdir -p $(FLINK)
+	$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-binary :all: \
+		--require-hashes --requirement $< --dest $(FLINK)
+	tar -xzf $(FLINK)/apache-flink-libraries-*.tar.gz -C $(FLINK) --strip-components 3 --wildcards \
+		'*/deps/lib/flink-dist-*.jar' '*/deps/lib/log4j-*.jar'
+	@rm $(FLINK)/apache-flink-libraries-*.tar.gz
+	@touch $@
 
 $(AZURITE):
 	npm install --silent --no-audit --no-fund --no-save --prefix $(TOOLS)/azurite-$(AZURITE_VERSION) azurite@$(AZURITE_VERSION)

@@ -1,22 +1,18 @@
 """A Flink cluster of processes on loopback: a job manager, task managers with a worker pool each, Beam's job server.
 
-    python -m tests.integration.runners.flink_cluster up FOLDER     # and down FOLDER
-
-A worker pool stands beside each task manager, and each asks for its own at `localhost`, as in a pod. On one machine
-`localhost` of each is an address of its own, 127.0.0.2 and so on, by the Java virtual machine's file of hosts.
+A worker pool stands beside each task manager, which asks for workers at `localhost`, as in a pod. On one machine the
+Java virtual machine of each has a file of hosts, by which `localhost` is an address of its own: 127.0.0.2 and so on.
 """
 
 from __future__ import annotations
 
-import argparse
+import http.client
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -25,8 +21,9 @@ from typing import Any
 
 import psutil
 
+from tests.integration.runners.processes import PATIENCE, ROOT, free_port, lives, path_with
+
 HOME = "127.0.0.1"
-JAVA = "java"
 # What Flink's own configuration asks of Java 17.
 OPENS = ["java.base/java.lang", "java.base/java.net", "java.base/java.io", "java.base/java.nio", "java.base/sun.nio.ch",
          "java.base/java.lang.reflect", "java.base/java.text", "java.base/java.time", "java.base/java.util",
@@ -42,7 +39,6 @@ appender.out.type = Console
 appender.out.layout.type = PatternLayout
 appender.out.layout.pattern = %d{HH:mm:ss,SSS} %-5p %c{1} - %m%n
 """
-PATIENCE = 60  # seconds
 
 
 @dataclass(frozen=True)
@@ -56,11 +52,7 @@ class Ports:
 
     @classmethod
     def free(cls) -> Ports:
-        servers = [socket.create_server((HOME, 0)) for _ in range(4)]
-        ports = cls(*(server.getsockname()[1] for server in servers))
-        for server in servers:
-            server.close()
-        return ports
+        return cls(*(free_port() for _ in range(4)))
 
 
 @dataclass
@@ -70,6 +62,7 @@ class Cluster:
     Attributes:
         folder: its logs, temporary files and `cluster.json`, the list of its processes.
         flink: the folder of Flink's jars.
+        slots: of each task manager.
     """
 
     folder: Path
@@ -82,26 +75,25 @@ class Cluster:
         """Starts all but the job server, and waits until every task manager has registered.
 
         Raises:
-            TimeoutError: one did not, or ended.
+            TimeoutError: one did not, or a process has ended.
         """
         for name in ("conf", "logs"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         (self.folder / "conf/log4j.properties").write_text(LOG4J)
-        (self.folder / "conf/config.yaml").write_text(self._common())
-        self._java("job-manager", [*self._classpath(), JOB_MANAGER, "--executionMode", "cluster"], HOME)
+        (self.folder / "conf/config.yaml").write_text(self._settings())
+        self._start_flink("job-manager", HOME, JOB_MANAGER, "--executionMode", "cluster")
         for number in range(1, task_managers + 1):
-            self.start_pool(number)
             self.start_task_manager(number)
+            self.start_pool(number)
         self._wait(lambda: self.registered() == task_managers)
 
     def start_pool(self, number: int) -> None:
         scratch = self.scratch(number)
         scratch.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "tests.integration.runners.flink_pool", f"{_address(number)}:{self.ports.pool}"]
-        python = str(Path(sys.executable).parent)
-        env = {"TMPDIR": str(scratch), "PATH": f"{python}{os.pathsep}{os.environ['PATH']}"}
-        self._spawn(f"pool-{number}", command, env)
-        self._wait(lambda: listens(_address(number), self.ports.pool))
+        address = _address(number)
+        command = [sys.executable, "-m", "tests.integration.runners.flink_pool", f"{address}:{self.ports.pool}"]
+        self._spawn(f"pool-{number}", command, {"TMPDIR": str(scratch), "PATH": path_with(Path(sys.executable))})
+        self._wait(lambda: _answers(address, self.ports.pool))
 
     def start_task_manager(self, number: int) -> None:
         settings = {
@@ -110,28 +102,64 @@ class Cluster:
             "taskmanager.resource-id": f"task-manager-{number}",
             "taskmanager.numberOfTaskSlots": self.slots,
             "taskmanager.cpu.cores": self.slots,
+            # Flink's scripts calculate these from one size, and its jars do not.
             "taskmanager.memory.task.heap.size": "512m",
             "taskmanager.memory.task.off-heap.size": "64m",
             "taskmanager.memory.framework.heap.size": "128m",
             "taskmanager.memory.framework.off-heap.size": "128m",
+            "taskmanager.memory.managed.size": "256m",
+            "taskmanager.memory.network.min": "256m",
+            "taskmanager.memory.network.max": "256m",
             "taskmanager.memory.jvm-metaspace.size": "256m",
             "taskmanager.memory.jvm-overhead.min": "192m",
             "taskmanager.memory.jvm-overhead.max": "192m",
-            "taskmanager.memory.managed.size": "256m",
-            # One slot does with Flink's default, 64 MiB of a small task manager; two want more.
-            "taskmanager.memory.network.min": "256m",
-            "taskmanager.memory.network.max": "256m",
         }
         given = [word for name, value in settings.items() for word in ("-D", f"{name}={value}")]
-        self._java(f"task-manager-{number}", [*self._classpath(), TASK_MANAGER, *given], _address(number), "-Xmx640m")
+        self._start_flink(f"task-manager-{number}", _address(number), TASK_MANAGER, *given)
 
     def start_job_server(self, jar: Path) -> None:
-        """Starts Beam's, without the expansion service, which listens at all addresses; and waits until it answers."""
-        artifacts = self.folder / "artifacts"
+        """Starts Beam's, and waits until it answers; its expansion service is not wanted."""
         given = [f"--flink-master={HOME}:{self.ports.rest}", f"--job-port={self.ports.job}", "--artifact-port=0"]
-        given += ["--expansion-port=-1", f"--artifacts-dir={artifacts}"]
-        self._java("job-server", ["-jar", str(jar), *given], HOME, "-Xmx512m", configured=False)
-        self._wait(lambda: listens(HOME, self.ports.job))
+        given += ["--expansion-port=-1", f"--artifacts-dir={self.folder / 'artifacts'}"]
+        self._start_java("job-server", HOME, "-jar", str(jar), *given)
+        self._wait(lambda: _answers(HOME, self.ports.job))
+
+    def kill(self, name: str) -> None:
+        """SIGKILL to one of its processes alone."""
+        process = self.processes.pop(name)
+        process.kill()
+        process.wait()
+        self._save()
+
+    def stop(self) -> None:
+        """Ends its processes and all that these have started, by their ids."""
+        started = [*self.processes.values()]
+        for process in self.processes.values():
+            with suppress(psutil.NoSuchProcess):
+                started += process.children(recursive=True)
+        for process in started:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        _, left = psutil.wait_procs(started, timeout=PATIENCE)
+        if left:
+            raise TimeoutError(f"processes {[process.pid for process in left]} did not end")
+        self.processes.clear()
+        (self.folder / "cluster.json").unlink(missing_ok=True)
+
+    def load(self) -> None:
+        """Finds what another process has started; what has ended is not there, whatever process has its id now."""
+        with suppress(FileNotFoundError):
+            for name, (pid, created) in json.loads((self.folder / "cluster.json").read_text()).items():
+                with suppress(psutil.NoSuchProcess):
+                    process = psutil.Process(pid)
+                    if process.create_time() == created:
+                        self.processes[name] = process
+
+    def workers(self, number: int) -> list[psutil.Process]:
+        """The living Python workers of a task manager."""
+        with suppress(psutil.Error):
+            return [child for child in self.processes[f"pool-{number}"].children() if lives(child)]
+        return []
 
     def scratch(self, number: int) -> Path:
         """Where the workers of a task manager have their temporary files."""
@@ -140,56 +168,26 @@ class Cluster:
     def log(self, name: str) -> str:
         return (self.folder / "logs" / f"{name}.log").read_text(errors="replace")
 
-    def workers(self, number: int) -> list[psutil.Process]:
-        """The living Python workers of a task manager."""
-        with suppress(psutil.Error):
-            return [child for child in self.processes[f"pool-{number}"].children() if lives(child)]
-        return []
-
     def registered(self) -> int:
+        """Task managers that the job manager knows."""
         with suppress(OSError):
-            return len(self.rest("taskmanagers")["taskmanagers"])
+            return int(self.ask("overview")["taskmanagers"])
         return 0
 
-    def rest(self, path: str, method: str = "GET") -> Any:
+    def ask(self, path: str, method: str = "GET") -> Any:
         """What Flink's REST API answers."""
-        request = urllib.request.Request(f"http://{HOME}:{self.ports.rest}/{path}", method=method)  # noqa: S310
-        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
-            return json.loads(answer.read() or "{}")
+        connection = http.client.HTTPConnection(HOME, self.ports.rest, timeout=10)
+        try:
+            connection.request(method, f"/{path}")
+            answer = connection.getresponse()
+            content = answer.read()
+        finally:
+            connection.close()
+        if answer.status >= 400:
+            raise OSError(f"{path}: {answer.status} {answer.reason}")
+        return json.loads(content or "{}")
 
-    def kill(self, name: str) -> None:
-        """SIGKILL to one of its processes alone."""
-        process = self.processes.pop(name)
-        process.kill()
-        process.wait()
-
-    def stop(self) -> None:
-        """Ends its processes and all that these have started, by their ids."""
-        ending = [*self.processes.values()]
-        for process in list(ending):
-            with suppress(psutil.NoSuchProcess):
-                ending += process.children(recursive=True)
-        for process in ending:
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
-        psutil.wait_procs(ending, timeout=PATIENCE)
-        self.processes.clear()
-        self._save()
-
-    def _save(self) -> None:
-        known = {name: [process.pid, process.create_time()] for name, process in self.processes.items()}
-        (self.folder / "cluster.json").write_text(json.dumps(known))
-
-    def load(self) -> None:
-        """Finds the processes that another process has started; one that has ended is none, whoever has its id now."""
-        with suppress(FileNotFoundError):
-            for name, (pid, created) in json.loads((self.folder / "cluster.json").read_text()).items():
-                with suppress(psutil.NoSuchProcess):
-                    process = psutil.Process(pid)
-                    if process.create_time() == created:
-                        self.processes[name] = process
-
-    def _common(self) -> str:
+    def _settings(self) -> str:
         settings = {
             "jobmanager.rpc.address": HOME,
             "jobmanager.rpc.port": self.ports.rpc,
@@ -198,35 +196,37 @@ class Cluster:
             "rest.address": HOME,
             "rest.bind-address": HOME,
             "rest.port": self.ports.rest,
-            "parallelism.default": 1,
             "restart-strategy.type": "none",
-            "heartbeat.interval": 2000,
+            "heartbeat.interval": 2000,  # milliseconds: a dead task manager is noticed the sooner
             "io.tmp.dirs": self.folder / "flink",
             "taskmanager.network.bind-policy": "ip",
         }
         return "".join(f"{name}: {value}\n" for name, value in settings.items())
 
-    def _classpath(self) -> list[str]:
-        return ["-cp", f"{self.flink}/*"]
+    def _start_flink(self, name: str, localhost: str, *arguments: str) -> None:
+        flags = [f"-Dlog4j.configurationFile={self.folder / 'conf/log4j.properties'}", "-cp", f"{self.flink}/*"]
+        self._start_java(name, localhost, *flags, *arguments, "--configDir", str(self.folder / "conf"))
 
-    def _java(self, name: str, arguments: Sequence[str], localhost: str, *flags: str, configured: bool = True) -> None:
+    def _start_java(self, name: str, localhost: str, *arguments: str) -> None:
         scratch, hosts = self.folder / "flink" / name, self.folder / "conf" / f"{name}.hosts"
         scratch.mkdir(parents=True, exist_ok=True)
         hosts.write_text(f"{localhost} localhost\n{HOME} {socket.gethostname()}\n")
-        options = [f"-Djava.io.tmpdir={scratch}", f"-Djdk.net.hosts.file={hosts}", *flags]
+        options = ["-Xmx640m", f"-Djava.io.tmpdir={scratch}", f"-Djdk.net.hosts.file={hosts}"]
         options += [f"--add-opens={package}=ALL-UNNAMED" for package in OPENS]
-        if configured:
-            options.append(f"-Dlog4j.configurationFile={self.folder / 'conf/log4j.properties'}")
-            arguments = [*arguments, "--configDir", str(self.folder / "conf")]
-        self._spawn(name, [JAVA, *options, *arguments], {})
+        self._spawn(name, ["java", *options, *arguments], {})
 
     def _spawn(self, name: str, command: Sequence[str], env: Mapping[str, str]) -> None:
         with (self.folder / "logs" / f"{name}.log").open("a") as log:
-            started = subprocess.Popen(
-                command, env={**os.environ, **env}, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-            )
-        self.processes[name] = psutil.Process(started.pid)
+            # A session of its own: Ctrl-C in the terminal of a run is not for the cluster.
+            self.processes[name] = psutil.Popen(
+                command, cwd=ROOT, env={**os.environ, **env}, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                start_new_session=True,
+            )  # fmt: skip
         self._save()
+
+    def _save(self) -> None:
+        known = {name: [process.pid, process.create_time()] for name, process in self.processes.items()}
+        (self.folder / "cluster.json").write_text(json.dumps(known))
 
     def _wait(self, holds: Callable[[], bool]) -> None:
         deadline = time.monotonic() + PATIENCE
@@ -241,37 +241,7 @@ def _address(number: int) -> str:
     return f"127.0.0.{number + 1}"
 
 
-def listens(host: str, port: int) -> bool:
+def _answers(host: str, port: int) -> bool:
     with suppress(OSError), socket.create_connection((host, port), 1):
         return True
     return False
-
-
-def lives(process: psutil.Process) -> bool:
-    with suppress(psutil.NoSuchProcess):
-        return bool(process.status() != psutil.STATUS_ZOMBIE)
-    return False
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("command", choices=["up", "down"])
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--flink", type=Path, required=True)
-    parser.add_argument("--job_server", type=Path)
-    parser.add_argument("--task_managers", type=int, default=2)
-    parser.add_argument("--slots", type=int, default=1)
-    given = parser.parse_args()
-    cluster = Cluster(given.folder.absolute(), given.flink, slots=given.slots)
-    cluster.load()
-    cluster.stop() if given.folder.exists() else None
-    if given.command == "down":
-        shutil.rmtree(given.folder, ignore_errors=True)
-        return
-    cluster.start(given.task_managers)
-    if given.job_server:
-        cluster.start_job_server(given.job_server)
-
-
-if __name__ == "__main__":
-    main()

@@ -18,7 +18,7 @@ def serve(address: str) -> None:
     pool = BeamFnExternalWorkerPoolServicer(use_process=True)
     # No port is shared: gRPC would give a pool a part of the requests for another one that was left there.
     server = grpc.server(shared_unbounded_instance(), options=[("grpc.so_reuseport", 0)])
-    beam_fn_api_pb2_grpc.add_BeamFnExternalWorkerPoolServicer_to_server(pool, server)  # type: ignore[no-untyped-call]
+    beam_fn_api_pb2_grpc.add_BeamFnExternalWorkerPoolServicer_to_server(pool, server)
     server.add_insecure_port(address)
     server.start()
     logging.info("listening at %s", address)
