@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ from tests.integration.runners.processes import PROGRAM, ROOT, end, wait_until
 pytestmark = pytest.mark.flink
 CONFIG = ROOT / "run_configs/flink.yaml"
 COUNT, MORE = 2000, 100
-SHARD = 1024  # bytes: a few records
+SHARD = 512  # bytes: two records
 RUN_SECONDS = 240  # of which most go to the start of workers, stage by stage
 CONNECTIONS = 3  # of a worker that is at work: those for its orders, data and state
 
@@ -93,6 +94,19 @@ def beam_args(cluster: Cluster) -> list[str]:
 def command(cluster: Cluster, images: Path, output: Path, module: str, run_id: str = "r") -> list[str]:
     options = [f"--input={images}", f"--output={output}", f"--model={module}", f"--run_id={run_id}"]
     return [PROGRAM, "run", f"--config={CONFIG}", f"--shard_size={SHARD}", *options, *beam_args(cluster)]
+
+
+@contextmanager
+def launched(arguments: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A command at work, which ends with the block."""
+    with log.open("w") as file:
+        launcher = subprocess.Popen(arguments, stdout=file, stderr=file)
+    try:
+        yield launcher
+    finally:
+        if launcher.poll() is None:
+            end(psutil.Process(launcher.pid))
+        launcher.wait()
 
 
 def completed(arguments: list[str]) -> str:
@@ -210,16 +224,11 @@ def test_what_is_killed_or_cancelled_is_finished_by_the_same_command(
     output, log = tmp_path / "output", tmp_path / "log"
     again = command(cluster, many / "first", output, tiny_module)
     kept = 0
-    for stop in (kill_task_manager, kill_worker, cancel):
-        with log.open("w") as file:
-            launcher = subprocess.Popen(again, stdout=file, stderr=file)
-        try:
+    for stop in (cancel, kill_worker, kill_task_manager):  # the last one is noticed after seconds
+        with launched(again, log) as launcher:
             in_the_middle(cluster, launcher, output, log, kept)
             stop(cluster)
             assert launcher.wait(RUN_SECONDS) == 1
-        finally:
-            end(psutil.Process(launcher.pid))
-            launcher.wait()
         assert not (output / "runs").exists()
         before, kept = kept, finished_shards(output)
         assert before < kept < COUNT
@@ -259,17 +268,12 @@ def test_a_job_publishes_without_its_launcher_or_job_server(
 ) -> None:
     output, log = tmp_path / "output", tmp_path / "log"
     again = command(cluster, many / "first", output, tiny_module)
-    with log.open("w") as file:
-        launcher = subprocess.Popen(again, stdout=file, stderr=file)
-    try:
+    with launched(again, log) as launcher:
         in_the_middle(cluster, launcher, output, log)
         launcher.kill() if victim == "launcher" else cluster.kill("job-server")
         wait_until(lambda: (output / "runs/r/_SUCCESS").exists(), RUN_SECONDS)
-    finally:
-        end(psutil.Process(launcher.pid))
-        launcher.wait()
-        if victim == "job server":
-            cluster.start_job_server(job_server)
+    if victim == "job server":
+        cluster.start_job_server(job_server)
     wait_until(lambda: cluster.ask("overview")["jobs-running"] == 0)
     assert_whole(output, load_features(str(output / "runs/r")), of_the_first_night(expected, many))
     assert "is published already" in completed(again)
