@@ -14,15 +14,17 @@ AZURITE := $(TOOLS)/azurite-$(AZURITE_VERSION)/node_modules/.bin/azurite-blob
 BEAM_VERSION := $(shell sed -n 's/^apache-beam.*==\([0-9.]*\).*/\1/p' requirements.txt)
 SCHEDULERS := $(TOOLS)/schedulers
 PRISM := $(TOOLS)/prism-v$(BEAM_VERSION)/prism
+FLINK_OPERATOR_VERSION := 1.10.0
+FLINK_OPERATOR_SHA256 := b1f44814e17514fa8395c61b329a3ee9087123a5bda5b21fe1a495d5182c30b6
+FLINK_OPERATOR := $(TOOLS)/flink-kubernetes-operator-api-$(FLINK_OPERATOR_VERSION).jar
 BOOT := $(TOOLS)/boot-v$(BEAM_VERSION)/container
 FLINK := $(TOOLS)/flink-1.20.3
 FLINK_CLUSTER := $(BIN)/python -m tests.integration.runners.flink_command
 FLINK_FOLDER := $(CACHE)/flink
 
-.PHONY: help setup demo test test-fuzz test-stores test-kills test-schedulers test-prism prism prism-location boot \
-	test-flink flink-up flink-run flink-down \
-	boot-location bench bench-quick bench-stages bench-fidelity bench-scaling bench-fetch template-metadata formats lint types \
-	check lock clean
+.PHONY: help setup demo test test-fuzz test-stores test-kills test-schedulers test-dockerfile test-prism test-jobs test-flink \
+	flink-up flink-run flink-down prism prism-location boot boot-location bench bench-quick bench-stages bench-fidelity \
+	bench-scaling bench-fetch template-metadata formats lint types check lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -50,16 +52,25 @@ test-stores: setup $(FAKE_GCS) $(AZURITE)  ## tests of stores whose servers are 
 test-kills: setup  ## runs that are killed at random moments, for some minutes
 	$(BIN)/python -m pytest -m kills
 
-test-schedulers: $(SCHEDULERS)/installed  ## run_configs/schedulers/ as Airflow and Kubernetes read them
+test-schedulers: $(SCHEDULERS)/installed $(FLINK_OPERATOR)  ## schedulers/ and flink/ as Airflow and Kubernetes read them
 	AIRFLOW_HOME=$(SCHEDULERS)/home $(SCHEDULERS)/bin/python tests/run_configs/check_schedulers.py
+	$(SCHEDULERS)/bin/python tests/run_configs/check_kubernetes.py $(FLINK_OPERATOR)
+
+test-dockerfile: setup $(PRISM) $(BOOT)  ## each line of the Dockerfile, and what starts in its image: needs root
+	image=$$(mktemp -d) && trap "rm -rf $$image" EXIT && \
+		$(BIN)/python -m tests.run_configs.image_folder --boot $(BOOT) $$image && \
+		PRISM=$(PRISM) IMAGE=$$image unshare --net sh -c "ip link set lo up && $(BIN)/python -m pytest -m image"
 
 test-prism: setup $(PRISM) $(BOOT)  ## the pipeline on Beam's Prism runner, workers in processes of their own: needs Go
 	PRISM=$(PRISM) BOOT=$(BOOT) $(BIN)/python -m pytest -m prism
 
-test-flink: setup $(FLINK)/installed  ## the pipeline on a Flink cluster of processes on loopback: needs Java 17, see docs/operations.md
+test-jobs: setup $(PRISM)  ## launchers beside jobs that outlive them, on Beam's job server of Python and on Prism
+	PRISM=$(PRISM) $(BIN)/python -m pytest -m jobs
+
+test-flink: setup $(FLINK)/installed  ## the pipeline on a Flink cluster on loopback: needs Java 17; docs/operations.md
 	jar=$$($(FLINK_CLUSTER) jar) || true; FLINK=$(FLINK) FLINK_JOB_SERVER_JAR="$$jar" $(BIN)/python -m pytest -m flink
 
-flink-up: setup $(FLINK)/installed  ## starts a Flink cluster on loopback, with Beam's job server from FLINK_JOB_SERVER_JAR or fetched
+flink-up: setup $(FLINK)/installed  ## starts one, with Beam's job server: fetched, or what FLINK_JOB_SERVER_JAR names
 	$(FLINK_CLUSTER) up $(FLINK_FOLDER) --flink $(FLINK)
 
 FLINK_ARGS ?= --model builtin:mobilenet_v2_130_224 --input demo-output/images --output flink-output
@@ -113,6 +124,13 @@ $(PRISM):  # likewise; Beam's own download of it would not be checked
 $(BOOT):  # likewise
 	GOFLAGS=-mod=mod GOBIN=$(dir $@) go install github.com/apache/beam/sdks/v2/python/container@v$(BEAM_VERSION)
 
+$(FLINK_OPERATOR):  # for the definition of its resources in it; its digest is checked before it is believed
+	rm -rf $@.part
+	mvn --quiet --batch-mode dependency:copy -DoutputDirectory=$@.part \
+		-Dartifact=org.apache.flink:flink-kubernetes-operator-api:$(FLINK_OPERATOR_VERSION)
+	cd $@.part && echo "$(FLINK_OPERATOR_SHA256)  $(notdir $@)" | sha256sum --check --quiet
+	mv $@.part/$(notdir $@) $@ && rmdir $@.part
+
 # Of the package, which is an archive of Flink's distribution, only the jars of a cluster.
 $(FLINK)/installed: tests/integration/runners/flink-requirements.txt
 	@mkdir -p $(FLINK)
@@ -149,8 +167,9 @@ check: lint types test  ## what .ci/run checks
 lock: setup  ## resolves setup.py, the benchmark's peers, and the schedulers' checks anew
 	$(BIN)/uv pip compile --quiet setup.py --universal --python-version 3.11 --extra demo --extra dev \
 		--generate-hashes --no-header --upgrade --output-file requirements.txt
-	$(BIN)/uv pip compile --quiet setup.py --python-version 3.11 --python-platform x86_64-manylinux_2_28 --extra openvino \
-		--constraint requirements.txt --generate-hashes --no-header --output-file run_configs/dataflow/requirements.txt
+	$(BIN)/uv pip compile --quiet setup.py --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
+		--extra openvino --extra heif --extra jxl --constraint requirements.txt --generate-hashes --no-header \
+		--output-file run_configs/dataflow/requirements.txt
 	$(BIN)/uv pip compile --quiet benchmarks/peers-requirements.in --universal --python-version 3.11 \
 		--generate-hashes --no-header --upgrade --output-file benchmarks/peers-requirements.txt
 	$(BIN)/uv pip compile --quiet tests/run_configs/schedulers-requirements.in --python-version 3.11 \

@@ -76,6 +76,7 @@ setup(
             "ruff>=0.11",
             "tifffile>=2025.5",  # writes what the decoder is tested with
             "types-PyYAML",
+            "types-grpcio",
             "uv>=0.6",
         ],
     },

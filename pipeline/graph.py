@@ -15,10 +15,12 @@ from transforms.adopting import AdoptStaged, without
 from transforms.embedding import EmbedImages
 from transforms.encoding import EncodeExamples
 from transforms.history import DELETED, LedgerFile, ReadHistory
+from transforms.holding import HoldLease
 from transforms.listing import LEFT_OUT, LISTED, ListImages
 from transforms.loading import LoadImages
 from transforms.publishing import PublishRun
 from transforms.records import layout
+from transforms.records.leases import Lease
 from transforms.selecting import DECISIONS, REJECTED, SELECTED, SelectImages
 from transforms.stores.fetching import Policy
 from transforms.writing import WriteDeadLetters, WriteDeleted, WriteShards
@@ -37,6 +39,7 @@ def build(
     history: Sequence[LedgerFile] = (),
     leftovers: Sequence[str] = (),
     units: int = UNITS_HERE,
+    renewed: Lease | None = None,
 ) -> None:
     """Adds a run to a pipeline.
 
@@ -47,12 +50,13 @@ def build(
         history: ledgers of earlier runs whose images are not embedded again.
         units: see `SelectImages`.
         leftovers: ledgers of finished shards of killed attempts, see `AdoptStaged`.
+        renewed: what the workers of a job elsewhere renew, see `HoldLease`.
     """
     stores = config.storage_options
     staging = layout.staging_folder(config.output, config.run_id, attempt)
 
     # Listing runs in the graph: a bucket of millions is never in the launcher's memory.
-    listed = pipeline | "Inputs" >> beam.Create(list(config.input)) | "ListImages" >> listing_of(config)
+    listed = pipeline | "Inputs" >> beam.Create(list(config.input)) | "ListImages" >> listing_of(config, renewed)
     # The one shuffle, of uris. From here to WriteShards all is one fused stage: no pixel and no vector
     # is ever serialized.
     rows: dict[str, Any] = {"listed": listed[LISTED]}
@@ -61,7 +65,7 @@ def build(
         taken_over = pipeline | "AdoptStaged" >> AdoptStaged(leftovers, config.compression, stores)
         rows["adopted"] = taken_over["past"]
     if history:
-        rows["history"] = pipeline | "ReadHistory" >> ReadHistory(history, stores)
+        rows["history"] = pipeline | "ReadHistory" >> ReadHistory(history, stores, renewed)
     decided = rows | "SelectImages" >> SelectImages(
         config.input,
         config.rules,
@@ -84,6 +88,7 @@ def build(
     shards = (
         embedded
         | "EncodeExamples" >> EncodeExamples()
+        | "HoldLease" >> HoldLease(renewed, stores)
         | "WriteShards" >> WriteShards(staging, config.shard_size, config.compression, stores)
     )
     dead_letters = (
@@ -96,13 +101,13 @@ def build(
     # Counted apart from the records: publishing refuses when the two do not agree.
     results = {"staged": staged, DECISIONS: decided[DECISIONS], LEFT_OUT: listed[LEFT_OUT]}
     _ = results | "PublishRun" >> PublishRun(
-        config.output, config.run_id, config.compression, config.max_failure_rate, head, attempt, stores
+        config.output, config.run_id, config.compression, config.max_failure_rate, head, attempt, stores, renewed
     )
 
 
-def listing_of(config: RunConfig) -> ListImages:
+def listing_of(config: RunConfig, lease: Lease | None = None) -> ListImages:
     """How a run lists its inputs."""
-    return ListImages(config.rules, config.storage_options, config.output)
+    return ListImages(config.rules, config.storage_options, config.output, lease)
 
 
 def loading_of(config: RunConfig, input_size: tuple[int, int]) -> LoadImages:
@@ -118,11 +123,6 @@ def loading_of(config: RunConfig, input_size: tuple[int, int]) -> LoadImages:
         config.storage_options,
         config.threads,
     )
-
-
-def units_of(locally: bool) -> int:
-    """Into how many parts a run that works in this process or its children, or elsewhere, cuts its uris."""
-    return UNITS_HERE if locally else UNITS_ON_CLUSTERS
 
 
 def _seconds(time: str | None) -> float | None:

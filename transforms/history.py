@@ -10,6 +10,8 @@ import apache_beam as beam
 from apache_beam.pvalue import PBegin, PCollection
 
 from transforms.elements import ImageObject, PastOutcome
+from transforms.holding import HoldLease
+from transforms.records.leases import Lease
 from transforms.records.ledger import read_columns
 from transforms.stores import filesystems
 from transforms.stores.filesystems import StorageOptions
@@ -60,16 +62,19 @@ class ReadHistory(beam.PTransform[PBegin, PCollection[PastOutcome]]):
     Attributes:
         ledgers: of the runs that count.
         storage_options: of the stores, see `filesystems.configure`.
+        lease: of the run, see `HoldLease`.
     """
 
     ledgers: Sequence[LedgerFile]
     storage_options: StorageOptions = field(default_factory=dict)
+    lease: Lease | None = None
 
     def expand(self, begin: PBegin) -> PCollection[PastOutcome]:
         rows: PCollection[PastOutcome] = (
             begin
             | "Ledgers" >> beam.Create([*self.ledgers])
             | "Spread" >> beam.Reshuffle()
+            | "HoldLease" >> HoldLease(self.lease, self.storage_options)
             | "Read" >> beam.FlatMap(self._rows).with_output_types(PastOutcome)
         )
         return rows

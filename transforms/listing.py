@@ -13,11 +13,13 @@ from apache_beam.transforms.window import GlobalWindows
 
 from transforms import tally
 from transforms.elements import ImageObject
+from transforms.holding import HoldLease
 from transforms.inputs.inputs import list_input, split_input
 from transforms.inputs.leaving_out import OTHER
 from transforms.inputs.rules import DEFAULT_RULES, Rules
 from transforms.records import layout
 from transforms.records.blocks import Sighting, pack, unpack
+from transforms.records.leases import Lease
 from transforms.stores import filesystems
 from transforms.stores.filesystems import StorageOptions
 
@@ -40,11 +42,13 @@ class ListImages(beam.PTransform[PCollection[str], Mapping[str, PCollection[Any]
         rules: how inputs are understood.
         storage_options: of the stores, see `filesystems.configure`.
         output: of the run; what runs have written there is not listed.
+        lease: of the run, see `HoldLease`.
     """
 
     rules: Rules = DEFAULT_RULES
     storage_options: StorageOptions = field(default_factory=dict)
     output: str = ""
+    lease: Lease | None = None
 
     def expand(self, inputs: PCollection[str]) -> dict[str, PCollection[Any]]:
         # Prefixes of stores are listed at once, by as many workers as there are.
@@ -52,6 +56,7 @@ class ListImages(beam.PTransform[PCollection[str], Mapping[str, PCollection[Any]
         listed: DoOutputsTuple = (
             split["parts"]
             | "Spread" >> beam.Reshuffle()
+            | "HoldLease" >> HoldLease(self.lease, self.storage_options)
             | "List" >> beam.ParDo(_List(self)).with_output_types(ImageObject).with_outputs(LEFT_OUT, main=LISTED)
         )
         left_out = (

@@ -17,7 +17,9 @@ from apache_beam.pvalue import AsDict, AsList, AsSingleton, PCollection
 
 from transforms import history
 from transforms.elements import StagedFile
-from transforms.records import documents, layout, ledger, removal
+from transforms.holding import HoldLease
+from transforms.records import documents, layout, leases, ledger, removal
+from transforms.records.leases import Lease
 from transforms.selecting import DISTINCT, OUTSIDE, SELECTED
 from transforms.stores import filesystems, storage
 from transforms.stores.filesystems import StorageOptions
@@ -67,6 +69,7 @@ class PublishRun(beam.PTransform[Mapping[str, PCollection[Any]], PCollection[str
         head: what the manifest says of the run besides its results.
         attempt: unique to this pipeline: of two that work at one run id, one publishes.
         storage_options: of the stores, see `filesystems.configure`.
+        lease: of the run, see `HoldLease`.
     """
 
     output: str
@@ -76,6 +79,7 @@ class PublishRun(beam.PTransform[Mapping[str, PCollection[Any]], PCollection[str
     head: Mapping[str, Any]
     attempt: str
     storage_options: StorageOptions = field(default_factory=dict)
+    lease: Lease | None = None
 
     def expand(self, inputs: Mapping[str, PCollection[Any]]) -> PCollection[str]:
         staged, decisions = inputs["staged"], inputs["decisions"]
@@ -88,6 +92,7 @@ class PublishRun(beam.PTransform[Mapping[str, PCollection[Any]], PCollection[str
             plan
             | "Moves" >> beam.FlatMap(self._moves)
             | "Spread" >> beam.Reshuffle()
+            | "HoldLease" >> HoldLease(self.lease, self.storage_options)
             | "Move" >> beam.Map(self._publish_file)
         )
         finish = beam.Map(self._finish, AsSingleton(plan), AsList(published)).with_output_types(str)
@@ -102,6 +107,7 @@ class PublishRun(beam.PTransform[Mapping[str, PCollection[Any]], PCollection[str
         left_out: Mapping[str, int] = NONE_LEFT_OUT,
     ) -> Plan:
         filesystems.configure(self.storage_options)
+        self._check_lease()
         counts = {**count_outcomes(staged, decisions), "left_out": dict(left_out)}
         refusal = refusal_of(counts, self.max_failure_rate)
         if refusal:
@@ -110,6 +116,13 @@ class PublishRun(beam.PTransform[Mapping[str, PCollection[Any]], PCollection[str
         moves = plan_moves(staged, self.compression)
         claim(folder, self.attempt, moves)
         return Plan(folder, "", moves, counts)
+
+    def _check_lease(self) -> None:
+        """Raises RuntimeError when the run is no longer this job's; a step that is run again after the end is late."""
+        if self.lease is None or leases.holds(self.lease):
+            return
+        if not storage.exists(storage.join(layout.run_folder(self.output, self.run_id), layout.SUCCESS)):
+            raise RuntimeError(leases.LOST.format(self.run_id))
 
     def _moves(self, plan: Plan) -> Iterator[tuple[str, Move]]:
         for move in plan.moves:
@@ -133,6 +146,7 @@ class PublishRun(beam.PTransform[Mapping[str, PCollection[Any]], PCollection[str
 
     def _finish(self, _: None, plan: Plan, published: Sequence[dict[str, Any]]) -> str:
         filesystems.configure(self.storage_options)
+        self._check_lease()
         manifest = json.dumps(
             {
                 **self.head,

@@ -39,7 +39,8 @@ def _run(given: argparse.Namespace, unknown: Sequence[str]) -> bool:
         say(summary(report))
     elif config.no_wait:
         where = layout.run_folder(config.output, config.run_id)
-        say(f"submitted; the run is done when {where} holds {layout.SUCCESS}")
+        waits = f"`embed-images wait {config.output} --run_id {config.run_id}` waits for that"
+        say(f"submitted; the run is done when {where} holds {layout.SUCCESS}: {waits}")
     return True
 
 

@@ -130,6 +130,13 @@ def works_locally(options: PipelineOptions) -> bool:
     return runner_of(options) == LOCAL_RUNNER
 
 
+def ends_with_launcher(options: PipelineOptions) -> bool:
+    """Whether the pipeline cannot go on without this process: it works here, in its children, or with workers here."""
+    environment = str(options.view_as(PortableOptions).environment_type or "")
+    by_default = runner_of(options).rpartition(".")[2].lower() in ("prismrunner", "prism") and not environment
+    return works_locally(options) or by_default or environment == "LOOPBACK"
+
+
 def runs_here(options: PipelineOptions) -> bool:
     """Whether the pipeline works in this process, so that its counters can be watched from here."""
     mode = options.view_as(DirectOptions).direct_running_mode

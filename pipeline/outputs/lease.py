@@ -2,102 +2,165 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
-import posixpath
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from pipeline.console.logs import logger
 from pipeline.errors import RunError
-from transforms.records import documents, layout, removal
+from transforms.records import documents, layout, leases, removal
+from transforms.records.leases import Lease
 from transforms.records.output_error import OutputError
-from transforms.stores import filesystems, storage
+from transforms.stores import storage
 
-RENEWAL_SECONDS = 30.0
-EXPIRY_SECONDS = 300.0
-MAX_SKEW_SECONDS = 3600.0  # of a holder's clock; a lease from further ahead is none
+
+class HeldError(RunError):
+    """A run id is held.
+
+    Attributes:
+        by_job: whether a job elsewhere works at it, and can be waited for.
+    """
+
+    def __init__(self, message: str, *, by_job: bool):
+        super().__init__(message)
+        self.by_job = by_job
+
+
 _held: set[str] = set()  # attempts of this process
 
 
+@dataclass
+class Hold:
+    """A run id that this process holds, for itself or for a job elsewhere.
+
+    Attributes:
+        number: of the lease.
+        handed_over: to a job that goes on without this process, and whose workers renew the lease.
+    """
+
+    output: str
+    run_id: str
+    number: int
+    content: dict[str, Any]
+    handed_over: bool = False
+    _ended: threading.Event = field(default_factory=threading.Event)
+
+    def name_job(self, job: dict[str, str]) -> None:
+        """Says in the lease which job the run is: see `documents.Job`."""
+        self.content = {**self.content, "job": job}
+        self._renew()
+
+    def hand_over(self) -> None:
+        """Leaves the lease to the workers of a job: it ends when they give no sign of life."""
+        self.handed_over = True
+        self._ended.set()
+
+    def keep_renewing(self) -> None:
+        """Renews the lease until it is handed over or released."""
+        while not self._ended.wait(leases.RENEWAL_SECONDS):
+            if not self._renew():
+                return
+
+    @property
+    def lease(self) -> Lease:
+        """What a job needs to renew it."""
+        return Lease(self.output, self.run_id, self.number, self.attempt)
+
+    @property
+    def attempt(self) -> str:
+        return str(self.content["attempt"])
+
+    def bar(self) -> None:
+        """Keeps the job from publishing from here on, whatever its runner says of it: see `leases.holds`."""
+        later = layout.lease_file(self.output, self.run_id, self.number + 1)
+        with contextlib.suppress(FileExistsError):  # another holds it, which does as well
+            leases.write(later, self.content, exclusive=True, over=True)
+
+    def unbar(self) -> None:
+        """Removes what `bar` has left, where nothing of the run is left that a job could publish."""
+        removal.release(self.output, self.run_id, self.number + 1)
+
+    def _renew(self) -> bool:
+        uri = layout.lease_file(self.output, self.run_id, self.number)
+        try:
+            if not storage.exists(uri):
+                return False  # published: staging is gone
+            leases.write(uri, self.content)
+        except Exception as e:  # of the store; the next renewal may succeed before the lease is over
+            logger.debug("lease of %s not renewed: %s", uri, e)
+        return True
+
+    def release(self) -> None:
+        """Ends the hold."""
+        self._ended.set()
+        try:
+            removal.release(self.output, self.run_id, self.number)
+        except Exception as e:  # it expires by itself
+            logger.debug("lease %d of %s not removed: %s", self.number, self.run_id, e)
+
+
 @contextmanager
-def lease(output: str, run_id: str, attempt: str, *, here: bool, kept: bool = False) -> Iterator[None]:
-    """Holds a run id while the block lasts, against other launchers at the same one.
+def lease(
+    output: str, run_id: str, attempt: str, *, here: bool, has_ended: Callable[[dict[str, str]], bool] | None = None
+) -> Iterator[Hold]:
+    """Holds a run id while the block lasts, and longer when the block hands it over.
 
     A lease is a file that the store lets only one create. It is renewed every `RENEWAL_SECONDS` and is over when that
     has not happened for `EXPIRY_SECONDS`; or at once, when its holder worked in a process of this machine that has
-    ended.
+    ended, or is a job that is known to have ended.
 
     Args:
         here: whether the pipeline works in this process, and so ends with it.
-        kept: leave the lease to end by itself, for a job that goes on after the block.
+        has_ended: whether the job that a lease names has ended, as far as can be known.
 
     Raises:
-        RunError: the run id is held.
+        HeldError: the run id is held.
     """
-    number, holder = _last(output, run_id)
-    if holder is not None and _is_alive(holder):
-        raise RunError(_described(run_id, holder))
+    number, holder = last_lease(output, run_id)
+    if holder is not None and is_alive(holder) and not (has_ended and "job" in holder and has_ended(holder["job"])):
+        raise _refusal(output, run_id, holder)
     content = {"attempt": attempt, "host": socket.gethostname(), "pid": os.getpid(), "here": here, "since": time.time()}
-    uri = layout.lease_file(output, run_id, number + 1)
+    hold = Hold(output, run_id, number + 1, content)
     try:
-        storage.write_bytes(uri, _encoded(content), exclusive=True)
+        leases.write(layout.lease_file(output, run_id, hold.number), content, exclusive=True)
     except FileExistsError:
-        raise RunError(_described(run_id, _last(output, run_id)[1] or content)) from None
+        other = last_lease(output, run_id)[1] or {**content, "renewed": time.time()}
+        raise _refusal(output, run_id, other) from None
     _held.add(attempt)
-    ended = threading.Event()
-    renewer = threading.Thread(target=_renew, args=(uri, content, ended), name="lease", daemon=True)
+    renewer = threading.Thread(target=hold.keep_renewing, name="lease", daemon=True)
     renewer.start()
     try:
-        yield
+        yield hold
     finally:
-        ended.set()
-        renewer.join()
         _held.discard(attempt)
-        if not kept:
-            _release(output, run_id, number + 1)
+        if hold.handed_over:
+            renewer.join()
+        else:
+            hold._ended.set()
+            renewer.join()
+            hold.release()
 
 
-def holder_of(output: str, run_id: str) -> str:
-    """Who works at a run, as the end of a sentence; empty when nobody does."""
-    _, holder = _last(output, run_id)
-    return _who(holder) if holder is not None and _is_alive(holder) else ""
+def holder_of(output: str, run_id: str, silence: float = leases.EXPIRY_SECONDS) -> str:
+    """Who works at a run, as the end of a sentence; empty when nobody does.
+
+    Args:
+        silence: seconds without a sign of life after which a job elsewhere is taken for dead.
+    """
+    _, holder = last_lease(output, run_id)
+    return who(holder) if holder is not None and is_alive(holder, silence) else ""
 
 
-def _renew(uri: str, content: dict[str, Any], ended: threading.Event) -> None:
-    while not ended.wait(RENEWAL_SECONDS):
-        try:
-            if not storage.exists(uri):
-                return  # published: staging is gone
-            storage.write_bytes(uri, _encoded(content))
-        except Exception as e:  # of the store; the next renewal may succeed before the lease is over
-            logger.debug("lease of %s not renewed: %s", uri, e)
-
-
-def _release(output: str, run_id: str, number: int) -> None:
-    try:
-        removal.release(output, run_id, number)
-    except Exception as e:  # it expires by itself
-        logger.debug("lease %d of %s not removed: %s", number, run_id, e)
-
-
-def _encoded(content: dict[str, Any]) -> bytes:
-    return json.dumps({**content, "renewed": time.time()}).encode()
-
-
-def _last(output: str, run_id: str) -> tuple[int, dict[str, Any] | None]:
-    """Number and content of the last lease; (0, None) where there is none, None of one that no launcher has written."""
-    folder = layout.staging_folder(output, run_id)
-    fs = filesystems.filesystem(folder)
-    if not fs.isdir(folder):
-        return 0, None
-    names = (posixpath.basename(path.rstrip("/")) for path in fs.ls(folder, detail=False))
-    number = max((int(match[1]) for name in names if (match := layout.LEASE.fullmatch(name))), default=0)
+def last_lease(output: str, run_id: str) -> tuple[int, dict[str, Any] | None]:
+    """Number and content of the last lease; (0, None) where there is none, None of one that no run has written."""
+    number = leases.last_number(output, run_id)
     if not number:
         return 0, None
     try:
@@ -107,11 +170,28 @@ def _last(output: str, run_id: str) -> tuple[int, dict[str, Any] | None]:
         return number, None
 
 
-def _is_alive(holder: dict[str, Any]) -> bool:
+def is_alive(holder: dict[str, Any], silence: float = leases.EXPIRY_SECONDS) -> bool:
+    """Whether a holder still works at its run, as far as its lease and this machine tell."""
     if holder["here"] and holder["host"] == socket.gethostname():
         own = holder["pid"] == os.getpid()  # as a restarted container may have it again
         return holder["attempt"] in _held if own else _runs(holder["pid"])
-    return -MAX_SKEW_SECONDS < time.time() - float(holder["renewed"]) < EXPIRY_SECONDS
+    return not leases.is_over(holder, silence)
+
+
+def who(holder: dict[str, Any]) -> str:
+    """A holder, as the end of a sentence."""
+    since = datetime.fromtimestamp(holder["since"], UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    process = f"process {holder['pid']} on {holder['host']} since {since}"
+    if holder["here"]:
+        return process
+    seen = f"last sign of life {max(leases.age(holder), 0):.0f} s ago"
+    return f"{job_text(holder['job'])}, launched by {process}, {seen}" if "job" in holder else f"{process}, {seen}"
+
+
+def job_text(job: dict[str, str]) -> str:
+    """Which job, of which runner, and where to look at it."""
+    named = job["name"] if job["id"] == job["name"] or not job["id"] else f"{job['name']} ({job['id']})"
+    return f"job {named} of {job['runner']}" + (f" at {job['at']}" if job["at"] else "")
 
 
 def _runs(pid: int) -> bool:
@@ -124,11 +204,8 @@ def _runs(pid: int) -> bool:
     return True
 
 
-def _who(holder: dict[str, Any]) -> str:
-    since = datetime.fromtimestamp(holder["since"], UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-    return f"process {holder['pid']} on {holder['host']} since {since}"
-
-
-def _described(run_id: str, holder: dict[str, Any]) -> str:
-    expiry = f"if it has died, its hold ends {EXPIRY_SECONDS / 60:.0f} minutes after its last sign of life"
-    return f"--run_id: {run_id!r} is being worked at by {_who(holder)}; {expiry}"
+def _refusal(output: str, run_id: str, holder: dict[str, Any]) -> HeldError:
+    end = f"if it has died, its hold ends {leases.EXPIRY_SECONDS / 60:.0f} minutes after its last sign of life"
+    if by_job := "job" in holder:
+        end = f"`embed-images wait {output} --run_id {run_id}` waits for it; {end}"
+    return HeldError(f"--run_id: {run_id!r} is being worked at by {who(holder)}; {end}", by_job=by_job)

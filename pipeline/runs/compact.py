@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import apache_beam as beam
@@ -13,19 +14,32 @@ from apache_beam.transforms.combiners import Count
 
 from pipeline.console.logs import logger
 from pipeline.errors import RunError
-from pipeline.options.beam import check_secrets, job_endpoint_of, runner_options, runs_here, works_locally
+from pipeline.jobs.asking import has_ended_there
+from pipeline.jobs.submitting import name_job
+from pipeline.options.beam import (
+    check_secrets,
+    ends_with_launcher,
+    job_endpoint_of,
+    runner_options,
+    runs_here,
+    works_locally,
+)
 from pipeline.options.beam_flags import shown_flags
 from pipeline.options.config import CompactConfig
 from pipeline.outputs.history import PublishedRun
 from pipeline.outputs.latest import runs_of_newest_generation
 from pipeline.outputs.lease import lease
+from pipeline.runs.elsewhere import execute_elsewhere
 from pipeline.runs.launching import check_endpoint, check_output, check_scratch, launching
+from pipeline.runs.phases import Phases
 from pipeline.runs.resuming import note_attempt
 from pipeline.runs.running import RunReport, at_work, execute, outcome
 from transforms.compacting import ReadRecords, RunLedger, SelectLatest
 from transforms.history import EMBED
+from transforms.holding import HoldLease
 from transforms.publishing import PublishRun
 from transforms.records import layout, removal
+from transforms.records.leases import Lease
 from transforms.selecting import SELECTED
 from transforms.stores import filesystems, storage
 from transforms.writing import WriteShards
@@ -54,21 +68,32 @@ def compact(config: CompactConfig) -> RunReport | None:
             if storage.exists(storage.join(layout.run_folder(output, run_id), layout.SUCCESS)):
                 raise RunError(f"--run_id: {run_id!r} is published in {output} already; give another one")
             check_output(output, run_id)
-            here = works_locally(options)
-            held.enter_context(lease(output, run_id, attempt, here=here))
-            removal.remove_unpublished(output, run_id)
-            head = compact_head(config, runs, started)
-            note_attempt(output, run_id, attempt, {"identity": head["identity"], "generation": head["generation"]})
-            pipeline = beam.Pipeline(options=options)
+            name_job(options, run_id)
+            ended = partial(has_ended_there, options=options)
+            hold = held.enter_context(lease(output, run_id, attempt, here=ends_with_launcher(options), has_ended=ended))
         logger.info("compacting %d runs of %s into run %s", len(runs), output, run_id)
-        build(pipeline, config, runs, attempt, head)
-        with at_work(output, run_id, attempt, here=here):
-            execute(pipeline, runs_here(options))
-        return outcome(output, run_id, {})
+        locally, phases = works_locally(options), Phases()
+        with at_work(output, run_id, attempt):
+            with launching():
+                removal.remove_unpublished(output, run_id)
+                head = compact_head(config, runs, started)
+                note_attempt(output, run_id, attempt, {"identity": head["identity"], "generation": head["generation"]})
+                pipeline = beam.Pipeline(options=options)
+                build(pipeline, config, runs, attempt, head, None if locally else hold.lease)
+            if locally:
+                execute(pipeline, shown=runs_here(options))
+        if not locally:
+            execute_elsewhere(pipeline, options, hold, phases, wait=True)
+        return outcome(output, run_id, phases.seconds, phases.images)
 
 
 def build(
-    pipeline: beam.Pipeline, config: CompactConfig, runs: Sequence[PublishedRun], attempt: str, head: dict[str, Any]
+    pipeline: beam.Pipeline,
+    config: CompactConfig,
+    runs: Sequence[PublishedRun],
+    attempt: str,
+    head: dict[str, Any],
+    renewed: Lease | None = None,
 ) -> None:
     """Adds a compaction to a pipeline: select the newest rows, read their records, write and publish."""
     stores = config.storage_options
@@ -82,13 +107,14 @@ def build(
     staged = (
         wanted
         | "ReadRecords" >> ReadRecords(stores)
+        | "HoldLease" >> HoldLease(renewed, stores)
         | "WriteShards" >> WriteShards(staging, config.shard_size, config.compression, stores)
     )
     # Counted apart from the records: publishing refuses when the two do not agree.
     count = wanted | "CountSelected" >> Count.Globally()
     decisions = count | "Decisions" >> beam.FlatMap(lambda number: [(EMBED, number), (SELECTED, number)])
     _ = {"staged": staged, "decisions": decisions} | "PublishRun" >> PublishRun(
-        config.output, config.run_id, config.compression, 0.0, head, attempt, stores
+        config.output, config.run_id, config.compression, 0.0, head, attempt, stores, renewed
     )
 
 

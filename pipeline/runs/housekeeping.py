@@ -20,6 +20,9 @@ from transforms.records import layout, removal
 from transforms.stores import filesystems, storage
 
 SHOWN = 5  # paths of others
+# A launcher that knows that its job has ended says so. Of what it does not know, nothing is pruned for a day: a cluster
+# may hold a job back for hours before it works, or between two of its stages.
+SILENT_SECONDS = 24 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,7 @@ def contents_of(output: str) -> Contents:
 def prune(output: str) -> list[LeftBehind]:
     """Removes what attempts have left that nobody works at; gives what was removed. What no run has written stays.
 
-    A job on a cluster whose launcher has died is not seen to be alive: see docs/operations.md.
+    What a job elsewhere has left, and nobody has seen end, is left alone for a day after its last sign of life.
     """
     output = storage.normalize(output)
     removed = [left for left in contents_of(output).left_behind if not left.holder]
@@ -146,7 +149,7 @@ def _left_behind(output: str) -> tuple[list[LeftBehind], list[str]]:
                     foreign.append(storage.join(place, run_id, name))
         if claimed:
             shards = len(finished_shards(output, run_id))
-            found.append(LeftBehind(run_id, shards, sum(sizes.values()), holder_of(output, run_id)))
+            found.append(LeftBehind(run_id, shards, sum(sizes.values()), holder_of(output, run_id, SILENT_SECONDS)))
     return found, sorted(foreign)
 
 

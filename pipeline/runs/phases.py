@@ -11,7 +11,8 @@ from pipeline.console.logs import logger
 
 class Phases:
     """Attributes:
-    seconds: by phase: "start", "model"; and, of a graph that worked in this process, "list", "embed", "publish".
+    seconds: by phase: "start", "model"; and, of a graph that worked in this process, "list", "embed", "publish";
+        of one that worked elsewhere, "job", from its submission to its end.
     images: that such a graph has embedded, or failed to, itself; what a killed attempt had finished is not among them.
     """
 

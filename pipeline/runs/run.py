@@ -44,31 +44,50 @@ def run(config: RunConfig) -> RunReport | None:
         # Beam takes two seconds to import, so what is refused is refused before.
         import apache_beam as beam
 
-        from pipeline.graph import build, units_of
+        from pipeline.graph import UNITS_HERE, UNITS_ON_CLUSTERS, build
         from pipeline.options.beam import (
             beam_options,
             check_secrets,
+            ends_with_launcher,
             job_endpoint_of,
             runner_of,
             runs_here,
             works_locally,
         )
+        from pipeline.runs.elsewhere import execute_elsewhere
 
         options = beam_options(config)
         check_secrets(config.storage_options, options)
         check_endpoint(job_endpoint_of(options))
+        if not works_locally(options):
+            from pipeline.jobs.flink import warn_of_slots
+
+            warn_of_slots(options)
     here, locally = runs_here(options), works_locally(options)
 
     with ExitStack() as held:
         with launching():
-            from pipeline.outputs.lease import lease
+            from pipeline.jobs.asking import has_ended_there
+            from pipeline.jobs.submitting import name_job
+            from pipeline.outputs.lease import HeldError, lease
+            from pipeline.runs.waiting import wait_until_ended
 
-            kept = config.no_wait and not locally  # by a job that goes on without its launcher
-            held.enter_context(lease(output, run_id, attempt, here=locally, kept=kept))
+            name_job(options, run_id)
+            ended = partial(has_ended_there, options=options)
+            try:
+                hold = held.enter_context(
+                    lease(output, run_id, attempt, here=ends_with_launcher(options), has_ended=ended)
+                )
+            except HeldError as e:
+                if not e.by_job or config.no_wait:
+                    raise
+                logger.info("%s. Waiting for it", e)
+                wait_until_ended(output, run_id)
+                return published(output, run_id, config.identity())
             if complete_publish(output, run_id, config.identity()):
                 return published(output, run_id, config.identity())
 
-        with at_work(output, run_id, attempt, here=here):
+        with at_work(output, run_id, attempt):
             with launching(), phases.measure("model"):
                 from pipeline.outputs.history import (
                     check_generation,
@@ -92,11 +111,15 @@ def run(config: RunConfig) -> RunReport | None:
                 head = manifest_head(config, model, generation, started, as_of, runner_of(options))
             _say_model(model, phases.seconds["model"], len(finished))
 
-            with phases.measure_graph(here):
-                with launching():
-                    pipeline = beam.Pipeline(options=options)
-                build(pipeline, config, model, artifact_uri, attempt, head, history, finished, units_of(locally))
-                execute(pipeline, here, wait=not config.no_wait)
+            with launching():
+                pipeline = beam.Pipeline(options=options)
+                units, renewed = (UNITS_HERE, None) if locally else (UNITS_ON_CLUSTERS, hold.lease)
+                build(pipeline, config, model, artifact_uri, attempt, head, history, finished, units, renewed)
+            if locally:
+                with phases.measure_graph(here):
+                    execute(pipeline, shown=here)
+        if not locally:
+            execute_elsewhere(pipeline, options, hold, phases, wait=not config.no_wait)
         return outcome(output, run_id, phases.seconds, phases.images)
 
 

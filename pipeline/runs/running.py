@@ -1,9 +1,9 @@
-"""A pipeline at work, and what became of its run."""
+"""A pipeline at work in this process, and what became of a run wherever it worked."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,79 +32,83 @@ class RunReport:
 
     @property
     def images_per_second(self) -> float:
-        """Over the phase "embed": from the first image selected to the last one written."""
-        return self.images / max(self.seconds.get("embed", 0.0), 1e-9)
+        """Over the phase "embed", from the first image selected to the last one written; else over "job"."""
+        return self.images / max(self.seconds.get("embed", self.seconds.get("job", 0.0)), 1e-9)
 
 
 @contextmanager
-def at_work(output: str, run_id: str, attempt: str, *, here: bool) -> Iterator[None]:
-    """Cleans up when what it holds fails or is interrupted, and says what became of the run.
-
-    Args:
-        here: whether the pipeline works in this process; a job elsewhere goes on without its launcher.
-    """
+def at_work(output: str, run_id: str, attempt: str) -> Iterator[None]:
+    """Cleans up when what this process does for a run fails or is interrupted, and says what became of the run."""
     try:
         yield
-    except KeyboardInterrupt:
-        if here:
-            clean_up(output, run_id, attempt)
-        published = storage.exists(storage.join(layout.run_folder(output, run_id), layout.SUCCESS))
-        logger.info("interrupted; %s", "the run is published already" if published else "nothing is published")
-        raise
-    except RunError:
-        if here:
-            clean_up(output, run_id, attempt)
-        check_rival(output, run_id, attempt)
+    except (KeyboardInterrupt, RunError) as e:
+        clean_up(output, run_id, attempt)
+        if isinstance(e, KeyboardInterrupt):
+            logger.info("interrupted; %s", said_of(output, run_id))
+        else:
+            check_rival(output, run_id, attempt)
         raise
 
 
-def execute(pipeline: Any, here: bool, *, wait: bool = True) -> None:
-    """Runs a pipeline; a job elsewhere is only submitted, unless `wait`.
+def execute(pipeline: Any, *, shown: bool) -> None:
+    """Runs a pipeline that works in this process or its children.
+
+    Args:
+        shown: whether its progress is; the counters of children are not seen.
 
     Raises:
         RunError: it failed.
         KeyboardInterrupt: Ctrl-C, wherever it was caught.
     """
-    from pipeline.console.progress import progress
+    from pipeline.console.progress import line_of_this_process, progress
 
     try:
-        if here:
-            with progress():
-                pipeline.run().wait_until_finish()
-        elif wait:
+        with progress(line_of_this_process) if shown else nullcontext():
             pipeline.run().wait_until_finish()
-        else:
-            pipeline.run()
     except Exception as e:  # whatever a runner raises: the user gets its last line, --verbose the rest
         if _is_interrupt(e):
             raise KeyboardInterrupt from e
         raise RunError(f"the pipeline failed: {_last_line(e)}") from e
 
 
+def said_of(output: str, run_id: str) -> str:
+    """Whether a run is published, for the end of a sentence."""
+    return "the run is published already" if is_published(output, run_id) else "nothing is published"
+
+
+def is_published(output: str, run_id: str) -> bool:
+    """Whether a run is complete, for all to see."""
+    return storage.exists(storage.join(layout.run_folder(output, run_id), layout.SUCCESS))
+
+
 def check_rival(output: str, run_id: str, attempt: str) -> None:
     """Says so when a run failed because another one with its id has published, and taken the staging along."""
     folder = layout.run_folder(output, run_id)
-    published = storage.exists(storage.join(folder, layout.SUCCESS))
-    if published and documents.read_manifest(folder, run_id)["attempt"] != attempt:
+    if is_published(output, run_id) and documents.read_manifest(folder, run_id)["attempt"] != attempt:
         raise RunError(f"another run with this id was faster: {folder} is its; nothing of it was overwritten")
 
 
-def clean_up(output: str, run_id: str, attempt: str) -> None:
-    """Removes what a run in this process has left, but for finished shards, which the next attempt takes over."""
+def clean_up(output: str, run_id: str, attempt: str) -> int:
+    """Removes what a run that has ended has left, but for finished shards, which the next attempt takes over.
+
+    Returns:
+        how many these are.
+    """
     from transforms.writing import discard_spools
 
     discard_spools()
-    if finished := finished_shards(output, run_id, attempt):
+    finished = finished_shards(output, run_id, attempt)
+    removal.remove_staging(output, run_id, attempt, unfinished=bool(finished))
+    if finished:
         count = f"{len(finished)} finished shard{'s' if len(finished) > 1 else ''}"
         logger.info("%s kept: the same command with --run_id %s goes on from there", count, run_id)
-    else:
-        removal.remove_staging(output, run_id, attempt)
+    return len(finished)
 
 
 def outcome(output: str, run_id: str, seconds: dict[str, float], images: int = 0) -> RunReport | None:
     """A run is what was published, whatever a runner says of its job."""
     folder = layout.run_folder(output, run_id)
-    if storage.exists(storage.join(folder, layout.SUCCESS)):
+    if is_published(output, run_id):
         return RunReport(folder, documents.read_manifest(folder, run_id), seconds, images)
     refused = layout.refused_folder(output, run_id)
     if (claim := documents.read_claim(refused)) and "refused" in claim:
@@ -112,10 +116,9 @@ def outcome(output: str, run_id: str, seconds: dict[str, float], images: int = 0
     return None
 
 
-def _last_line(error: Exception) -> str:
-    """What an error says in the end; of gRPC's, whose text ends with a bracket, what its server said."""
-    details = getattr(error, "details", None)
-    text = str(details() if callable(details) else error).strip().splitlines()
+def _last_line(error: BaseException) -> str:
+    """What an error says in the end."""
+    text = str(error).strip().splitlines()
     return text[-1] if text else type(error).__name__
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.cli import main
-from pipeline.console.progress import progress_line
+from pipeline.console.progress import line_of_this_process, progress_line
 from transforms import tally
 
 PROGRAM = str(Path(sys.executable).with_name("embed-images"))
@@ -162,10 +162,13 @@ def test_the_progress_line_tells_rate_and_time_left(monkeypatch: pytest.MonkeyPa
     clock = iter(range(100, 200))
     monkeypatch.setattr(tally.time, "monotonic", lambda: float(next(clock)))
     tally.reset()
-    assert progress_line() == "0 images listed"
+    assert line_of_this_process() == "0 images listed"
     tally.count("objects_listed", 5000)
     tally.count("images_selected")
     tally.count("images_embedded", 1190)
     tally.count("images_failed", 10)
-    assert progress_line(now=111.0) == "1,200 of 5,000 images, 10 failed, 120.0 images/s, 0:32 left"
+    first = tally.first_counted("images_selected")
+    assert (
+        progress_line(tally.counts(), first, now=111.0) == "1,200 of 5,000 images, 10 failed, 120.0 images/s, 0:32 left"
+    )
     tally.reset()

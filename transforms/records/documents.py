@@ -53,6 +53,7 @@ Crc32c = Annotated[str, AfterValidator(_whole("[0-9a-f]{8}"))]
 ShardName = Annotated[str, AfterValidator(_whole(layout.SHARD.pattern))]
 LedgerName = Annotated[str, AfterValidator(_whole(layout.LEDGER.pattern))]
 Host = Annotated[str, AfterValidator(_whole("[A-Za-z0-9_.:-]{1,255}"))]
+Shown = Annotated[str, Field(max_length=1000)]
 Json = dict[str, Any]
 
 
@@ -143,6 +144,16 @@ class StagedNote(TypedDict):
     first_uri: str
 
 
+class Job(TypedDict):
+    """What is known of a job elsewhere, to be shown and compared; nothing is asked that is named here."""
+
+    runner: Shown
+    name: Shown
+    id: Shown
+    at: Shown
+    server: Shown
+
+
 class Lease(TypedDict):
     """Who works at a run."""
 
@@ -152,6 +163,7 @@ class Lease(TypedDict):
     here: bool
     since: Seconds
     renewed: Seconds
+    job: NotRequired[Job]
 
 
 def read_manifest(folder: str, run_id: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import posixpath
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from transforms.records import documents, layout
 from transforms.records.layout import REFUSED, RUNS, STAGING
@@ -18,10 +18,23 @@ from transforms.records.output_error import OutputError
 from transforms.stores import filesystems, storage
 
 
-def remove_staging(output: str, run_id: str, attempt: str = "") -> None:
-    """Removes what an attempt at a run has staged, or all of them and their leases."""
-    if is_claimed(output, STAGING, run_id):
-        _remove(output, STAGING, run_id, f"{attempt}/" if attempt else "")
+def remove_staging(output: str, run_id: str, attempt: str = "", *, unfinished: bool = False) -> None:
+    """Removes what an attempt at a run has staged, or all of them and their leases.
+
+    Args:
+        unfinished: leave what a later attempt can take over: finished shards of features, their ledgers, and the note
+            that says what they are.
+    """
+    if not is_claimed(output, STAGING, run_id):
+        return
+    below = f"{attempt}/" if attempt else ""
+    kept: set[str] = set()
+    if unfinished:
+        names = set(names_in(output, STAGING, run_id))
+        ledgers = {name for name in names if layout.STAGED_LEDGER.fullmatch(posixpath.basename(name))}
+        notes = {name for name in names if posixpath.basename(name) == layout.ATTEMPT_NOTE}
+        kept = ledgers | notes | {name.removesuffix(".ledger") for name in ledgers}
+    _remove(output, STAGING, run_id, below, kept)
 
 
 def remove_unpublished(output: str, run_id: str) -> None:
@@ -111,8 +124,8 @@ def link_to(output: str, place: str, run_id: str = "") -> str:
     return next((folder for folder in folders if os.path.islink(folder)), "")
 
 
-def _remove(output: str, place: str, run_id: str, below: str = "") -> None:
-    names = (name for name in names_in(output, place, run_id) if name.startswith(below))
+def _remove(output: str, place: str, run_id: str, below: str = "", kept: Collection[str] = ()) -> None:
+    names = (name for name in names_in(output, place, run_id) if name.startswith(below) and name not in kept)
     own = [name for name in names if layout.is_written_here(place, name)]
     # What claims the folder goes last, so that a removal that ends in the middle can be taken up.
     for name in sorted(own, key=lambda name: (name.endswith(".json"), "/" not in name, name)):

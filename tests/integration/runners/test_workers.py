@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import socket
 import subprocess
-import sys
 import sysconfig
-import time
 import venv
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,17 +22,25 @@ from pipeline.outputs.verify import verify_output
 from pipeline.runs.run import run
 from pipeline.runs.running import RunReport
 from tests.conftest import photo
+from tests.integration.runners.processes import (
+    ENTRY,
+    PATIENCE,
+    PROGRAM,
+    ROOT,
+    WORKER,
+    end,
+    lives,
+    started,
+    wait_until,
+    workers,
+)
 from transforms import loading
 from transforms.elements import ImageObject
 
 pytestmark = pytest.mark.prism
-ROOT = Path(__file__).parents[3]
 CONFIG = ROOT / "run_configs/prism.yaml"
-PROGRAM = str(Path(sys.executable).with_name("embed-images"))
 COUNT = 1000
 SHARD = 1024  # bytes: a few records
-PATIENCE = 60  # seconds
-WORKER, ENTRY = "apache_beam.runners.worker.sdk_worker", "--semi_persist_dir"  # in their command lines
 
 
 @pytest.fixture(scope="module")
@@ -56,76 +59,6 @@ def here(many: Path, tmp_path_factory: pytest.TempPathFactory, tiny_module: str)
     report = run(make_config({"input": str(many), "output": output, "model": tiny_module}, []))
     assert report is not None
     return report
-
-
-@contextmanager
-def workers(kind: str, folder: Path, python: Path = Path(sys.executable), **env: str) -> Iterator[list[str]]:
-    """Beam's options for workers of a kind; its pool is there while the block lasts."""
-    if kind == "PROCESS":
-        boot = os.environ.get("BOOT")
-        assert boot, "BOOT names no binary: `make test-prism` builds it and says where it is"
-        command = str(ROOT / "run_configs/prism_worker.sh")
-        env |= {"PATH": path_with(python), "BOOT": boot, "WORKER_FOLDER": str(folder)}
-        try:
-            yield ["--environment_type=PROCESS", "--environment_config=" + json.dumps({"command": command, "env": env})]
-        finally:
-            for process in psutil.process_iter():  # whose parents may have been killed
-                with suppress(psutil.Error):
-                    if process.environ().get("WORKER_FOLDER") == str(folder):
-                        process.kill()
-        return
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    pool_command = [str(python), "-m", "apache_beam.runners.worker.worker_pool_main", f"--service_port={port}"]
-    env = {**os.environ, **env, "PATH": path_with(python)}
-    with (folder / "pool.log").open("w") as log:
-        pool = subprocess.Popen(pool_command, env=env, cwd=folder, stdout=log, stderr=log)
-    try:
-        wait_until(lambda: listens(port))
-        yield ["--environment_type=EXTERNAL", f"--environment_config=127.0.0.1:{port}"]
-    finally:
-        end(psutil.Process(pool.pid))
-        pool.wait()
-
-
-def path_with(python: Path) -> str:
-    return f"{python.parent}{os.pathsep}{os.environ['PATH']}"
-
-
-def listens(port: int) -> bool:
-    with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-        return True
-    return False
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-
-
-def started(sign: str) -> list[psutil.Process]:
-    """Living processes that this one has started, and theirs, with a sign in their command lines."""
-    found = []
-    for process in psutil.Process().children(recursive=True):
-        with suppress(psutil.Error):
-            if sign in " ".join(process.cmdline()):
-                found.append(process)
-    return found
-
-
-def lives(process: psutil.Process) -> bool:
-    with suppress(psutil.NoSuchProcess):
-        return bool(process.status() != psutil.STATUS_ZOMBIE)
-    return False
-
-
-def end(process: psutil.Process) -> None:
-    """Ends a process and all that it has started, by their ids."""
-    for each in [process, *process.children(recursive=True)]:
-        with suppress(psutil.NoSuchProcess):
-            each.kill()
 
 
 def assert_as_here(here: RunReport, output: Path, folder: str) -> None:

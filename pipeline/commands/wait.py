@@ -1,0 +1,39 @@
+"""embed-images wait."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from pipeline.commands.command import Command
+from pipeline.commands.reading import add_output, add_storage_options, configure_stores, sentences
+from pipeline.console import logs
+from pipeline.console.results import say
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_output(parser)
+    parser.add_argument("--run_id", required=True, help="the run")
+    add_storage_options(parser)
+
+
+def _wait(given: argparse.Namespace, _: Sequence[str]) -> bool:
+    from pipeline.runs.summary import summary
+    from pipeline.runs.waiting import wait
+
+    logs.set_up(verbose=False)
+    configure_stores(given)
+    with sentences(given.output):
+        report = wait(given.output, given.run_id)
+    say(summary(report))
+    return True
+
+
+WAIT = Command(
+    "wait",
+    help="wait for a run whose job works elsewhere",
+    description="Waits until a run is published, as its output tells; its launcher need not live.",
+    epilog="Exits 0 when it is published, 1 when it is not and nobody works at it any more.",
+    add_arguments=_add_arguments,
+    execute=_wait,
+)
