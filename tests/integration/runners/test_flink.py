@@ -270,8 +270,12 @@ def test_a_job_publishes_without_its_launcher_or_job_server(
     again = command(cluster, many / "first", output, tiny_module)
     with launched(again, log) as launcher:
         in_the_middle(cluster, launcher, output, log)
-        launcher.kill() if victim == "launcher" else cluster.kill("job-server")
-        wait_until(lambda: (output / "runs/r/_SUCCESS").exists(), RUN_SECONDS)
+        if victim == "launcher":
+            launcher.kill()
+            completed([PROGRAM, "wait", str(output), "--run_id=r"])
+        else:
+            cluster.kill("job-server")
+            assert launcher.wait(RUN_SECONDS) == 0, log.read_text()
     if victim == "job server":
         cluster.start_job_server(job_server)
     wait_until(lambda: cluster.ask("overview")["jobs-running"] == 0)
