@@ -22,9 +22,9 @@ FLINK := $(TOOLS)/flink-1.20.3
 FLINK_CLUSTER := $(BIN)/python -m tests.integration.runners.flink_command
 FLINK_FOLDER := $(CACHE)/flink
 
-.PHONY: help setup demo test test-fuzz test-stores test-kills test-schedulers test-dockerfile test-prism test-jobs test-flink \
-	flink-up flink-run flink-down prism prism-location boot boot-location bench bench-quick bench-stages bench-fidelity \
-	bench-scaling bench-fetch template-metadata formats lint types check lock clean
+.PHONY: help setup demo test test-fuzz test-stores test-kills test-schedulers test-dockerfile test-prism test-jobs \
+	test-flink flink-up flink-run flink-down prism prism-location boot boot-location bench bench-quick bench-stages \
+	bench-fidelity bench-scaling bench-fetch template-metadata formats lint types check lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -134,8 +134,8 @@ $(FLINK_OPERATOR):  # for the definition of its resources in it; its digest is c
 # Of the package, which is an archive of Flink's distribution, only the jars of a cluster.
 $(FLINK)/installed: tests/integration/runners/flink-requirements.txt
 	@mkdir -p $(FLINK)
-	$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-binary :all: \
-		--require-hashes --requirement $< --dest $(FLINK)
+	$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+		--no-binary :all: --require-hashes --requirement $< --dest $(FLINK)
 	tar -xzf $(FLINK)/apache-flink-libraries-*.tar.gz -C $(FLINK) --strip-components 3 --wildcards \
 		'*/deps/lib/flink-dist-*.jar' '*/deps/lib/log4j-*.jar'
 	@rm $(FLINK)/apache-flink-libraries-*.tar.gz
