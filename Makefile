@@ -176,4 +176,4 @@ lock: setup  ## resolves setup.py, the benchmark's peers, and the schedulers' ch
 		--generate-hashes --no-header --upgrade --output-file tests/run_configs/schedulers-requirements.txt
 
 clean:  ## removes what these targets made
-	rm -rf $(VENV) demo-output build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) demo-output flink-output build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
