@@ -18,16 +18,13 @@ FLINK_OPERATOR_VERSION := 1.10.0
 FLINK_OPERATOR_SHA256 := b1f44814e17514fa8395c61b329a3ee9087123a5bda5b21fe1a495d5182c30b6
 FLINK_OPERATOR := $(TOOLS)/flink-kubernetes-operator-api-$(FLINK_OPERATOR_VERSION).jar
 BOOT := $(TOOLS)/boot-v$(BEAM_VERSION)/container
+FLINK := $(TOOLS)/flink-1.20.3
+FLINK_CLUSTER := $(BIN)/python -m tests.integration.runners.flink_command
+FLINK_FOLDER := $(CACHE)/flink
 
-<<<<<<< HEAD
-.PHONY: help setup demo test test-fuzz test-stores test-kills test-schedulers test-prism test-jobs prism prism-location boot \
-	boot-location bench bench-quick bench-stages bench-fidelity bench-scaling bench-fetch template-metadata formats lint types \
-	check lock clean
-=======
-.PHONY: help setup demo test test-fuzz test-stores test-kills test-schedulers test-dockerfile test-prism prism \
-	prism-location boot boot-location bench bench-quick bench-stages bench-fidelity bench-scaling bench-fetch \
-	template-metadata formats lint types check lock clean
->>>>>>> deploy
+.PHONY: help setup demo test test-fuzz test-stores test-kills test-schedulers test-dockerfile test-prism test-jobs \
+	test-flink flink-up flink-run flink-down prism prism-location boot boot-location bench bench-quick bench-stages \
+	bench-fidelity bench-scaling bench-fetch template-metadata formats lint types check lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -69,6 +66,19 @@ test-prism: setup $(PRISM) $(BOOT)  ## the pipeline on Beam's Prism runner, work
 
 test-jobs: setup $(PRISM)  ## launchers beside jobs that outlive them, on Beam's job server of Python and on Prism
 	PRISM=$(PRISM) $(BIN)/python -m pytest -m jobs
+
+test-flink: setup $(FLINK)/installed  ## the pipeline on a Flink cluster on loopback: needs Java 17; docs/operations.md
+	jar=$$($(FLINK_CLUSTER) jar) || true; FLINK=$(FLINK) FLINK_JOB_SERVER_JAR="$$jar" $(BIN)/python -m pytest -m flink
+
+flink-up: setup $(FLINK)/installed  ## starts one, with Beam's job server: fetched, or what FLINK_JOB_SERVER_JAR names
+	$(FLINK_CLUSTER) up $(FLINK_FOLDER) --flink $(FLINK)
+
+FLINK_ARGS ?= --model builtin:mobilenet_v2_130_224 --input demo-output/images --output flink-output
+flink-run: setup  ## `embed-images run` on it, with FLINK_ARGS
+	$(BIN)/embed-images run --config run_configs/flink.yaml --job_endpoint localhost:8099 $(FLINK_ARGS)
+
+flink-down:  ## ends it
+	$(FLINK_CLUSTER) down $(FLINK_FOLDER)
 
 prism: $(PRISM)  ## builds Beam's Prism runner, of the locked version of Beam
 
@@ -121,6 +131,16 @@ $(FLINK_OPERATOR):  # for the definition of its resources in it; its digest is c
 	cd $@.part && echo "$(FLINK_OPERATOR_SHA256)  $(notdir $@)" | sha256sum --check --quiet
 	mv $@.part/$(notdir $@) $@ && rmdir $@.part
 
+# Of the package, which is an archive of Flink's distribution, only the jars of a cluster.
+$(FLINK)/installed: tests/integration/runners/flink-requirements.txt
+	@mkdir -p $(FLINK)
+	$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+		--no-binary :all: --require-hashes --requirement $< --dest $(FLINK)
+	tar -xzf $(FLINK)/apache-flink-libraries-*.tar.gz -C $(FLINK) --strip-components 3 --wildcards \
+		'*/deps/lib/flink-dist-*.jar' '*/deps/lib/log4j-*.jar'
+	@rm $(FLINK)/apache-flink-libraries-*.tar.gz
+	@touch $@
+
 $(AZURITE):
 	npm install --silent --no-audit --no-fund --no-save --prefix $(TOOLS)/azurite-$(AZURITE_VERSION) azurite@$(AZURITE_VERSION)
 
@@ -156,4 +176,4 @@ lock: setup  ## resolves setup.py, the benchmark's peers, and the schedulers' ch
 		--generate-hashes --no-header --upgrade --output-file tests/run_configs/schedulers-requirements.txt
 
 clean:  ## removes what these targets made
-	rm -rf $(VENV) demo-output build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) demo-output flink-output build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
