@@ -91,9 +91,6 @@ def check_rival(output: str, run_id: str, attempt: str) -> None:
 
 def clean_up(output: str, run_id: str, attempt: str) -> None:
     """Removes what a run in this process has left, but for finished shards, which the next attempt takes over."""
-    from transforms.writing import discard_spools
-
-    discard_spools()
     if finished := finished_shards(output, run_id, attempt):
         count = f"{len(finished)} finished shard{'s' if len(finished) > 1 else ''}"
         logger.info("%s kept: the same command with --run_id %s goes on from there", count, run_id)

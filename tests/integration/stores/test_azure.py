@@ -115,4 +115,4 @@ def test_exclusive_writes_have_one_winner(options: StorageOptions) -> None:
 
 
 def test_large_files_are_uploaded_whole(options: StorageOptions, tmp_path: Path) -> None:
-    check_large_upload("az://bucket/large", tmp_path / "large")
+    check_large_upload("az://bucket/large")
