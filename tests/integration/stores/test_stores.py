@@ -173,5 +173,5 @@ def test_exclusive_writes_have_one_winner(s3_server: Server) -> None:
     assert storage.read_bytes(uri) == b"first"
 
 
-def test_large_files_are_uploaded_in_parts(s3_server: Server, tmp_path: Path) -> None:
+def test_large_files_are_uploaded_in_parts(s3_server: Server) -> None:
     check_large_upload(s3_server.uri("large"))
