@@ -18,7 +18,6 @@ from apache_beam.pvalue import AsDict, AsList, AsSingleton, PCollection
 from transforms import history
 from transforms.elements import StagedFile
 from transforms.records import documents, layout, ledger, removal
-from transforms.selecting import DISTINCT, OUTSIDE, SELECTED
 from transforms.stores import filesystems, storage
 from transforms.stores.filesystems import StorageOptions
 
@@ -187,7 +186,7 @@ def count_outcomes(staged: Iterable[StagedFile], decisions: Mapping[str, int]) -
         errors.update(file.errors)
     decided = Counter(decisions)
     embedded, failed, deleted = records["features"], records["dead_letters"], records["deleted"]
-    wanted = decided[SELECTED] + decided[history.STAGED]
+    wanted = decided[history.SELECTED] + decided[history.STAGED]
     if embedded + failed != wanted:
         raise RuntimeError(
             f"{wanted} images were listed but {embedded} embedded and {failed} failed: not publishing this run"
@@ -197,8 +196,8 @@ def count_outcomes(staged: Iterable[StagedFile], decisions: Mapping[str, int]) -
     left_out = {
         "unchanged": decided[history.UNCHANGED],
         "failed_before": decided[history.FAILED_BEFORE],
-        "outside": decided[OUTSIDE],
-        "over_limit": decided[history.EMBED] - decided[SELECTED],
+        "outside": decided[history.OUTSIDE],
+        "over_limit": decided[history.EMBED] - decided[history.SELECTED],
     }
     return {
         "listed": sum(left_out.values()) + embedded + failed,
@@ -206,7 +205,7 @@ def count_outcomes(staged: Iterable[StagedFile], decisions: Mapping[str, int]) -
         "embedded": embedded,
         "failed": failed,
         "failed_by_error": dict(errors.most_common()),
-        "duplicates": decided[SELECTED] - decided[DISTINCT] if DISTINCT in decided else 0,
+        "duplicates": decided[history.SELECTED] - decided[history.DISTINCT] if history.DISTINCT in decided else 0,
         "deleted": deleted,
     }
 

@@ -23,10 +23,9 @@ from pipeline.runs.launching import check_endpoint, check_output, check_scratch,
 from pipeline.runs.resuming import note_attempt
 from pipeline.runs.running import RunReport, at_work, execute, outcome
 from transforms.compacting import ReadRecords, RunLedger, SelectLatest
-from transforms.history import EMBED
+from transforms.history import EMBED, SELECTED
 from transforms.publishing import PublishRun
 from transforms.records import layout, removal
-from transforms.selecting import SELECTED
 from transforms.stores import filesystems, storage
 from transforms.writing import WriteShards
 

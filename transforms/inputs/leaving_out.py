@@ -6,7 +6,7 @@ import functools
 import posixpath
 from collections.abc import Callable
 
-from transforms.images.decoding import extensions
+from transforms.images.formats import extensions  # and no decoder: a worker that lists needs none
 
 # What file systems and their viewers keep beside the files of people.
 SYSTEM_FOLDERS = frozenset(
