@@ -13,15 +13,14 @@ from typing import Any, NamedTuple
 
 import apache_beam as beam
 import google_crc32c
-from apache_beam.pvalue import AsDict, AsList, AsSingleton, PCollection
+from apache_beam.pvalue import AsDict, AsIter, AsList, AsSingleton, PCollection
 
 from transforms import history
 from transforms.elements import StagedFile
+from transforms.inputs.kinds import sum_kinds
 from transforms.records import documents, layout, ledger, removal
 from transforms.stores import filesystems, storage
 from transforms.stores.filesystems import StorageOptions
-
-NONE_LEFT_OUT: Mapping[str, int] = {}
 
 
 class Move(NamedTuple):
@@ -55,7 +54,7 @@ class PublishRun(beam.PTransform[Mapping[str, PCollection[Any]], PCollection[str
     It happens inside the graph, so a launcher need not live to the end. Each step may be run again
     after a failure and comes to the same result.
 
-    In: {"staged": `StagedFile`, "decisions": (decision, number of images), see `SelectImages`, "left_out": one dict of
+    In: {"staged": `StagedFile`, "decisions": (decision, number of images), see `SelectImages`, "left_out": dicts of
     counts by kind, see `ListImages`; it may be missing}. Out: the manifest of the run (or of its refusal) as one JSON
     string.
 
@@ -81,7 +80,7 @@ class PublishRun(beam.PTransform[Mapping[str, PCollection[Any]], PCollection[str
         start = staged.pipeline | "Start" >> beam.Create([None])
         sides: list[Any] = [AsList(staged), AsDict(decisions)]
         if "left_out" in inputs:
-            sides.append(AsSingleton(inputs["left_out"]))
+            sides.append(AsIter(inputs["left_out"]))
         plan = start | "Plan" >> beam.Map(self._plan, *sides).with_output_types(Plan)
         published = (
             plan
@@ -98,10 +97,10 @@ class PublishRun(beam.PTransform[Mapping[str, PCollection[Any]], PCollection[str
         _: None,
         staged: Sequence[StagedFile],
         decisions: Mapping[str, int],
-        left_out: Mapping[str, int] = NONE_LEFT_OUT,
+        left_out: Iterable[Mapping[str, int]] = (),
     ) -> Plan:
         filesystems.configure(self.storage_options)
-        counts = {**count_outcomes(staged, decisions), "left_out": dict(left_out)}
+        counts = {**count_outcomes(staged, decisions), "left_out": sum_kinds(left_out)}
         refusal = refusal_of(counts, self.max_failure_rate)
         if refusal:
             return Plan(layout.refused_folder(self.output, self.run_id), refusal, plan_refusal(staged), counts)
