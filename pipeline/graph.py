@@ -14,14 +14,14 @@ from pipeline.options.config import RunConfig
 from transforms.adopting import AdoptStaged, without
 from transforms.embedding import EmbedImages
 from transforms.encoding import EncodeExamples
-from transforms.history import DELETED, LedgerFile, ReadHistory
+from transforms.history import DELETED, SELECTED, LedgerFile, ReadHistory
 from transforms.holding import HoldLease
 from transforms.listing import LEFT_OUT, LISTED, ListImages
 from transforms.loading import LoadImages
 from transforms.publishing import PublishRun
 from transforms.records import layout
 from transforms.records.leases import Lease
-from transforms.selecting import DECISIONS, REJECTED, SELECTED, SelectImages
+from transforms.selecting import DECISIONS, REJECTED, SelectImages
 from transforms.stores.fetching import Policy
 from transforms.writing import WriteDeadLetters, WriteDeleted, WriteShards
 

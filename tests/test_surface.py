@@ -44,6 +44,21 @@ except SystemExit:
     assert shown.endswith("[]\n")
 
 
+@pytest.mark.parametrize(
+    ("stage", "foreign"),
+    [
+        ("publishing", {"PIL", "pydantic", "tfx_bsl", "tensorflow", "transforms.inputs.inputs"}),
+        ("writing", {"PIL", "pydantic", "tfx_bsl", "tensorflow"}),
+        ("listing", {"pydantic", "tfx_bsl", "tensorflow", "transforms.images.decoding"}),
+        ("selecting", {"pydantic", "tfx_bsl", "tensorflow", "transforms.images.decoding"}),
+    ],
+)
+def test_a_worker_of_a_stage_loads_nothing_of_others(stage: str, foreign: set[str]) -> None:
+    """Clusters start workers anew between stages."""
+    code = f"import sys, transforms.{stage}; print(sorted({foreign!r} & sys.modules.keys()))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
 def test_defaults_of_a_stage_are_those_of_a_run() -> None:
     fields = {field.name: field.default for field in dataclasses.fields(LoadImages) if field.name in BY_NAME}
     del fields["input_size"]  # which has none

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 
 import apache_beam as beam
 import numpy as np
-import pyarrow as pa
 from apache_beam.pvalue import PCollection
 from apache_beam.transforms.window import GlobalWindows
 from apache_beam.utils.windowed_value import WindowedValue
-from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
 
 from transforms.elements import EncodedBatch, ImageInfo
+from transforms.records.examples import bytes_feature, example, float_feature, int64_feature
 
 
 @dataclass
@@ -60,33 +59,19 @@ class _Encode(beam.DoFn):
 def encode_examples(images: Sequence[ImageInfo], vectors: np.ndarray) -> list[bytes]:
     """Serializes one tf.Example an image; docs/output-format.md lists the features.
 
-    tfx-bsl's encoder takes Arrow arrays: 13 µs a record of 1,664 floats, where building the message
-    from Python takes 410 µs.
-
     Args:
         vectors: float32 [len(images), features].
     """
-
-    def texts(values: Sequence[str]) -> pa.Array:
-        return _lists(pa.array([value.encode() for value in values], pa.binary()), 1)
-
-    def integers(values: Sequence[int]) -> pa.Array:
-        return _lists(pa.array(values, pa.int64()), 1)
-
-    columns = {
-        "image/uri": texts([image.source.uri for image in images]),
-        "image/version": texts([image.source.version for image in images]),
-        "image/format": texts([image.format for image in images]),
-        "image/key/sha256": texts([image.sha256 for image in images]),
-        "image/width": integers([image.width for image in images]),
-        "image/height": integers([image.height for image in images]),
-        "image/embedding": _lists(pa.array(vectors.reshape(-1), pa.float32()), vectors.shape[1]),
-    }
-    batch = pa.RecordBatch.from_arrays(list(columns.values()), list(columns))
-    examples: list[bytes] = RecordBatchToExamplesEncoder().encode(batch)
-    return examples
-
-
-def _lists(values: pa.Array, length: int) -> pa.ListArray:
-    """Cuts an array into lists of one length, the shape in which Arrow holds a feature."""
-    return pa.ListArray.from_arrays(np.arange(0, len(values) + 1, length, dtype=np.int32), values)
+    vectors = np.ascontiguousarray(vectors, "<f4")
+    return [
+        example(
+            float_feature("image/embedding", vector.tobytes()),
+            bytes_feature("image/format", image.format.encode()),
+            int64_feature("image/height", image.height),
+            bytes_feature("image/key/sha256", image.sha256.encode()),
+            bytes_feature("image/uri", image.source.uri.encode()),
+            bytes_feature("image/version", image.source.version.encode()),
+            int64_feature("image/width", image.width),
+        )
+        for image, vector in zip(images, vectors, strict=True)
+    ]

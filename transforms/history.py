@@ -18,6 +18,8 @@ from transforms.stores.filesystems import StorageOptions
 
 EMBED, UNCHANGED, FAILED_BEFORE, STAGED = "embed", "unchanged", "failed_before", "staged"
 DELETED, GONE = "deleted", "gone"
+# Further ones that `SelectImages` counts.
+OUTSIDE, SELECTED, DISTINCT = "outside", "selected", "distinct"
 PERMANENT_STAGES = ("decode", "embed")  # the same bytes would fail again; what fetching met may pass
 COLUMNS = ("uri", "version", "outcome", "stage")
 

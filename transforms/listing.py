@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,8 +14,8 @@ from apache_beam.transforms.window import GlobalWindows
 from transforms import tally
 from transforms.elements import ImageObject
 from transforms.holding import HoldLease
+from transforms.inputs import kinds
 from transforms.inputs.inputs import list_input, split_input
-from transforms.inputs.leaving_out import OTHER
 from transforms.inputs.rules import DEFAULT_RULES, Rules
 from transforms.records import layout
 from transforms.records.blocks import Sighting, pack, unpack
@@ -26,9 +26,6 @@ from transforms.stores.filesystems import StorageOptions
 LISTED = "listed"
 LEFT_OUT = "left_out"
 BESIDE = 1000  # images beside the prefixes of a store, in one block
-# Kinds of files that are left out, told apart in the manifest, and on the way to it; the rarest ones are `OTHER`.
-KINDS_TOLD = 50
-KINDS_HELD = 1000
 
 
 @dataclass
@@ -36,7 +33,8 @@ class ListImages(beam.PTransform[PCollection[str], Mapping[str, PCollection[Any]
     """Lists inputs within the graph, so that a long listing is never in the launcher's memory.
 
     In: str, inputs as `inputs.list_input` takes them. Out: {"listed": `ImageObject`; one uri may come several times,
-    "left_out": one dict, files of folders that are left out, by kind (see `leaving_out.kind_left_out`)}.
+    "left_out": dicts, for `kinds.sum_kinds`: files of folders that are left out, by kind (see
+    `leaving_out.kind_left_out`)}.
 
     Attributes:
         rules: how inputs are understood.
@@ -59,12 +57,7 @@ class ListImages(beam.PTransform[PCollection[str], Mapping[str, PCollection[Any]
             | "HoldLease" >> HoldLease(self.lease, self.storage_options)
             | "List" >> beam.ParDo(_List(self)).with_output_types(ImageObject).with_outputs(LEFT_OUT, main=LISTED)
         )
-        left_out = (
-            (split[LEFT_OUT], listed[LEFT_OUT])
-            | "AllLeftOut" >> beam.Flatten()
-            | "CountLeftOut" >> beam.CombineGlobally(sum_kinds)
-            | "CommonestLeftOut" >> beam.Map(commonest, KINDS_TOLD)
-        )
+        left_out = (split[LEFT_OUT], listed[LEFT_OUT]) | "AllLeftOut" >> beam.Flatten()
         return {LISTED: listed[LISTED], LEFT_OUT: left_out}
 
 
@@ -87,8 +80,7 @@ class _ListingDoFn(beam.DoFn):
 
     def _skipped(self, _: str, kind: str) -> None:
         tally.count("files_skipped")
-        known = kind in self._left_out or len(self._left_out) < KINDS_HELD
-        self._left_out[kind if known else OTHER] += 1
+        kinds.count(self._left_out, kind)
 
 
 class _Split(_ListingDoFn):
@@ -119,19 +111,3 @@ class _List(_ListingDoFn):
         if beside:
             return (sighting.image() for sighting in unpack(beside))
         return list_input(text, self._options.rules, self._skipped, prefix)
-
-
-def sum_kinds(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    """The sums of counts by kind, of its own results as well; a bounded number of kinds."""
-    summed: Counter[str] = Counter()
-    for each in counts:
-        summed.update(each)
-    return commonest(summed, KINDS_HELD)
-
-
-def commonest(counts: Mapping[str, int], most: int) -> dict[str, int]:
-    """The `most` kinds with the largest counts, in their order; all others together as `OTHER`."""
-    ordered = sorted((kind for kind in counts if kind != OTHER), key=lambda kind: (-counts[kind], kind))
-    kept = {kind: counts[kind] for kind in ordered[:most]}
-    others = sum(counts.values()) - sum(kept.values())
-    return {**kept, OTHER: others} if others else kept

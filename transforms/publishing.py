@@ -13,18 +13,16 @@ from typing import Any, NamedTuple
 
 import apache_beam as beam
 import google_crc32c
-from apache_beam.pvalue import AsDict, AsList, AsSingleton, PCollection
+from apache_beam.pvalue import AsDict, AsIter, AsList, AsSingleton, PCollection
 
 from transforms import history
 from transforms.elements import StagedFile
 from transforms.holding import HoldLease
+from transforms.inputs.kinds import sum_kinds
 from transforms.records import documents, layout, leases, ledger, removal
 from transforms.records.leases import Lease
-from transforms.selecting import DISTINCT, OUTSIDE, SELECTED
 from transforms.stores import filesystems, storage
 from transforms.stores.filesystems import StorageOptions
-
-NONE_LEFT_OUT: Mapping[str, int] = {}
 
 
 class Move(NamedTuple):
@@ -58,7 +56,7 @@ class PublishRun(beam.PTransform[Mapping[str, PCollection[Any]], PCollection[str
     It happens inside the graph, so a launcher need not live to the end. Each step may be run again
     after a failure and comes to the same result.
 
-    In: {"staged": `StagedFile`, "decisions": (decision, number of images), see `SelectImages`, "left_out": one dict of
+    In: {"staged": `StagedFile`, "decisions": (decision, number of images), see `SelectImages`, "left_out": dicts of
     counts by kind, see `ListImages`; it may be missing}. Out: the manifest of the run (or of its refusal) as one JSON
     string.
 
@@ -86,7 +84,7 @@ class PublishRun(beam.PTransform[Mapping[str, PCollection[Any]], PCollection[str
         start = staged.pipeline | "Start" >> beam.Create([None])
         sides: list[Any] = [AsList(staged), AsDict(decisions)]
         if "left_out" in inputs:
-            sides.append(AsSingleton(inputs["left_out"]))
+            sides.append(AsIter(inputs["left_out"]))
         plan = start | "Plan" >> beam.Map(self._plan, *sides).with_output_types(Plan)
         published = (
             plan
@@ -104,11 +102,11 @@ class PublishRun(beam.PTransform[Mapping[str, PCollection[Any]], PCollection[str
         _: None,
         staged: Sequence[StagedFile],
         decisions: Mapping[str, int],
-        left_out: Mapping[str, int] = NONE_LEFT_OUT,
+        left_out: Iterable[Mapping[str, int]] = (),
     ) -> Plan:
         filesystems.configure(self.storage_options)
         self._check_lease()
-        counts = {**count_outcomes(staged, decisions), "left_out": dict(left_out)}
+        counts = {**count_outcomes(staged, decisions), "left_out": sum_kinds(left_out)}
         refusal = refusal_of(counts, self.max_failure_rate)
         if refusal:
             return Plan(layout.refused_folder(self.output, self.run_id), refusal, plan_refusal(staged), counts)
@@ -201,7 +199,7 @@ def count_outcomes(staged: Iterable[StagedFile], decisions: Mapping[str, int]) -
         errors.update(file.errors)
     decided = Counter(decisions)
     embedded, failed, deleted = records["features"], records["dead_letters"], records["deleted"]
-    wanted = decided[SELECTED] + decided[history.STAGED]
+    wanted = decided[history.SELECTED] + decided[history.STAGED]
     if embedded + failed != wanted:
         raise RuntimeError(
             f"{wanted} images were listed but {embedded} embedded and {failed} failed: not publishing this run"
@@ -211,8 +209,8 @@ def count_outcomes(staged: Iterable[StagedFile], decisions: Mapping[str, int]) -
     left_out = {
         "unchanged": decided[history.UNCHANGED],
         "failed_before": decided[history.FAILED_BEFORE],
-        "outside": decided[OUTSIDE],
-        "over_limit": decided[history.EMBED] - decided[SELECTED],
+        "outside": decided[history.OUTSIDE],
+        "over_limit": decided[history.EMBED] - decided[history.SELECTED],
     }
     return {
         "listed": sum(left_out.values()) + embedded + failed,
@@ -220,7 +218,7 @@ def count_outcomes(staged: Iterable[StagedFile], decisions: Mapping[str, int]) -
         "embedded": embedded,
         "failed": failed,
         "failed_by_error": dict(errors.most_common()),
-        "duplicates": decided[SELECTED] - decided[DISTINCT] if DISTINCT in decided else 0,
+        "duplicates": decided[history.SELECTED] - decided[history.DISTINCT] if history.DISTINCT in decided else 0,
         "deleted": deleted,
     }
 

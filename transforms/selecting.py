@@ -15,7 +15,7 @@ from apache_beam.transforms.combiners import Count, Top
 
 from transforms import tally
 from transforms.elements import Copy, ImageObject
-from transforms.history import DELETED, EMBED, STAGED, decide
+from transforms.history import DELETED, DISTINCT, EMBED, OUTSIDE, SELECTED, STAGED, decide
 from transforms.inputs import inputs
 from transforms.inputs.rules import DEFAULT_RULES, Rules
 from transforms.packing import PackByUnit
@@ -23,9 +23,6 @@ from transforms.records.blocks import LISTED, Sighting, unpack, uri_hash
 from transforms.stores import filesystems
 from transforms.stores.filesystems import StorageOptions
 
-OUTSIDE = "outside"
-SELECTED = "selected"
-DISTINCT = "distinct"
 DECISIONS = "decisions"
 REJECTED = "rejected"
 COPIES = 1000  # of one content, so that no element grows without bounds

@@ -5,27 +5,23 @@ from __future__ import annotations
 import contextlib
 import gzip
 import json
-import os
-import tempfile
 import uuid
-import weakref
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import IO
 
 import apache_beam as beam
-import google_crc32c
 from apache_beam.pvalue import PCollection
 from apache_beam.transforms.window import GlobalWindows
 from apache_beam.utils.windowed_value import WindowedValue
 
 from transforms import tally
 from transforms.elements import DeadLetter, EncodedBatch, ImageObject, StagedFile
-from transforms.records.ledger import LedgerSpool, naming
+from transforms.records.ledger import LedgerSpool
 from transforms.records.tfrecord import frame
 from transforms.stores import filesystems, storage
 from transforms.stores.filesystems import StorageOptions
+from transforms.stores.spooling import naming, open_spool, size_and_crc32c
 
 OUTCOMES = {"features": "embedded", "dead_letters": "failed", "deleted": "deleted"}
 STAGED_FILE = "staged_file"  # the key of a staged ledger's metadata that tells of its file
@@ -106,7 +102,7 @@ class _SpoolingDoFn(beam.DoFn):
 
     def teardown(self) -> None:
         if self._spool is not None:
-            self._spool.discard()
+            self._spool.close()
             self._spool = None
 
     def _add(self, record: bytes, source: ImageObject, failure: DeadLetter | None = None) -> Iterator[StagedFile]:
@@ -143,9 +139,6 @@ class _WriteDeadLetters(_SpoolingDoFn):
             tally.count("images_failed")
 
 
-_open_spools: weakref.WeakSet[Spool] = weakref.WeakSet()
-
-
 class Spool:
     """A file that grows on local disk, and the ledger of its records beside it.
 
@@ -156,9 +149,8 @@ class Spool:
     def __init__(self, kind: str, staging: str, compression: str = "none"):
         self._kind = kind
         self._target = storage.join(staging, f"{kind}-{uuid.uuid4().hex}")
-        descriptor, self._path = tempfile.mkstemp(prefix="embed-images-")
-        plain = os.fdopen(descriptor, "wb")
-        self._file: IO[bytes] = plain
+        plain = open_spool()
+        self._file = plain
         if compression == "gzip":
             # mtime=0 and no name: the same records make the same bytes.
             self._file = gzip.GzipFile("", "wb", GZIP_LEVEL, plain, mtime=0)  # type: ignore[assignment]
@@ -167,11 +159,10 @@ class Spool:
         self._first_uri = ""
         self._errors: Counter[str] = Counter()
         self.size = 0
-        _open_spools.add(self)
 
     def add(self, record: bytes, source: ImageObject, failure: DeadLetter | None = None) -> None:
-        """Raises OSError, which names the local file, when the disk is full."""
-        with naming(self._path):
+        """Raises OSError, which names the folder of temporary files, when the disk is full."""
+        with naming():
             self._file.write(record)
         self.size += len(record)
         self._first_uri = self._first_uri or source.uri
@@ -179,24 +170,25 @@ class Spool:
         if failure is not None:
             self._errors[failure.error] += 1
 
-    def discard(self) -> None:
-        """Closes and removes the local files, staged or not, on a full disk, too."""
-        with contextlib.suppress(OSError):
-            self._close()
-        self._ledger.discard()
-        with contextlib.suppress(OSError):
-            os.remove(self._path)
-
-    def _close(self) -> None:
-        with naming(self._path):
-            self._file.close()
-            self._plain.close()
+    def close(self) -> None:
+        """Closes the local files, staged or not, on a full disk, too."""
+        for file in (self._file, self._plain):
+            with contextlib.suppress(OSError):
+                file.close()
+        self._ledger.close()
 
     def stage(self) -> StagedFile:
-        """Closes the file and uploads it and its ledger."""
-        self._close()
-        size, crc32c = os.path.getsize(self._path), file_crc32c(self._path)
-        storage.upload(self._path, self._target)
+        """Finishes the file, and uploads it and its ledger; nothing stays on the local disk, whatever happens."""
+        with contextlib.closing(self):
+            return self._stage()
+
+    def _stage(self) -> StagedFile:
+        with naming():
+            if self._file is not self._plain:
+                self._file.close()  # which leaves the plain one open
+            self._plain.flush()
+        size, crc32c = size_and_crc32c(self._plain)
+        storage.upload(self._plain, self._target)
         ledger_uri = f"{self._target}.ledger"
         staged = StagedFile(
             kind=self._kind,
@@ -213,12 +205,6 @@ class Spool:
         return staged
 
 
-def discard_spools() -> None:
-    """Removes the local files of bundles of this process that will not end."""
-    for spool in list(_open_spools):
-        spool.discard()
-
-
 def dead_letter_line(failure: DeadLetter) -> bytes:
     """One line of JSON: uri, version, size, stage, error, message."""
     fields = {
@@ -230,13 +216,3 @@ def dead_letter_line(failure: DeadLetter) -> bytes:
         "message": failure.message,
     }
     return (json.dumps(fields, ensure_ascii=False) + "\n").encode()
-
-
-def file_crc32c(path: str) -> str:
-    """CRC32C of a local file, as eight hexadecimal digits."""
-    checksum = google_crc32c.Checksum()
-    with open(path, "rb") as file:
-        while chunk := file.read(1 << 20):
-            checksum.update(chunk)
-    digest: bytes = checksum.digest()
-    return digest.hex()

@@ -11,7 +11,7 @@ def has_ended_there(job: dict[str, str], options: PipelineOptions) -> bool:
     """Whether the runner of these options says so; False when it does not answer or is another one.
 
     Args:
-        job: see `documents.Job`.
+        job: see `shapes.Job`.
     """
     if job["runner"] != runner_of(options):
         return False

@@ -41,7 +41,7 @@ class Job:
         self.ends_with_launcher = ends_with_launcher
 
     def describe(self) -> dict[str, str]:
-        """See `documents.Job`."""
+        """See `shapes.Job`."""
         return {"runner": self.runner, "name": self.name, "id": self.id, "at": self.at, "server": self.server}
 
     def state(self) -> str:

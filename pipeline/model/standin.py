@@ -49,7 +49,7 @@ def export_standin(directory: Path) -> None:
         return {"default": forward(inputs)}
 
     images = tf.TensorSpec([None, INPUT_SIZE, INPUT_SIZE, 3], tf.float32, "inputs")
-    signature = tf.function(serve, input_signature=[images])
+    signature = tf.function(serve, input_signature=[images], autograph=False)  # see unfrozen.py
     tf.saved_model.save(module, str(directory), signatures={"serving_default": signature})
 
 

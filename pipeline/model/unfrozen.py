@@ -27,7 +27,8 @@ def embedding_function(signature: ImageSignature) -> Any:
         return signature(tf.cast(images, tf.float32) * np.float32(1 / 255))
 
     images = tf.TensorSpec([None, *signature.input_size, 3], tf.uint8, INPUT_TENSOR.partition(":")[0])
-    return tf.function(embed, input_signature=[images])
+    # There is no control flow of Python in it, of which autograph would write files into the folder of temporary ones.
+    return tf.function(embed, input_signature=[images], autograph=False)
 
 
 def to_saved_model(signature: ImageSignature) -> bytes:
@@ -37,7 +38,9 @@ def to_saved_model(signature: ImageSignature) -> bytes:
     embed = embedding_function(signature)
     outer = tf.Module()
     outer.inner = signature.module
-    call = tf.function(lambda images: {OUTPUT_NAME: embed(images)}, input_signature=embed.input_signature)
+    call = tf.function(
+        lambda images: {OUTPUT_NAME: embed(images)}, input_signature=embed.input_signature, autograph=False
+    )
     archive = io.BytesIO()
     with tempfile.TemporaryDirectory(prefix="embed-images-") as folder:
         tf.saved_model.save(outer, folder, signatures={SIGNATURE: call})

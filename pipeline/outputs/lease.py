@@ -53,7 +53,7 @@ class Hold:
     _ended: threading.Event = field(default_factory=threading.Event)
 
     def name_job(self, job: dict[str, str]) -> None:
-        """Says in the lease which job the run is: see `documents.Job`."""
+        """Says in the lease which job the run is: see `shapes.Job`."""
         self.content = {**self.content, "job": job}
         self._renew()
 

@@ -35,12 +35,11 @@ from pipeline.runs.phases import Phases
 from pipeline.runs.resuming import note_attempt
 from pipeline.runs.running import RunReport, at_work, execute, report_of
 from transforms.compacting import ReadRecords, RunLedger, SelectLatest
-from transforms.history import EMBED
+from transforms.history import EMBED, SELECTED
 from transforms.holding import HoldLease
 from transforms.publishing import PublishRun
 from transforms.records import layout, removal
 from transforms.records.leases import Lease
-from transforms.selecting import SELECTED
 from transforms.stores import filesystems, storage
 from transforms.writing import WriteShards
 

@@ -95,9 +95,6 @@ def clean_up(output: str, run_id: str, attempt: str) -> int:
     Returns:
         how many these are.
     """
-    from transforms.writing import discard_spools
-
-    discard_spools()
     finished = finished_shards(output, run_id, attempt)
     removal.remove_staging(output, run_id, attempt, unfinished=bool(finished))
     if finished:

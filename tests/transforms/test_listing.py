@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
-from hypothesis import given
-from hypothesis import strategies as st
 
 from pipeline.options.beam import LOCAL_RUNNER
 from tests.collecting import Collect
 from tests.transforms.inputs.test_inputs import touch
-from transforms import listing
+from transforms.inputs import kinds
+from transforms.inputs.kinds import sum_kinds
 from transforms.inputs.rules import DEFAULT_RULES, Rules
-from transforms.listing import KINDS_TOLD, LEFT_OUT, LISTED, ListImages, commonest, sum_kinds
+from transforms.listing import LEFT_OUT, LISTED, ListImages
 
 
 def list_all(*inputs: Path, rules: Rules = DEFAULT_RULES, **options: Any) -> tuple[list[str], Mapping[str, int]]:
@@ -25,8 +23,7 @@ def list_all(*inputs: Path, rules: Rules = DEFAULT_RULES, **options: Any) -> tup
         found = pipeline | beam.Create(list(map(str, inputs))) | ListImages(rules, **options)
         _ = found[LISTED] | "Listed" >> listed
         _ = found[LEFT_OUT] | "LeftOut" >> left_out
-    (counts,) = left_out.elements
-    return sorted(image.uri for image in listed.elements), counts
+    return sorted(image.uri for image in listed.elements), sum_kinds(left_out.elements)
 
 
 def test_what_is_left_out_of_folders_is_counted_by_kind(tmp_path: Path) -> None:
@@ -54,26 +51,8 @@ def test_nothing_left_out_is_told_as_well(tmp_path: Path) -> None:
 
 
 def test_kinds_are_bounded_on_their_way(tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(listing, "KINDS_HELD", 5)
+    monkeypatch.setattr(kinds, "KINDS_HELD", 5)
     touch(tmp_path / "a.jpg", *(tmp_path / f"{i}.x{i % 20}" for i in range(100)))
     _, counts = list_all(tmp_path)
     assert sum(counts.values()) == 100
     assert len(counts) <= 6
-
-
-@given(st.lists(st.dictionaries(st.text("ab.", max_size=4), st.integers(1, 9)), max_size=8), st.integers(1, 5))
-def test_sums_of_kinds_lose_nothing_and_keep_the_commonest(parts: list[dict[str, int]], most: int) -> None:
-    total: Counter[str] = Counter()
-    for part in parts:
-        total.update(part)
-    assert sum_kinds([sum_kinds(parts[:2]), *parts[2:]]) == dict(total)
-    told = commonest(total, most)
-    assert sum(told.values()) == total.total()
-    kept = {kind: times for kind, times in told.items() if kind != "other"}
-    assert len(kept) <= most
-    assert all(total[kind] == times for kind, times in kept.items())
-    assert min(kept.values(), default=0) >= max((total[k] for k in total if k not in kept), default=0)
-
-
-def test_a_manifest_tells_at_most_so_many_kinds() -> None:
-    assert len(commonest({f".{i}": 1 for i in range(1000)}, KINDS_TOLD)) == KINDS_TOLD + 1

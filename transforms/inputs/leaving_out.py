@@ -6,7 +6,8 @@ import functools
 import posixpath
 from collections.abc import Callable
 
-from transforms.images.decoding import extensions
+from transforms.images.formats import extensions  # and no decoder: a worker that lists needs none
+from transforms.inputs.kinds import OTHER
 
 # What file systems and their viewers keep beside the files of people.
 SYSTEM_FOLDERS = frozenset(
@@ -28,7 +29,6 @@ APPLE_DOUBLE = "._"
 
 UNREADABLE = "unreadable/"
 NO_EXTENSION = "none"
-OTHER = "other"
 LONGEST_EXTENSION = 16
 
 

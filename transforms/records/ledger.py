@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeGuard
 
@@ -15,21 +13,11 @@ from transforms.elements import DeadLetter, ImageObject
 from transforms.records import layout
 from transforms.records.output_error import OutputError
 from transforms.stores import storage
+from transforms.stores.spooling import naming, open_spool
 
 LAST_DATE = 253_402_300_800  # the end of the year 9999, in seconds since the epoch
 ROWS_IN_MEMORY = 2000
 BATCH_ROWS = 8192  # of a few columns, at a read
-
-
-@contextlib.contextmanager
-def naming(path: str) -> Iterator[None]:
-    """Has an error of the disk name the file, as one of a write does not."""
-    try:
-        yield
-    except OSError as e:
-        if e.filename is not None:
-            raise
-        raise OSError(e.errno, e.strerror or str(e), path) from e
 
 
 class LedgerSpool:
@@ -40,8 +28,7 @@ class LedgerSpool:
     """
 
     def __init__(self) -> None:
-        descriptor, self._path = tempfile.mkstemp(prefix="embed-images-", suffix=".ledger")
-        self._file = os.fdopen(descriptor, "wb")
+        self._file = open_spool()
         self._parquet = pq.ParquetWriter(self._file, layout.LEDGER_SCHEMA, compression="zstd")
         self._waiting: list[dict[str, Any]] = []
         self.rows = 0
@@ -53,25 +40,23 @@ class LedgerSpool:
             self._flush()
 
     def stage(self, uri: str, metadata: Mapping[str, str]) -> None:
-        """Finishes the file, with metadata of its own, and moves it to `uri`."""
+        """Finishes the file, with metadata of its own, and uploads it to `uri`."""
         self._flush()
-        with naming(self._path):
+        with naming():
             self._parquet.add_key_value_metadata(metadata)
             self._parquet.close()
-            self._file.close()
-        storage.upload(self._path, uri)
+            self._file.flush()
+        storage.upload(self._file, uri)
 
-    def discard(self) -> None:
-        """Closes and removes the local file, staged or not, on a full disk, too."""
+    def close(self) -> None:
+        """Closes the local file, staged or not, on a full disk, too."""
         for close in (self._parquet.close, self._file.close):
             with contextlib.suppress(OSError):
                 close()
-        with contextlib.suppress(OSError):
-            os.remove(self._path)
 
     def _flush(self) -> None:
         if self._waiting:
-            with naming(self._path):
+            with naming():
                 self._parquet.write_table(pa.Table.from_pylist(self._waiting, layout.LEDGER_SCHEMA))
             self._waiting.clear()
 

@@ -8,6 +8,7 @@ name and do not expand it.
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import posixpath
 import re
@@ -15,22 +16,19 @@ import shutil
 import uuid
 from datetime import datetime
 from stat import S_ISREG
-from typing import Any
+from typing import IO, Any
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from transforms.elements import ImageObject
 from transforms.stores.filesystems import filesystem, is_local, scheme_of
+from transforms.stores.spooling import naming
 
 LOCAL_SCHEME = "file://"
 FILE_URI = re.compile("file:/", re.IGNORECASE)
 WEB_SCHEMES = ("http", "https")
 # Larger files are uploaded in such parts (resumable, multipart), of which one that fails is sent again alone.
 UPLOAD_CHUNK_BYTES = 8 << 20
-# Of files that were temporary ones, which only their owner may read: what other files of this process have, so that the
-# umask decides. It can be read only by setting it.
-UMASK = os.umask(0o077)
-os.umask(UMASK)
-MODE = 0o666 & ~UMASK
+COPY_BYTES = 1 << 20
 
 
 class NotAFileError(OSError):
@@ -193,20 +191,32 @@ def write_bytes(uri: str, data: bytes, *, exclusive: bool = False) -> None:
         os.remove(partial)
 
 
-def upload(local_path: str, uri: str) -> None:
-    """Moves a finished local file to `uri`, where it appears whole or not at all."""
-    if is_local(uri):
-        os.makedirs(os.path.dirname(uri), exist_ok=True)
-        partial = f"{uri}.partial"
-        shutil.move(local_path, partial)  # a copy, where they are on two disks
-        os.chmod(partial, MODE)
-        with open(partial, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(partial, uri)
+def upload(file: IO[bytes], uri: str) -> None:
+    """Copies a finished file to `uri`, where it appears whole or not at all; after a failure it may be called again.
+
+    Args:
+        file: open for reading, at any place; it needs no name, see `transforms.stores.spooling`.
+    """
+    file.flush()
+    file.seek(0)
+    if not is_local(uri):
+        in_chunks = {"chunksize": UPLOAD_CHUNK_BYTES} if scheme_of(uri) in ("gs", "gcs", "s3", "s3a") else {}
+        # Only what stores do with a path sends parts again, compares checksums and takes back what was not finished.
+        # This one opens the same file, with a name or without, on Linux and macOS.
+        filesystem(uri).put_file(f"/dev/fd/{file.fileno()}", uri, **in_chunks)
         return
-    in_chunks = {"chunksize": UPLOAD_CHUNK_BYTES} if scheme_of(uri) in ("gs", "gcs", "s3", "s3a") else {}
-    filesystem(uri).put_file(local_path, uri, **in_chunks)
-    os.remove(local_path)
+    os.makedirs(os.path.dirname(uri), exist_ok=True)
+    partial = f"{uri}.partial"
+    try:
+        with naming(partial), open(partial, "wb") as copy:
+            shutil.copyfileobj(file, copy, COPY_BYTES)
+            copy.flush()
+            os.fsync(copy.fileno())
+        os.replace(partial, uri)
+    except OSError:  # of a full disk, where the rest would be missed
+        with contextlib.suppress(OSError):
+            os.remove(partial)
+        raise
 
 
 def move(source: str, target: str) -> None:

@@ -63,6 +63,7 @@ def test_a_full_disk_of_temporary_files_is_named_and_left_clean(images: Path, ti
     last = result.stderr.splitlines()[-1]
     assert last.startswith("embed-images: ")
     assert "File too large" in last
+    assert str(tmp_path / "scratch") in last
     assert "Traceback" not in result.stderr
     assert list((tmp_path / "scratch").iterdir()) == []
     assert not (tmp_path / "output/.staging").exists()

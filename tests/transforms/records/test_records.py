@@ -80,3 +80,43 @@ def test_examples_hold_every_field_as_tensorflow_parses_them() -> None:
         assert features["image/width"].int64_list.value[:] == [640 + i]
         assert features["image/height"].int64_list.value[:] == [480]
         np.testing.assert_array_equal(np.array(features["image/embedding"].float_list.value, np.float32), vectors[i])
+
+
+@settings(deadline=None)  # the first one imports TensorFlow
+@given(
+    texts=st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=4, max_size=4),
+    sides=st.tuples(st.integers(0, 2**63 - 1), st.integers(0, 300)),
+    dim=st.sampled_from([1, 31, 32, 4095, 4096, 70_000]),
+)
+def test_examples_are_those_of_tensorflow_byte_for_byte(texts: list[str], sides: tuple[int, int], dim: int) -> None:
+    """Its deterministic serialization, which orders the features by name; of lengths on both sides of each varint's."""
+    import tensorflow as tf
+
+    uri, version, kind, sha256 = texts
+    width, height = sides
+    vector = np.arange(dim, dtype=np.float32) - 3.5
+    (ours,) = encode_examples([ImageInfo(ImageObject(uri, 1, version), kind, sha256, width, height)], vector[None])
+    theirs = tf.train.Example()
+    features = theirs.features.feature
+    values = {"image/uri": uri, "image/version": version, "image/format": kind, "image/key/sha256": sha256}
+    for name, value in values.items():
+        features[name].bytes_list.value.append(value.encode())
+    features["image/width"].int64_list.value.append(width)
+    features["image/height"].int64_list.value.append(height)
+    features["image/embedding"].float_list.value.extend(vector)
+    assert ours == theirs.SerializeToString(deterministic=True)
+
+
+def test_examples_are_read_by_the_parsers_of_tensorflow_and_tfx_bsl() -> None:
+    import tensorflow as tf
+    from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
+
+    vectors = np.random.default_rng(1).normal(size=(5, 7)).astype(np.float32)
+    examples = encode_examples([info(i) for i in range(5)], vectors)
+    embedding, width = tf.io.FixedLenFeature([7], tf.float32), tf.io.FixedLenFeature([], tf.int64)
+    parsed = tf.io.parse_example(examples, {"image/embedding": embedding, "image/width": width})
+    np.testing.assert_array_equal(parsed["image/embedding"].numpy(), vectors)
+    assert parsed["image/width"].numpy().tolist() == [640, 641, 642, 643, 644]
+    batch = ExamplesToRecordBatchDecoder().DecodeBatch(examples)
+    assert batch["image/embedding"].to_pylist() == vectors.tolist()
+    assert batch["image/width"].to_pylist() == [[640], [641], [642], [643], [644]]
