@@ -220,15 +220,18 @@ def images_read(cluster: Cluster) -> dict[str, int]:
 def test_what_is_killed_or_cancelled_is_finished_by_the_same_command(
     cluster: Cluster, many: Path, expected: dict[str, np.ndarray], tmp_path: Path, tiny_module: str
 ) -> None:
-    """One run that is stopped three times."""
+    """One run that is stopped four times, and each time says what has happened."""
     output, log = tmp_path / "output", tmp_path / "log"
     again = command(cluster, many / "first", output, tiny_module)
     kept = 0
-    for stop in (cancel, kill_worker, kill_task_manager):  # the last one is noticed after seconds
+    for stop, status, said in STOPS:
         with launched(again, log) as launcher:
             in_the_middle(cluster, launcher, output, log, kept)
-            stop(cluster)
-            assert launcher.wait(RUN_SECONDS) == 1
+            stop(cluster, launcher)
+            assert launcher.wait(RUN_SECONDS) == status
+        assert cluster.ask("overview")["jobs-running"] == 0
+        assert said in log.read_text()
+        assert "finished shards kept: the same command with --run_id r goes on from there" in log.read_text()
         assert not (output / "runs").exists()
         before, kept = kept, finished_shards(output)
         assert before < kept < COUNT
@@ -241,19 +244,31 @@ def test_what_is_killed_or_cancelled_is_finished_by_the_same_command(
     assert_nothing_left(cluster)
 
 
-def kill_task_manager(cluster: Cluster) -> None:
+def kill_task_manager(cluster: Cluster, _: subprocess.Popen[bytes]) -> None:
     cluster.kill("task-manager-2")
     wait_until(lambda: cluster.registered() == 1)
 
 
-def kill_worker(cluster: Cluster) -> None:
+def kill_worker(cluster: Cluster, _: subprocess.Popen[bytes]) -> None:
     cluster.workers(2)[0].kill()
 
 
-def cancel(cluster: Cluster) -> None:
+def cancel(cluster: Cluster, _: subprocess.Popen[bytes]) -> None:
     """As a person does in Flink's own page."""
     (running,) = (job["jid"] for job in cluster.ask("jobs/overview")["jobs"] if job["state"] == "RUNNING")
     cluster.ask(f"jobs/{running}?mode=cancel", "PATCH")
+
+
+def interrupt(_: Cluster, launcher: subprocess.Popen[bytes]) -> None:
+    launcher.send_signal(signal.SIGINT)
+
+
+STOPS = (
+    (interrupt, 130, "interrupted, the job is cancelled; nothing is published"),
+    (cancel, 1, "the job was cancelled, and nothing is published (job embed-images-r ("),
+    (kill_worker, 1, "the pipeline failed: a worker process has ended"),
+    (kill_task_manager, 1, "the pipeline failed: a TaskManager was lost"),  # noticed after seconds
+)
 
 
 @pytest.mark.parametrize("victim", ["launcher", "job server"])
