@@ -210,14 +210,14 @@ def test_one_shuffle_lies_between_listing_and_writing(tmp_path: Path, tiny_modul
     assert on_the_way == ["SelectImages/GroupByUnit"]
 
 
-def test_run_gives_none_for_nothing_published(
+def test_a_pipeline_that_is_done_and_has_published_nothing_is_no_success(
     tmp_path: Path, images: Path, tiny_module: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A runner that only submits leaves nothing to report yet."""
     from pipeline.runs import run as run_module
 
     monkeypatch.setattr(run_module, "execute", lambda *_, **__: None)
-    assert run(make_config({"input": str(images), "output": str(tmp_path / "o"), "model": tiny_module}, [])) is None
+    with pytest.raises(RunError, match="the job is done, and nothing is published"):
+        run(make_config({"input": str(images), "output": str(tmp_path / "o"), "model": tiny_module}, []))
 
 
 def test_the_demo_corpus_is_what_it_promises(tmp_path: Path) -> None:

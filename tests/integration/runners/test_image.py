@@ -20,7 +20,8 @@ from pipeline.outputs.dataset import read_manifest
 from pipeline.runs.running import RunReport
 from tests.conftest import photo
 from tests.integration.runners import test_workers
-from tests.integration.runners.test_workers import assert_as_here, embed, listens, wait_until
+from tests.integration.runners.processes import listens, wait_until
+from tests.integration.runners.test_workers import assert_as_here, embed
 from tests.run_configs.image_folder import Image, load
 
 pytestmark = pytest.mark.image

@@ -17,7 +17,6 @@ import pytest
 
 from pipeline.options.config import make_config
 from pipeline.outputs.dataset import load_features
-from pipeline.outputs.lease import EXPIRY_SECONDS
 from pipeline.outputs.verify import verify_output
 from pipeline.runs.run import run
 from pipeline.runs.running import RunReport
@@ -36,6 +35,7 @@ from tests.integration.runners.processes import (
 )
 from transforms import loading
 from transforms.elements import ImageObject
+from transforms.records.leases import EXPIRY_SECONDS
 
 pytestmark = pytest.mark.prism
 CONFIG = ROOT / "run_configs/prism.yaml"
