@@ -169,8 +169,8 @@ def test_task_managers_register_and_another_process_ends_them(flink: Path, tmp_p
         cluster.start(2)
         started = {**cluster.processes}
         assert started.keys() == {"job-manager", "task-manager-1", "pool-1", "task-manager-2", "pool-2"}
-        overview = cluster.ask("overview")
-        assert (overview["slots-total"], overview["flink-version"]) == (2, "1.20.3")
+        wait_until(lambda: cluster.ask("overview")["slots-total"] == 2)
+        assert cluster.ask("overview")["flink-version"] == "1.20.3"
         with ThreadPoolExecutor() as threads:  # in which their parent hears of their end
             ended = [threads.submit(process.wait) for process in started.values()]
             subprocess.run(
