@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -28,6 +29,7 @@ PROBED_IMAGES = 3
 PROBE_SECONDS = 60.0  # for one of them, however its server lets it trickle
 SCRATCH_BYTES = 4096
 ENDPOINT_SECONDS = 10.0
+PATIENCE_SECONDS = 5.0
 
 
 @contextmanager
@@ -39,6 +41,21 @@ def launching() -> Iterator[None]:
         raise
     except Exception as e:  # of files, packages and stores, which have error classes of their own
         raise RunError(f"the run cannot start: {describe_error(e)}") from e
+
+
+@contextmanager
+def patiently(uris: Sequence[str]) -> Iterator[None]:
+    """Says that stores are waited for when that takes long: their clients try again for a minute, without a word."""
+    stores = sorted({f"{filesystems.scheme_of(uri)}://" for uri in uris if not filesystems.is_local(uri)})
+    said = "still waiting for %s after %.0f s; without a network or credentials, that ends in a minute with a sentence"
+    waiting = threading.Timer(PATIENCE_SECONDS, logger.info, (said, " or ".join(stores), PATIENCE_SECONDS))
+    waiting.daemon = True
+    if stores:
+        waiting.start()
+    try:
+        yield
+    finally:
+        waiting.cancel()
 
 
 def published(output: str, run_id: str, identity: Mapping[str, Any]) -> RunReport | None:

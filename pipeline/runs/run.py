@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 
 from pipeline.console.logs import logger
 from pipeline.options.config import RunConfig
-from pipeline.runs.launching import check_endpoint, check_inputs, check_output, check_scratch, launching, published
+from pipeline.runs.launching import (
+    check_endpoint,
+    check_inputs,
+    check_output,
+    check_scratch,
+    launching,
+    patiently,
+    published,
+)
 from pipeline.runs.phases import Phases
 from pipeline.runs.resuming import complete_publish, leftovers, note_attempt, stage_model
 from pipeline.runs.running import RunReport, at_work, execute, report_of
@@ -36,11 +44,12 @@ def run(config: RunConfig) -> RunReport | None:
 
     with launching(), phases.measure("start"):
         filesystems.configure(config.storage_options)
-        if report := published(output, run_id, config.identity()):
-            return report
-        check_output(output, run_id)
-        check_scratch()
-        check_inputs(config.input, config.rules, output, config.max_object_bytes)
+        with patiently([output, *config.input]):
+            if report := published(output, run_id, config.identity()):
+                return report
+            check_output(output, run_id)
+            check_scratch()
+            check_inputs(config.input, config.rules, output, config.max_object_bytes)
         # Beam takes two seconds to import, so what is refused is refused before.
         import apache_beam as beam
 

@@ -8,6 +8,7 @@ import resource
 import socket
 import subprocess
 import sys
+import time
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import pytest
 from pipeline.errors import ConfigError, RunError
 from pipeline.options.beam import runner_options
 from pipeline.outputs.latest import latest
+from pipeline.runs import launching
 from pipeline.runs.launching import check_endpoint, check_scratch
 from pipeline.runs.summary import summary
 from tests.conftest import Run, photo
@@ -112,3 +114,19 @@ def test_images_a_second_are_those_of_the_run_itself(tmp_path: Path, run_pipelin
     assert 0 < report.images < 60
     assert report.images_per_second == report.images / report.seconds["embed"]
     assert f"{report.images_per_second:,.1f}" in summary(report)
+
+
+def test_stores_that_do_not_answer_are_told_of(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(launching, "PATIENCE_SECONDS", 0.01)
+    caplog.set_level("INFO")
+    with launching.patiently(["gs://bucket/photos", "/local", "s3://other"]):
+        deadline = time.monotonic() + 30
+        while not caplog.text and time.monotonic() < deadline:
+            time.sleep(0.01)
+    assert "still waiting for gs:// or s3:// after 0 s" in caplog.text
+    caplog.clear()
+    with launching.patiently(["/local"]):
+        time.sleep(0.1)
+    assert caplog.text == ""
