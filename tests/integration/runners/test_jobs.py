@@ -145,12 +145,12 @@ def test_ctrl_c_twice_leaves_the_job_and_keeps_its_hold(night: Night) -> None:
     held = embed_images("runs", str(night.output), "--prune").stdout
     assert "left behind: r: " in held
     assert "; held by job embed-images-r (" in held
+    night.gate.open()  # for its look at the input; the job waits for its server
     rival = Launcher([PROGRAM, *night.command()], night.folder / "rival.log")  # as a scheduler would start it again
+    night.launchers.append(rival)
     rival.wait_for("'r' is being worked at by job embed-images-r (")
     night.server.go_on()
-    night.gate.open()
     if night.server.kind == "prism":  # which may have heard that it shall cancel
-        rival.end()
         return
     assert rival.process.wait(90) == 0, rival.said()
     assert f"run       {night.output}/runs/r" in rival.said()
@@ -192,6 +192,7 @@ def test_a_launcher_that_is_killed_leaves_a_job_that_holds_its_run(night: Night)
     wait_until(lambda: json.loads(lease.read_text())["renewed"] > old)
     assert "job embed-images-r (" in holder_of(str(night.output), "r")
     waiting = Launcher([PROGRAM, "wait", str(night.output), "--run_id=r"], night.folder / "wait.log")
+    night.launchers.append(waiting)
     night.gate.open()
     assert waiting.process.wait(60) == 0, waiting.said()
     assert f"run       {night.output}/runs/r" in waiting.said()
@@ -204,7 +205,7 @@ def test_a_killed_worker_is_named_and_what_it_had_finished_is_kept(night: Night)
         end(worker)
     night.gate.open()
     assert launcher.process.wait(60) == 1, launcher.said()
-    assert "the pipeline failed: a worker process has ended (" in launcher.said()
+    assert "the pipeline failed: a worker process has ended: " in launcher.said()
     assert "finished shards kept: the same command with --run_id r goes on from there" in launcher.said()
     assert not list(night.output.glob(".staging/r/*/model"))
     assert holder_of(str(night.output), "r") == ""
