@@ -11,9 +11,9 @@ import apache_beam as beam
 from apache_beam.pvalue import PBegin, PCollection
 
 from transforms.elements import EncodedBatch, ImageObject
-from transforms.records.blocks import uri_hash
 from transforms.records.ledger import read_columns
 from transforms.records.tfrecord import open_shard, read_records
+from transforms.records.uris import uri_hash
 from transforms.stores import filesystems, storage
 from transforms.stores.filesystems import StorageOptions
 

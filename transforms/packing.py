@@ -11,7 +11,8 @@ from apache_beam.pvalue import PCollection
 from apache_beam.transforms.window import GlobalWindows
 from apache_beam.utils.windowed_value import WindowedValue
 
-from transforms.records.blocks import Sighting, pack, unit_of
+from transforms.records.blocks import Sighting, pack
+from transforms.records.uris import unit_of
 
 HELD_SIGHTINGS = 1 << 14  # of all units together, while their blocks grow; about 7 MB
 

@@ -19,7 +19,8 @@ from transforms.history import DELETED, DISTINCT, EMBED, OUTSIDE, SELECTED, STAG
 from transforms.inputs import inputs
 from transforms.inputs.rules import DEFAULT_RULES, Rules
 from transforms.packing import PackByUnit
-from transforms.records.blocks import LISTED, Sighting, unpack, uri_hash
+from transforms.records.blocks import LISTED, Sighting, unpack
+from transforms.records.uris import uri_hash
 from transforms.stores import filesystems
 from transforms.stores.filesystems import StorageOptions
 

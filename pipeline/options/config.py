@@ -67,6 +67,8 @@ class RunConfig:
     allow_local: bool
     strip_query: bool
     skip_unreadable: bool
+    exclude: tuple[str, ...]
+    sample: float
     uri_column: str
     no_wait: bool
     verbose: bool
@@ -75,7 +77,15 @@ class RunConfig:
     @property
     def rules(self) -> Rules:
         """How the inputs are understood."""
-        return Rules(self.all_files, self.uri_column, self.allow_local, self.skip_unreadable, self.strip_query)
+        return Rules(
+            self.all_files,
+            self.uri_column,
+            self.allow_local,
+            self.skip_unreadable,
+            self.strip_query,
+            self.exclude,
+            self.sample,
+        )
 
     def describe(self) -> dict[str, Any]:
         """The manifest's entry: without what may be secret in URIs, of storage options and most of Beam's the names."""

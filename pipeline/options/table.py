@@ -10,6 +10,7 @@ from typing import Any
 
 from pipeline.options.values import (
     byte_size,
+    exclusion,
     folder_uri,
     fraction,
     image_size,
@@ -18,6 +19,7 @@ from pipeline.options.values import (
     options_of_store,
     point_in_time,
     run_name,
+    share,
     uri,
     whole_number,
     yes_or_no,
@@ -86,6 +88,15 @@ WHAT = (
         "call images behind web servers by their URLs without queries, such as signatures, in all that is written",
         switch=True,
     ),
+    Option(
+        "exclude",
+        exclusion,
+        (),
+        "leave out images by a pattern: without a slash of any folder's or file's name, with one of the whole uri",
+        "GLOB",
+        repeatable=True,
+    ),
+    Option("sample", share, 1.0, "embed this share of the images, the same ones in every run", "FRACTION"),
     Option("since", point_in_time, None, "embed only images updated at or after this time, such as 2026-01-31", "TIME"),
     Option("until", point_in_time, None, "embed only images updated before this time", "TIME"),
     Option("limit", whole_number(0, 1_000_000), 0, "embed at most so many images; 0: all", "N"),

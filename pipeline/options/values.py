@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from pipeline.options.bounded_yaml import load_yaml
+from transforms.inputs.choosing import compiled
 from transforms.stores import filesystems, storage
 
 SIZE_UNITS = {"": 1, "B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
@@ -81,6 +82,21 @@ def fraction(value: Any) -> float:
         except (TypeError, ValueError):
             pass
     raise NotAllowedError("a number from 0 to 1")
+
+
+def share(value: Any) -> float:
+    if (checked := fraction(value)) == 0:
+        raise NotAllowedError("a number above 0, up to 1")
+    return checked
+
+
+def exclusion(value: Any) -> str:
+    """A pattern of names or uris."""
+    try:
+        compiled(non_empty_text(value))
+    except ValueError as e:
+        raise NotAllowedError(f"a pattern: {e}") from None
+    return str(value)
 
 
 def byte_size(value: Any) -> int:

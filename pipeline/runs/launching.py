@@ -6,6 +6,7 @@ import os
 import socket
 import tempfile
 import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -17,6 +18,8 @@ from pipeline.errors import ConfigError, ModelError, RunError
 from pipeline.outputs.dataset import run_ids
 from pipeline.runs.running import RunReport
 from transforms.elements import ImageObject
+from transforms.inputs import kinds
+from transforms.inputs.choosing import EXCLUDED, NOT_SAMPLED
 from transforms.inputs.inputs import list_input
 from transforms.inputs.rules import ListingError, Rules
 from transforms.records import documents, layout, removal
@@ -139,24 +142,32 @@ def _enclosing_output(output: str) -> str:
 def check_inputs(inputs: Sequence[str], rules: Rules, output: str, max_object_bytes: int) -> None:
     """Refuses inputs that hold nothing, and ones whose first images may all not be read."""
     for text in inputs:
-        left_out: list[str] = []
+        left_out: Counter[str] = Counter()
 
-        def skipped(name: str, kind: str, names: list[str] = left_out) -> None:
-            names.append(name)
+        def skipped(_: str, kind: str, counts: Counter[str] = left_out) -> None:
+            kinds.count(counts, kind)
 
         listed = list_input(text, rules, skipped)
         own = partial(layout.is_own, output)
         first = list(islice((image for image in listed if not own(image.uri)), PROBED_IMAGES))
         if not first:
-            hint = (
-                f"; {len(left_out):,} files have no extension of an image (--all_files takes any)" if left_out else ""
-            )
-            raise ListingError(f"--input: {text!r} holds no image{hint}")
+            raise ListingError(f"--input: {text!r} holds no image{_hint(left_out)}")
         if not filesystems.is_local(first[0].uri) and (denied := _denied(first, max_object_bytes)):
             raise RunError(
                 f"--input: the store lets none of the first {len(first)} images of {text!r} be read ({denied}); "
                 f"give credentials that may, see docs/operations.md"
             )
+
+
+def _hint(left_out: Counter[str]) -> str:
+    """What was left out of an input that holds no image, as the end of a sentence."""
+    not_chosen = left_out.pop(EXCLUDED, 0), left_out.pop(NOT_SAMPLED, 0)
+    options = [
+        (not_chosen[0], "images are left out by --exclude"),
+        (not_chosen[1], "images are not in the --sample"),
+        (left_out.total(), "files have no extension of an image (--all_files takes any)"),
+    ]
+    return "".join(f"; {count:,} {words}" for count, words in options if count)
 
 
 def _denied(images: list[ImageObject], max_bytes: int) -> str:

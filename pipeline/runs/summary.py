@@ -9,6 +9,7 @@ from rich.table import Table
 from pipeline.console.printable import printable
 from pipeline.console.tables import table_text
 from pipeline.runs.running import RunReport
+from transforms.inputs.choosing import EXCLUDED, NOT_SAMPLED
 
 KINDS_SHOWN = 6  # of files that were left out; the manifest has more of them
 
@@ -35,8 +36,12 @@ def summary(report: RunReport) -> str:
         table.add_row("images/s", f"{report.images_per_second:,.1f}")
         table.add_row("seconds", ", ".join(f"{phase} {s:.1f}" for phase, s in report.seconds.items()))
     table.add_row("engine", f"{model['engine']} {model['precision']}, {model['feature_dim']} features")
-    if left_out := counts.get("left_out"):  # runs of earlier versions did not tell
-        table.add_row("left out", printable(left_out_line(left_out)))
+    others = {**counts.get("left_out", {})}  # runs of earlier versions did not tell
+    for kind in (EXCLUDED, NOT_SAMPLED):
+        if not_chosen := others.pop(kind, 0):
+            table.add_row(kind, f"{not_chosen:,}")
+    if others:
+        table.add_row("left out", printable(left_out_line(others)))
     table.add_row("run", printable(report.folder))
     return table_text(table)
 

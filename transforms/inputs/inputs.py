@@ -17,6 +17,7 @@ from fsspec.utils import glob_translate
 
 from transforms.elements import ImageObject
 from transforms.inputs import manifests, paging, walking
+from transforms.inputs.choosing import kind_not_chosen
 from transforms.inputs.leaving_out import glob_takes, kind_left_out
 from transforms.inputs.rules import DEFAULT_RULES, ListingError, Rules, Skipped, ignore, web_image
 from transforms.stores import filesystems, storage
@@ -57,7 +58,7 @@ def split_input(text: str, rules: Rules = DEFAULT_RULES, skipped: Skipped = igno
             below: list[str] = []
             for prefix in frontier:
                 for page in paging.pages(prefix, recursive=False):
-                    yield from found.kept(page.objects, skipped)
+                    yield from _chosen(found.kept(page.objects, skipped), rules, skipped)
                     below += page.folders
             frontier = below
             if len(frontier) >= WANTED_PARTS:
@@ -84,17 +85,29 @@ def list_input(
     Raises:
         ListingError: nothing of that name, or a manifest that cannot be read.
     """
-    uri = _normalized(text)
     with _sentences(text):
-        if filesystems.is_local(uri):
-            yield from _list_local(uri, rules, skipped)
-            return
-        found = _store_listing(text, rules)
-        if found is not None:
-            for page in paging.pages(prefix or found.prefix, found.recursive):
-                yield from found.kept(page.objects, skipped)
+        yield from _chosen(_listed(_normalized(text), text, rules, skipped, prefix), rules, skipped)
+
+
+def _listed(uri: str, text: str, rules: Rules, skipped: Skipped, prefix: str) -> Iterator[ImageObject]:
+    if filesystems.is_local(uri):
+        yield from _list_local(uri, rules, skipped)
+        return
+    found = _store_listing(text, rules)
+    if found is not None:
+        for page in paging.pages(prefix or found.prefix, found.recursive):
+            yield from found.kept(page.objects, skipped)
+    else:
+        yield from _list_one(uri, rules)
+
+
+def _chosen(images: Iterable[ImageObject], rules: Rules, skipped: Skipped) -> Iterator[ImageObject]:
+    """Leaves out what `rules.exclude` and `rules.sample` do."""
+    for image in images:
+        if kind := kind_not_chosen(image.uri, rules):
+            skipped(image.uri, kind)
         else:
-            yield from _list_one(uri, rules)
+            yield image
 
 
 def coverage(text: str, rules: Rules = DEFAULT_RULES) -> Callable[[str], bool]:
@@ -106,6 +119,11 @@ def coverage(text: str, rules: Rules = DEFAULT_RULES) -> Callable[[str], bool]:
     Raises:
         ListingError: as `list_input`.
     """
+    covers = _coverage(text, rules)
+    return lambda name: covers(name) and not kind_not_chosen(name, rules)
+
+
+def _coverage(text: str, rules: Rules) -> Callable[[str], bool]:
     uri = _normalized(text)
     with _sentences(text):
         if filesystems.is_local(uri):

@@ -19,6 +19,8 @@ class Rules(NamedTuple):
     allow_local: manifests of stores and web servers may name local files.
     skip_unreadable: leave out subfolders that may not be listed, instead of refusing the input.
     strip_query: images behind web servers are called by their URLs without queries.
+    exclude: patterns of images that are left out, see `choosing`.
+    sample: of all uris, the share that is taken, from 0 to 1.
     """
 
     all_files: bool = False
@@ -26,6 +28,8 @@ class Rules(NamedTuple):
     allow_local: bool = False
     skip_unreadable: bool = False
     strip_query: bool = False
+    exclude: tuple[str, ...] = ()
+    sample: float = 1.0
 
 
 DEFAULT_RULES = Rules()

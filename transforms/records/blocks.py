@@ -5,7 +5,6 @@ within a block.
 """
 
 import functools
-import hashlib
 import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
@@ -52,15 +51,6 @@ class Sighting(NamedTuple):
 
     def outcome_then(self) -> PastOutcome:
         return PastOutcome(self.uri, self.run, self.outcome, self.version, self.stage)
-
-
-def uri_hash(uri: str) -> bytes:
-    """16 bytes that no two uris share by chance, evenly spread."""
-    return hashlib.blake2b(uri.encode(), digest_size=16).digest()
-
-
-def unit_of(uri: str, units: int) -> int:
-    return int.from_bytes(uri_hash(uri)[:8], "big") % units
 
 
 def pack(sightings: Iterable[Sighting]) -> bytes:

@@ -14,7 +14,7 @@ import pytest
 
 from pipeline.graph import UNITS_HERE
 from tests.conftest import photo
-from transforms.records.blocks import unit_of
+from transforms.records.uris import unit_of
 
 PROGRAM = str(Path(sys.executable).with_name("embed-images"))
 IMAGES = 400  # some batches of `EncodeExamples`

@@ -12,7 +12,8 @@ from tests.collecting import Collect
 from transforms import packing
 from transforms.elements import ImageObject, PastOutcome
 from transforms.packing import PackByUnit
-from transforms.records.blocks import Sighting, pack, unit_of, unpack
+from transforms.records.blocks import Sighting, pack, unpack
+from transforms.records.uris import unit_of
 
 TEXTS = st.text(max_size=20)
 IMAGES = st.builds(

@@ -1,0 +1,55 @@
+"""What is left out of inputs though it is an image: by patterns of its name, or as not of a sample."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable
+from urllib.parse import unquote
+
+from fsspec.utils import glob_translate
+
+from transforms.inputs.rules import Rules
+from transforms.records.uris import share_of
+from transforms.stores import filesystems, storage
+
+EXCLUDED, NOT_SAMPLED = "excluded", "not sampled"
+
+
+def kind_not_chosen(uri: str, rules: Rules) -> str:
+    """As what an image is counted that is left out; "" of one that is taken.
+
+    Which images are in a sample depends on their uris alone: the same ones every night, and in a larger sample these
+    and more.
+    """
+    if rules.exclude and _excluder(rules.exclude)(uri):
+        return EXCLUDED
+    return NOT_SAMPLED if rules.sample < 1 and share_of(uri) >= rules.sample else ""
+
+
+def compiled(pattern: str) -> re.Pattern[str]:
+    """What a pattern matches: with a slash the whole uri, as a glob of an input; else any step of its path.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if "/" in pattern and not pattern.startswith("**"):
+        pattern = storage.normalize(pattern)
+    return re.compile(glob_translate(pattern))
+
+
+@functools.lru_cache(maxsize=8)
+def _excluder(patterns: tuple[str, ...]) -> Callable[[str], bool]:
+    of_steps = [compiled(pattern).match for pattern in patterns if "/" not in pattern]
+    of_uris = [compiled(pattern).match for pattern in patterns if "/" in pattern]
+
+    def is_excluded(uri: str) -> bool:
+        name = storage.path_of(uri) if filesystems.is_local(uri) else uri
+        if any(match(name) for match in of_uris):
+            return True
+        steps = name.partition("://")[2].split("/")[1:] if "://" in name else name.split("/")
+        if filesystems.scheme_of(uri) in storage.WEB_SCHEMES:
+            steps = [unquote(step) for step in "/".join(steps).partition("?")[0].split("/")]
+        return any(match(step) for step in steps for match in of_steps)
+
+    return is_excluded
