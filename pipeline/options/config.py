@@ -70,6 +70,10 @@ class RunConfig:
     exclude: tuple[str, ...]
     sample: float
     uri_column: str
+    version_column: str | None
+    size_column: str | None
+    updated_column: str | None
+    md5_column: str | None
     no_wait: bool
     verbose: bool
     beam_args: tuple[str, ...]
@@ -85,6 +89,10 @@ class RunConfig:
             self.strip_query,
             self.exclude,
             self.sample,
+            self.version_column or "",
+            self.size_column or "",
+            self.updated_column or "",
+            self.md5_column or "",
         )
 
     def describe(self) -> dict[str, Any]:

@@ -75,6 +75,17 @@ WHAT = (
     ),
     Option("uri_column", non_empty_text, "uri", "column of .csv, .tsv, .jsonl and .parquet manifests", "NAME"),
     Option(
+        "version_column",
+        non_empty_text,
+        None,
+        "column of manifests with the images' versions: generations of gs://, ETags elsewhere; an incremental run then "
+        "knows what is unchanged",
+        "NAME",
+    ),
+    Option("size_column", non_empty_text, None, "with their sizes in bytes, which count where a version is", "NAME"),
+    Option("updated_column", non_empty_text, None, "with the times of their last change, for --since", "NAME"),
+    Option("md5_column", non_empty_text, None, "with the MD5s of their contents, for --dedup listing", "NAME"),
+    Option(
         "allow_local",
         yes_or_no,
         False,

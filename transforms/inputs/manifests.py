@@ -6,7 +6,7 @@ import gzip
 import posixpath
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from io import BufferedReader
 from typing import IO, Any, cast
@@ -16,11 +16,12 @@ import pyarrow as pa
 from transforms.elements import ImageObject
 from transforms.inputs import tables, texts
 from transforms.inputs.bounds import BoundedReader, ManifestError
+from transforms.inputs.facts import columns_of, with_facts
 from transforms.inputs.rules import ListingError, Rules, web_image
 from transforms.stores import filesystems, storage
 from transforms.stores.fetching import FetchError, Policy, download_and_wait
 
-READERS: Mapping[str, Callable[[IO[bytes], str], Iterator[tuple[int, Any]]]] = {
+READERS: Mapping[str, Callable[[IO[bytes], Sequence[str]], Iterator[tuple[int, Sequence[Any]]]]] = {
     ".txt": texts.lines,
     ".csv": texts.rows_of_csv,
     ".tsv": texts.rows_of_tsv,
@@ -67,7 +68,7 @@ def images_of(uri: str, rules: Rules) -> Iterator[ImageObject]:
     here = filesystems.is_local(uri)
     unit = "row" if _extension(uri) == ".parquet" else "line"
     with _sentences(uri), _opened(uri) as file:
-        for number, name in READERS[_extension(uri)](file, rules.uri_column):
+        for number, (name, *values) in READERS[_extension(uri)](file, columns_of(rules)):
             if not isinstance(name, str) or not name:
                 raise ManifestError(f"{unit} {number} has no text in its column {rules.uri_column!r}")
             if len(name) > LONGEST_NAME:
@@ -86,7 +87,11 @@ def images_of(uri: str, rules: Rules) -> Iterator[ImageObject]:
             except ValueError as e:  # of a file of another machine, or no text that can be written
                 raise ManifestError(f"{unit} {number}: {e}") from None
             on_the_web = filesystems.scheme_of(named) in storage.WEB_SCHEMES
-            yield web_image(named, rules) if on_the_web else ImageObject(named)
+            image = web_image(named, rules) if on_the_web else ImageObject(named)
+            try:
+                yield with_facts(image, values, rules) if values else image
+            except ManifestError as e:
+                raise ManifestError(f"{unit} {number}: {e}") from None
 
 
 def _extension(uri: str) -> str:

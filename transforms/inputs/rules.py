@@ -16,6 +16,7 @@ class Rules(NamedTuple):
     """Attributes:
     all_files: take the files of folders whatever their extension.
     uri_column: the column of manifests that have columns.
+    version_column, size_column, updated_column, md5_column: of what they tell of the image, see `facts`; "" for none.
     allow_local: manifests of stores and web servers may name local files.
     skip_unreadable: leave out subfolders that may not be listed, instead of refusing the input.
     strip_query: images behind web servers are called by their URLs without queries.
@@ -30,6 +31,10 @@ class Rules(NamedTuple):
     strip_query: bool = False
     exclude: tuple[str, ...] = ()
     sample: float = 1.0
+    version_column: str = ""
+    size_column: str = ""
+    updated_column: str = ""
+    md5_column: str = ""
 
 
 DEFAULT_RULES = Rules()

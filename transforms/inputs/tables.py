@@ -1,9 +1,9 @@
-"""Parquet manifests: one column, a batch at a time, and never more of it than its file can be worth."""
+"""Parquet manifests: the wanted columns, a batch at a time, and never more of it than its file can be worth."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
 import pyarrow as pa
@@ -18,34 +18,42 @@ LARGEST_BATCH = 256 << 20  # of the names of so many rows
 LARGEST_CHUNK = 1 << 30  # of a row group's names, unpacked; writers make groups of a million rows, or of 128 MiB
 
 
-def rows(file: IO[bytes], column: str) -> Iterator[tuple[int, Any]]:
-    """(row, value of the column), rows from 1."""
+def rows(file: IO[bytes], columns: Sequence[str]) -> Iterator[tuple[int, Sequence[Any]]]:
+    """(row, values of the columns), rows from 1; the first column holds text, the others single values."""
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
-    # As a dictionary: a long value that is repeated is in memory once, until it is known how long it is.
-    parquet = pq.ParquetFile(file, read_dictionary=[column])
-    schema = parquet.schema_arrow
-    check_columns(column, schema.names)
-    _check_type(column, schema.field(column).type)
-    _check_chunks(parquet.metadata, column)
+    schema = pq.read_schema(file)
+    check_columns(columns, schema.names)
+    if not _is_text(schema.field(columns[0]).type):
+        raise ManifestError(f"its column {columns[0]!r} holds {_plain(schema.field(columns[0]).type)}, not text")
+    for column in columns:
+        if pa.types.is_nested(_plain(schema.field(column).type)):
+            raise ManifestError(f"its column {column!r} holds {schema.field(column).type}, not single values")
+    # As dictionaries: a long value that is repeated is in memory once, until it is known how long it is.
+    parquet = pq.ParquetFile(file, read_dictionary=[name for name in columns if _is_text(schema.field(name).type)])
+    for column in columns:
+        _check_chunks(parquet.metadata, column)
     number = unpacked = 0
-    for batch in parquet.iter_batches(BATCH_ROWS, columns=[column], use_threads=False):
-        names = batch.column(0)
-        length = _unpacked_bytes(names)
+    for batch in parquet.iter_batches(BATCH_ROWS, columns=list(columns), use_threads=False):
+        found = [batch.column(batch.schema.get_field_index(column)) for column in columns]
+        length = sum(_unpacked_bytes(values) for values in found if _is_text(values.type))
         unpacked += length
         check_unpacked(unpacked, size, MOST_OF_PARQUET)
         if length > LARGEST_BATCH:
             raise ManifestError(f"{BATCH_ROWS:,} rows after row {number} hold {length:,} bytes of names")
-        plain = names.dictionary_decode() if pa.types.is_dictionary(names.type) else names
-        for name in plain.to_pylist():
+        plain = (values.dictionary_decode() if pa.types.is_dictionary(values.type) else values for values in found)
+        for row in zip(*(values.to_pylist() for values in plain), strict=True):
             number += 1
-            yield number, name
+            yield number, row
 
 
-def _check_type(column: str, kind: pa.DataType) -> None:
-    plain = kind.value_type if pa.types.is_dictionary(kind) else kind
-    if not (pa.types.is_string(plain) or pa.types.is_large_string(plain) or pa.types.is_string_view(plain)):
-        raise ManifestError(f"its column {column!r} holds {plain}, not text")
+def _plain(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    plain = _plain(kind)
+    return bool(pa.types.is_string(plain) or pa.types.is_large_string(plain) or pa.types.is_string_view(plain))
 
 
 def _check_chunks(metadata: Any, column: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
@@ -14,8 +15,10 @@ WIDE_MARKS = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE, codecs.BOM_UTF16_LE, cod
 SEPARATORS = ";|\t,"
 
 
-def lines(file: IO[bytes], _: str) -> Iterator[tuple[int, str]]:
-    """(line, text) of the lines that are not empty."""
+def lines(file: IO[bytes], columns: Sequence[str]) -> Iterator[tuple[int, Sequence[Any]]]:
+    """(line, [text]) of the lines that are not empty."""
+    if len(columns) > 1:
+        raise ManifestError(f"a list of lines has no column {columns[1]!r}")
     taken = _Lines(file)
     for number, line in enumerate(taken, start=1):
         taken.of_row = 0
@@ -23,16 +26,16 @@ def lines(file: IO[bytes], _: str) -> Iterator[tuple[int, str]]:
         if "\r" in text:
             raise ManifestError(f"line {number} has a carriage return within it; end lines with a line feed")
         if text.strip():
-            yield number, text
+            yield number, [text]
 
 
-def rows_of_csv(file: IO[bytes], column: str, delimiter: str = ",") -> Iterator[tuple[int, str]]:
-    """(first line of the row, value of the column) of RFC 4180's CSV, of whose rows each has all fields."""
+def rows_of_csv(file: IO[bytes], columns: Sequence[str], delimiter: str = ",") -> Iterator[tuple[int, Sequence[Any]]]:
+    """(first line of the row, values of the columns) of RFC 4180's CSV, of whose rows each has all fields."""
     csv.field_size_limit(LONGEST_LINE)
     taken = _Lines(file)
     rows = csv.reader(taken, delimiter=delimiter, strict=True)
     header: Sequence[str] | None = None
-    place = 0
+    places: list[int] = []
     while True:
         first = taken.number + 1
         taken.of_row = 0
@@ -44,26 +47,29 @@ def rows_of_csv(file: IO[bytes], column: str, delimiter: str = ",") -> Iterator[
             raise ManifestError(f"the row of line {first}: {_reason(e)}") from None
         if header is None:
             header = row
-            place = _place(column, header, delimiter)
+            places = _places(columns, header, delimiter)
         elif row:  # an empty line has no fields at all
             if len(row) != len(header):
                 raise ManifestError(f"the row of line {first} has {len(row)} fields, the header has {len(header)}")
-            yield first, row[place]
+            yield first, [row[place] for place in places]
     if header is None:
-        check_columns(column, [])
+        check_columns(columns, [])
 
 
-def rows_of_tsv(file: IO[bytes], column: str) -> Iterator[tuple[int, str]]:
-    return rows_of_csv(file, column, "\t")
+def rows_of_tsv(file: IO[bytes], columns: Sequence[str]) -> Iterator[tuple[int, Sequence[Any]]]:
+    return rows_of_csv(file, columns, "\t")
 
 
-def rows_of_json(file: IO[bytes], column: str) -> Iterator[tuple[int, Any]]:
-    """(line, value of the key) of JSON Lines: one object a line."""
+def rows_of_json(file: IO[bytes], columns: Sequence[str]) -> Iterator[tuple[int, Sequence[Any]]]:
+    """(line, values of the keys) of JSON Lines: one object a line, of which only the first key must be there."""
 
     def as_dict(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
-        if len(found) != len(pairs) and sum(key == column for key, _ in pairs) > 1:
-            raise ManifestError(f"line {number} has the key {column!r} twice")
+        if len(found) != len(pairs):
+            counts = Counter(key for key, _ in pairs)
+            for column in columns:
+                if counts[column] > 1:
+                    raise ManifestError(f"line {number} has the key {column!r} twice")
         return found
 
     decode = json.JSONDecoder(object_pairs_hook=as_dict).decode
@@ -82,24 +88,27 @@ def rows_of_json(file: IO[bytes], column: str) -> Iterator[tuple[int, Any]]:
             raise ManifestError(f"line {number} is no JSON object: {e}") from None
         if not isinstance(row, dict):
             raise ManifestError(f"line {number} holds {type(row).__name__}, not an object")
-        check_columns(column, list(row))
-        yield number, row[column]
+        check_columns(columns[:1], list(row))
+        yield number, [row.get(column) for column in columns]
 
 
-def check_columns(column: str, columns: Sequence[str]) -> None:
-    """Raises ManifestError unless there is exactly one column of that name."""
-    if column not in columns:
-        shown = ", ".join(name[:50] for name in columns[:20])
-        raise ManifestError(f"no column {column!r} among {shown}; --uri_column names it")
-    if columns.count(column) > 1:
-        raise ManifestError(f"{columns.count(column)} columns are named {column!r}; name each as it is")
+def check_columns(wanted: Sequence[str], columns: Sequence[str]) -> None:
+    """Raises ManifestError unless there is exactly one column of each wanted name."""
+    for column in wanted:
+        if column not in columns:
+            shown = ", ".join(name[:50] for name in columns[:20])
+            hint = "; --uri_column names it" if column == wanted[0] else ""
+            raise ManifestError(f"no column {column!r} among {shown}{hint}")
+        if columns.count(column) > 1:
+            raise ManifestError(f"{columns.count(column)} columns are named {column!r}; name each as it is")
 
 
-def _place(column: str, header: Sequence[str], delimiter: str) -> int:
+def _places(columns: Sequence[str], header: Sequence[str], delimiter: str) -> list[int]:
+    column = columns[0]
     if len(header) == 1 and (others := [each for each in SEPARATORS if each != delimiter and each in header[0]]):
         raise ManifestError(f"no column {column!r}: its fields are separated by {others[0]!r}, not {delimiter!r}")
-    check_columns(column, header)
-    return header.index(column)
+    check_columns(columns, header)
+    return [header.index(column) for column in columns]
 
 
 def _reason(error: csv.Error) -> str:
