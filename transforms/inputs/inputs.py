@@ -95,7 +95,7 @@ def _listed(uri: str, text: str, rules: Rules, skipped: Skipped, prefix: str) ->
         return
     found = _store_listing(text, rules)
     if found is not None:
-        for page in paging.pages(prefix or found.prefix, found.recursive):
+        for page in paging.many_pages(prefix or found.prefix, found.recursive):
             yield from found.kept(page.objects, skipped)
     else:
         yield from _list_one(uri, rules)
