@@ -16,6 +16,7 @@ import sys
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from aiohttp import web
 
@@ -72,8 +73,8 @@ def serve(port: int, pattern: str, count: int, seconds: float) -> None:
     web.run_app(app, host="127.0.0.1", port=port, print=None, access_log=None)
 
 
-WAYS: dict[str, Callable[[str, bool], Iterator[paging.Page]]] = {
-    "page by page": paging.pages,
+WAYS: dict[str, Callable[[str], Iterator[paging.Page]]] = {
+    "page by page": partial(paging.pages, recursive=True),
     "in ranges": paging.many_pages,
 }
 
@@ -102,7 +103,7 @@ def main() -> None:
             for _ in range(options.rounds):
                 for way, listing in WAYS.items():
                     began = time.monotonic()
-                    found = sum(len(page.objects) for page in listing(f"gs://{BUCKET}/flat/", True))
+                    found = sum(len(page.objects) for page in listing(f"gs://{BUCKET}/flat/"))
                     seconds[way].append(time.monotonic() - began)
                     if found != options.objects:
                         raise RuntimeError(f"{way} listed {found:,} of {options.objects:,} objects")

@@ -95,7 +95,8 @@ def _listed(uri: str, text: str, rules: Rules, skipped: Skipped, prefix: str) ->
         return
     found = _store_listing(text, rules)
     if found is not None:
-        for page in paging.many_pages(prefix or found.prefix, found.recursive):
+        below = prefix or found.prefix
+        for page in paging.many_pages(below) if found.recursive else paging.pages(below, recursive=False):
             yield from found.kept(page.objects, skipped)
     else:
         yield from _list_one(uri, rules)

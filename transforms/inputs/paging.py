@@ -7,6 +7,7 @@ versions, sizes and checksums that a listing tells come with each row.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from fsspec import AbstractFileSystem
@@ -43,35 +44,37 @@ def pages(prefix: str, recursive: bool) -> Iterator[Page]:
     yield from read(fs, prefix, recursive)
 
 
-def many_pages(prefix: str, recursive: bool) -> Iterator[Page]:
-    """As `pages`, with many pages read at the same time where a store lists from any name on; then in no order.
+def many_pages(prefix: str) -> Iterator[Page]:
+    """As `pages`, recursive, with many pages read at the same time where a store lists from any name on; in no order.
 
-    The first two thousand objects come in the order of their names.
+    The first two thousand objects come in the order of their names. (A listing that stops at slashes is read page by
+    page: where folders stand among the objects of a page is not told, so that nothing says where the next one begins.)
     """
     read_page = _RANGE_READERS.get(filesystems.scheme_of(prefix))
     if read_page is None:
-        yield from pages(prefix, recursive)
+        yield from pages(prefix, recursive=True)
         return
 
     fs = filesystems.filesystem(prefix)
 
     async def read(wanted: Range) -> RangePage:
-        return await read_page(fs, prefix, recursive, wanted)
+        return await read_page(fs, prefix, wanted)
 
     first: RangePage = sync(get_loop(), read, Range())
-    yield Page(first.objects, first.folders)
+    yield Page(first.objects, [])
     if not first.more:
         return
     second: RangePage = sync(get_loop(), read, Range(first.last))
-    if not second.is_ordered:  # the store lists from no name on, or in no order: images may come twice, none is missed
-        yield from pages(prefix, recursive)
+    if not (first.is_ordered and second.is_ordered):
+        # The store lists from no name on, or in no order: images may come twice, none is missed.
+        yield from pages(prefix, recursive=True)
         return
-    yield Page(second.objects, second.folders)
+    yield Page(second.objects, [])
     if second.more:
         for page in read_at_once(read, Range(second.last)):
             if not page.is_ordered:
                 raise OSError(f"{prefix}: the store lists names out of their order")
-            yield Page(page.objects, page.folders)
+            yield Page(page.objects, [])
 
 
 def is_folder(uri: str) -> bool:
@@ -134,60 +137,56 @@ def _pages_of_s3(fs: AbstractFileSystem, prefix: str, recursive: bool) -> Iterat
         more["ContinuationToken"] = page["NextContinuationToken"]
 
 
-async def _page_of_gcs(fs: AbstractFileSystem, prefix: str, recursive: bool, wanted: Range) -> RangePage:
+async def _page_of_gcs(fs: AbstractFileSystem, prefix: str, wanted: Range) -> RangePage:
     """By startOffset, which is within what is listed, and endOffset, which is not."""
     scheme, bucket, key = _split(prefix)
-    options: dict[str, Any] = {"prefix": key or None, "delimiter": None if recursive else "/"}
-    options["startOffset"] = wanted.after or None
+    options: dict[str, Any] = {"prefix": key or None, "startOffset": wanted.after or None}
     options["endOffset"] = f"{wanted.until}\u0001" if wanted.until else None
     while True:
         page: dict[str, Any] = await fs._call(
             "GET", "b/{}/o", bucket, json_out=True, maxResults=PAGE, fields=FIELDS, **options
         )
         objects = [(item["name"], item) for item in page.get("items", ())]
-        found = _range_page(f"{scheme}://{bucket}/", wanted, objects, page.get("prefixes", ()))
         token = page.get("nextPageToken")
-        if not token or found.last > wanted.after:  # a page may be empty, and others follow
-            return found._replace(more=bool(token) and not wanted.is_behind(found.last))
+        found = _range_page(f"{scheme}://{bucket}/", wanted, objects, truncated=bool(token))
+        # A page may be empty, and others follow.
+        if not token or found.last > wanted.after or not found.is_ordered:
+            return found
         options["pageToken"] = token
 
 
-async def _page_of_s3(fs: AbstractFileSystem, prefix: str, recursive: bool, wanted: Range) -> RangePage:
+async def _page_of_s3(fs: AbstractFileSystem, prefix: str, wanted: Range) -> RangePage:
     """By StartAfter; a page may reach beyond the range."""
     scheme, bucket, key = _split(prefix)
-    options: dict[str, Any] = {} if recursive else {"Delimiter": "/"}
-    if wanted.after:
-        options["StartAfter"] = wanted.after
+    options: dict[str, Any] = {"StartAfter": wanted.after} if wanted.after else {}
     while True:
         page: dict[str, Any] = await fs._call_s3(
             "list_objects_v2", Bucket=bucket, Prefix=key, MaxKeys=PAGE, **options, **fs.req_kw
         )
         objects = [(item["Key"], {**item, "size": item["Size"]}) for item in page.get("Contents", ())]
-        folders = [item["Prefix"] for item in page.get("CommonPrefixes", ())]
-        found = _range_page(f"{scheme}://{bucket}/", wanted, objects, folders)
         truncated = bool(page.get("IsTruncated"))
-        if not truncated or found.last > wanted.after:
-            return found._replace(more=truncated and not wanted.is_behind(found.last))
+        found = _range_page(f"{scheme}://{bucket}/", wanted, objects, truncated=truncated)
+        if not truncated or found.last > wanted.after or not found.is_ordered:
+            return found
         options["ContinuationToken"] = page["NextContinuationToken"]
 
 
 def _range_page(
-    bucket: str, wanted: Range, objects: Sequence[tuple[str, dict[str, Any]]], folders: Sequence[str]
+    bucket: str, wanted: Range, objects: Sequence[tuple[str, dict[str, Any]]], *, truncated: bool
 ) -> RangePage:
     """What of a store's page is of a range, but for stand-ins for empty folders, whose names end with a slash."""
-    of_objects = [name for name, _ in objects]
-    names = sorted((*of_objects, *folders))
+    names = [name for name, _ in objects]
+    first, last = (names[0], names[-1]) if names else ("", "")
     return RangePage(
         [
             storage.describe_remote(bucket + name, info)
             for name, info in objects
             if wanted.holds(name) and not name.endswith("/")
         ],
-        [bucket + name for name in folders if wanted.holds(name)],
-        first=names[0] if names else "",
-        last=names[-1] if names else "",
-        more=False,
-        is_ordered=of_objects == sorted(of_objects) and not (names and names[0] < wanted.after),
+        first,
+        last,
+        more=truncated and not wanted.is_behind(last),
+        is_ordered=all(a < b for a, b in pairwise(names)) and not (names and first < wanted.after),
     )
 
 
@@ -219,7 +218,7 @@ _PAGERS: dict[str, Callable[[AbstractFileSystem, str, bool], Iterator[Page]]] = 
     "s3": _pages_of_s3,
     "s3a": _pages_of_s3,
 }
-_RANGE_READERS: dict[str, Callable[[AbstractFileSystem, str, bool, Range], Awaitable[RangePage]]] = {
+_RANGE_READERS: dict[str, Callable[[AbstractFileSystem, str, Range], Awaitable[RangePage]]] = {
     "gs": _page_of_gcs,
     "gcs": _page_of_gcs,
     "s3": _page_of_s3,

@@ -44,14 +44,12 @@ class Range(NamedTuple):
 class RangePage(NamedTuple):
     """Attributes:
     objects: of the range, in the order of their names.
-    folders: prefixes in it, where the listing stops at slashes.
     first, last: names of the page, of what is no image, too; "" of an empty page.
     more: whether the range goes on after `last`.
     is_ordered: whether the names are in their order, and not before the range.
     """
 
     objects: list[ImageObject]
-    folders: list[str]
     first: str
     last: str
     more: bool

@@ -18,6 +18,7 @@ from pipeline.outputs.verify import verify_output
 from pipeline.runs.run import run
 from tests.conftest import Run, photo
 from tests.integration.conftest import BUCKET, Server, check_large_upload, clear
+from tests.integration.stores.ranges import check_ranges
 from transforms.elements import ImageObject
 from transforms.inputs import paging
 from transforms.inputs.inputs import Part, list_input, split_input
@@ -143,3 +144,7 @@ def test_the_whole_pipeline_runs_and_a_rival_cannot_publish(
 
 def test_large_files_are_uploaded_in_parts(bucket: Server) -> None:
     check_large_upload(bucket.uri("large"))
+
+
+def test_ranges_of_names_give_what_the_plain_listing_gives(bucket: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_ranges(bucket, monkeypatch)
