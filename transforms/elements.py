@@ -17,6 +17,14 @@ class Copy(NamedTuple):
     updated: float | None
 
 
+class Refusal(NamedTuple):
+    """Why there are no bytes of an image: what its dead letter says, see `DeadLetter`."""
+
+    stage: str
+    error: str
+    message: str
+
+
 class ImageObject(NamedTuple):
     """One listing row.
 
@@ -30,6 +38,9 @@ class ImageObject(NamedTuple):
         md5: of the content, in hexadecimal; "" where the listing does not tell. Kept with `--dedup listing` only.
         copies: other objects of the same content, which get the same outcome.
         address: where the bytes are, where that is another URI: with the query that `uri` lacks; else "".
+        columns: what is said of the image besides its bytes, as `records.columns` writes it; "" for nothing.
+        content: of a member of a container the encoded image, which came with its listing, or why there is none; None of
+            an image that is to be fetched. It is never serialized.
     """
 
     uri: str
@@ -41,6 +52,8 @@ class ImageObject(NamedTuple):
     md5: str = ""
     copies: Sequence[Copy] = ()
     address: str = ""
+    columns: str = ""
+    content: "bytes | Refusal | None" = None
 
     def each(self) -> Iterator["ImageObject"]:
         """This object and its copies, each by itself."""
