@@ -20,8 +20,10 @@ from transforms.listing import LEFT_OUT, LISTED, ListImages
 from transforms.loading import LoadImages
 from transforms.publishing import PublishRun
 from transforms.records import layout
+from transforms.records.columns import Column
 from transforms.records.leases import Lease
-from transforms.selecting import DECISIONS, REJECTED, SelectImages
+from transforms.rewriting import RewriteColumns
+from transforms.selecting import DECISIONS, RECORDS, REJECTED, SelectImages
 from transforms.stores.fetching import Policy
 from transforms.writing import WriteDeadLetters, WriteDeleted, WriteShards
 
@@ -40,6 +42,7 @@ def build(
     leftovers: Sequence[str] = (),
     units: int = UNITS_HERE,
     renewed: Lease | None = None,
+    columns: Sequence[Column] = (),
 ) -> None:
     """Adds a run to a pipeline.
 
@@ -50,25 +53,27 @@ def build(
         history: ledgers of earlier runs whose images are not embedded again.
         units: see `SelectImages`.
         leftovers: ledgers of finished shards of killed attempts, see `AdoptStaged`.
+        columns: that are carried, of known kinds.
         renewed: what the workers of a job elsewhere renew, see `HoldLease`.
     """
-    stores = config.storage_options
+    listing = listing_of(config, columns, renewed)
+    stores, rules = config.storage_options, listing.rules
     staging = layout.staging_folder(config.output, config.run_id, attempt)
 
     # Listing runs in the graph: a bucket of millions is never in the launcher's memory.
-    listed = pipeline | "Inputs" >> beam.Create(list(config.input)) | "ListImages" >> listing_of(config, renewed)
+    listed = pipeline | "Inputs" >> beam.Create(list(config.input)) | "ListImages" >> listing
     # The one shuffle, of uris. From here to WriteShards all is one fused stage: no pixel and no vector
     # is ever serialized.
     rows: dict[str, Any] = {"listed": listed[LISTED]}
-    adopted: list[Any] = []
+    more: list[Any] = []
     if leftovers:
         taken_over = pipeline | "AdoptStaged" >> AdoptStaged(leftovers, config.compression, stores)
         rows["adopted"] = taken_over["past"]
     if history:
-        rows["history"] = pipeline | "ReadHistory" >> ReadHistory(history, stores, renewed)
+        rows["history"] = pipeline | "ReadHistory" >> ReadHistory(history, stores, renewed, bool(rules.columns))
     decided = rows | "SelectImages" >> SelectImages(
         config.input,
-        config.rules,
+        rules,
         _seconds(config.since),
         _seconds(config.until),
         config.limit,
@@ -80,7 +85,7 @@ def build(
     selected = decided[SELECTED]
     if leftovers:
         rejected = AsList(decided[REJECTED])
-        adopted.append(taken_over["staged"] | "LeaveOutRejected" >> beam.FlatMapTuple(without, rejected))
+        more.append(taken_over["staged"] | "LeaveOutRejected" >> beam.FlatMapTuple(without, rejected))
     loaded, failed_to_load = selected | "LoadImages" >> loading_of(config, model.input_size)
     embedded, failed_to_embed = loaded | "EmbedImages" >> EmbedImages(
         model.engine, model.precision, artifact_uri, config.batch_size or 0, config.threads, stores
@@ -96,8 +101,15 @@ def build(
         | "AllFailed" >> beam.Flatten()
         | "WriteDeadLetters" >> WriteDeadLetters(staging, storage_options=stores)
     )
+    if history and rules.columns:
+        rewritten = (
+            decided[RECORDS]
+            | "RewriteColumns" >> RewriteColumns(stores)
+            | "WriteRewritten" >> WriteShards(staging, config.shard_size, config.compression, stores)
+        )
+        more.append(rewritten)
     deleted = decided[DELETED] | "WriteDeleted" >> WriteDeleted(staging, storage_options=stores)
-    staged = (shards, dead_letters, deleted, *adopted) | "AllStaged" >> beam.Flatten()
+    staged = (shards, dead_letters, deleted, *more) | "AllStaged" >> beam.Flatten()
     # Counted apart from the records: publishing refuses when the two do not agree.
     results = {"staged": staged, DECISIONS: decided[DECISIONS], LEFT_OUT: listed[LEFT_OUT]}
     _ = results | "PublishRun" >> PublishRun(
@@ -105,9 +117,10 @@ def build(
     )
 
 
-def listing_of(config: RunConfig, lease: Lease | None = None) -> ListImages:
-    """How a run lists its inputs."""
-    return ListImages(config.rules, config.storage_options, config.output, lease)
+def listing_of(config: RunConfig, columns: Sequence[Column] = (), lease: Lease | None = None) -> ListImages:
+    """How a run lists its inputs, and which columns it carries."""
+    rules = config.carrying(columns) if columns else config.rules
+    return ListImages(rules, config.storage_options, config.output, lease)
 
 
 def loading_of(config: RunConfig, input_size: tuple[int, int]) -> LoadImages:

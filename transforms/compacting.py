@@ -10,14 +10,14 @@ from typing import NamedTuple
 import apache_beam as beam
 from apache_beam.pvalue import PBegin, PCollection
 
-from transforms.elements import EncodedBatch, ImageObject
+from transforms.elements import EncodedBatch, ImageObject, PlacedRecord
 from transforms.records.ledger import read_columns
 from transforms.records.tfrecord import open_shard, read_records
 from transforms.records.uris import uri_hash
 from transforms.stores import filesystems, storage
 from transforms.stores.filesystems import StorageOptions
 
-COLUMNS = ("uri", "version", "size", "updated", "outcome", "shard", "row")
+COLUMNS = ("uri", "version", "size", "updated", "outcome", "shard", "row", "columns")
 BATCH_RECORDS = 128
 
 
@@ -27,15 +27,6 @@ class RunLedger(NamedTuple):
     uri: str
     folder: str
     run: int
-
-
-class PlacedRecord(NamedTuple):
-    """A record of an image and where it lies; `shard` is empty for an image that was deleted."""
-
-    image: ImageObject
-    run: int
-    shard: str
-    row: int
 
 
 @dataclass
@@ -63,7 +54,7 @@ class SelectLatest(beam.PTransform[PBegin, PCollection[tuple[str, PlacedRecord]]
                 if row["outcome"] == "failed":
                     continue
                 updated = row["updated"].timestamp() if row["updated"] else None
-                image = ImageObject(row["uri"], row["size"], row["version"], updated)
+                image = ImageObject(row["uri"], row["size"], row["version"], updated, columns=row["columns"] or "")
                 shard = storage.join(ledger.folder, row["shard"]) if row["outcome"] == "embedded" else ""
                 yield uri_hash(image.uri), PlacedRecord(image, ledger.run, shard, row["row"])
 

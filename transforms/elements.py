@@ -15,6 +15,7 @@ class Copy(NamedTuple):
     uri: str
     version: str
     updated: float | None
+    columns: str
 
 
 class Refusal(NamedTuple):
@@ -39,8 +40,8 @@ class ImageObject(NamedTuple):
         copies: other objects of the same content, which get the same outcome.
         address: where the bytes are, where that is another URI: with the query that `uri` lacks; else "".
         columns: what is said of the image besides its bytes, as `records.columns` writes it; "" for nothing.
-        content: of a member of a container the encoded image, which came with its listing, or why there is none; None of
-            an image that is to be fetched. It is never serialized.
+        content: the encoded image, of a member of a container, which came with its listing; or why there is none; None
+            of an image that is to be fetched. No bytes of it cross a shuffle.
     """
 
     uri: str
@@ -63,7 +64,7 @@ class ImageObject(NamedTuple):
         alone = self._replace(copies=())
         yield alone
         for copy in self.copies:
-            yield alone._replace(uri=copy.uri, version=copy.version, updated=copy.updated)
+            yield alone._replace(**copy._asdict())
 
 
 class PastOutcome(NamedTuple):
@@ -75,6 +76,8 @@ class PastOutcome(NamedTuple):
         outcome: "embedded", "failed" or "deleted", as in the ledger; or "staged", by a killed attempt at the same run.
         version: of the image then.
         stage: where it failed.
+        columns: digest of what was carried of it, see `records.columns`; "" for nothing.
+        shard, row: where its record is, when columns are compared.
     """
 
     uri: str
@@ -82,6 +85,9 @@ class PastOutcome(NamedTuple):
     outcome: str
     version: str = ""
     stage: str = ""
+    columns: str = ""
+    shard: str = ""
+    row: int = -1
 
 
 class ImageInfo(NamedTuple):
@@ -122,6 +128,20 @@ class EncodedBatch(NamedTuple):
 
     sources: Sequence[ImageObject]
     examples: Sequence[bytes]
+
+
+class PlacedRecord(NamedTuple):
+    """A record of an image and where it lies: in which run, shard and row.
+
+    Attributes:
+        shard: URI of the file; "" for an image that was deleted.
+        row: which record of it, from 0.
+    """
+
+    image: ImageObject
+    run: int
+    shard: str
+    row: int
 
 
 class StagedFile(NamedTuple):

@@ -12,6 +12,7 @@ from apache_beam.transforms.window import GlobalWindows
 from apache_beam.utils.windowed_value import WindowedValue
 
 from transforms.elements import EncodedBatch, ImageInfo
+from transforms.records.columns import with_columns
 from transforms.records.examples import bytes_feature, example, float_feature, int64_feature
 
 
@@ -63,15 +64,17 @@ def encode_examples(images: Sequence[ImageInfo], vectors: np.ndarray) -> list[by
         vectors: float32 [len(images), features].
     """
     vectors = np.ascontiguousarray(vectors, "<f4")
-    return [
-        example(
-            float_feature("image/embedding", vector.tobytes()),
-            bytes_feature("image/format", image.format.encode()),
-            int64_feature("image/height", image.height),
-            bytes_feature("image/key/sha256", image.sha256.encode()),
-            bytes_feature("image/uri", image.source.uri.encode()),
-            bytes_feature("image/version", image.source.version.encode()),
-            int64_feature("image/width", image.width),
-        )
-        for image, vector in zip(images, vectors, strict=True)
-    ]
+    return [_encode(image, vector) for image, vector in zip(images, vectors, strict=True)]
+
+
+def _encode(image: ImageInfo, vector: np.ndarray) -> bytes:
+    record = example(
+        float_feature("image/embedding", vector.tobytes()),
+        bytes_feature("image/format", image.format.encode()),
+        int64_feature("image/height", image.height),
+        bytes_feature("image/key/sha256", image.sha256.encode()),
+        bytes_feature("image/uri", image.source.uri.encode()),
+        bytes_feature("image/version", image.source.version.encode()),
+        int64_feature("image/width", image.width),
+    )
+    return with_columns(record, image.source.columns) if image.source.columns else record

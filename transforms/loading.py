@@ -22,7 +22,7 @@ from apache_beam.transforms.window import GlobalWindows
 from fsspec.asyn import get_loop
 
 from transforms import tally
-from transforms.elements import DeadLetter, ImageInfo, ImageObject
+from transforms.elements import DeadLetter, ImageInfo, ImageObject, Refusal
 from transforms.images.decoding import DecodedImage, ImageError, configure_pillow, decode_image
 from transforms.images.threads import Decoders
 from transforms.stores import fetching, filesystems
@@ -124,6 +124,8 @@ class _Load(beam.DoFn):
     async def _load(self, source: ImageObject) -> _Outcome:
         """Runs on fsspec's loop. Every failure of one image is caught here and named."""
         options, shared = self._options, self._shared
+        if isinstance(source.content, Refusal):
+            return _Outcome(DeadLetter(source._replace(content=None), *source.content))
         try:
             if source.size < 0 and fetching.tells_size(source.uri):  # from a manifest: the budget needs a size
                 async with shared.fetches:

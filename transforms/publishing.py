@@ -199,7 +199,7 @@ def count_outcomes(staged: Iterable[StagedFile], decisions: Mapping[str, int]) -
         errors.update(file.errors)
     decided = Counter(decisions)
     embedded, failed, deleted = records["features"], records["dead_letters"], records["deleted"]
-    wanted = decided[history.SELECTED] + decided[history.STAGED]
+    wanted = decided[history.SELECTED] + decided[history.STAGED] + decided[history.COLUMNS_CHANGED]
     if embedded + failed != wanted:
         raise RuntimeError(
             f"{wanted} images were listed but {embedded} embedded and {failed} failed: not publishing this run"
@@ -216,6 +216,7 @@ def count_outcomes(staged: Iterable[StagedFile], decisions: Mapping[str, int]) -
         "listed": sum(left_out.values()) + embedded + failed,
         **left_out,
         "embedded": embedded,
+        "columns_changed": decided[history.COLUMNS_CHANGED],
         "failed": failed,
         "failed_by_error": dict(errors.most_common()),
         "duplicates": decided[history.SELECTED] - decided[history.DISTINCT] if history.DISTINCT in decided else 0,

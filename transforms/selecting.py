@@ -14,9 +14,20 @@ from apache_beam.pvalue import AsList, DoOutputsTuple, PCollection, TaggedOutput
 from apache_beam.transforms.combiners import Count, Top
 
 from transforms import tally
-from transforms.elements import Copy, ImageObject
-from transforms.history import DELETED, DISTINCT, EMBED, OUTSIDE, SELECTED, STAGED, decide
+from transforms.elements import Copy, ImageObject, PlacedRecord, Refusal
+from transforms.history import (
+    COLUMNS_CHANGED,
+    DELETED,
+    DISTINCT,
+    EMBED,
+    OUTSIDE,
+    SELECTED,
+    STAGED,
+    decide,
+    newest_outcome,
+)
 from transforms.inputs import inputs
+from transforms.inputs.carrying import carried
 from transforms.inputs.rules import DEFAULT_RULES, Rules
 from transforms.packing import PackByUnit
 from transforms.records.blocks import LISTED, Sighting, unpack
@@ -26,6 +37,7 @@ from transforms.stores.filesystems import StorageOptions
 
 DECISIONS = "decisions"
 REJECTED = "rejected"
+RECORDS = "records"
 COPIES = 1000  # of one content, so that no element grows without bounds
 
 
@@ -39,8 +51,10 @@ class SelectImages(beam.PTransform[Mapping[str, PCollection[Any]], Mapping[str, 
 
     In: {"listed": `ImageObject`, a uri any number of times; "history", "adopted": `PastOutcome`}.
     Out: {"selected": `ImageObject`, each uri once, "deleted": `ImageObject`, of uris that were embedded and are listed
-    no more, "decisions": one (decision, number of images) for each decision, those of `history.decide`, `OUTSIDE`,
-    `SELECTED`, and with `dedup` `DISTINCT`; with "adopted", "rejected": numbers of ledgers that are not taken over}.
+    no more, "records": (shard, `PlacedRecord`), where the record is of an image whose columns alone have changed, which
+    are those of its image; "decisions": one (decision, number of images) for each decision, those of `history.decide`,
+    `OUTSIDE`, `SELECTED`, and with `dedup` `DISTINCT`; with "adopted", "rejected": numbers of ledgers that are not
+    taken over}.
 
     An adopted shard is taken over when each of its images is listed by this run, and in no adopted shard before it: a
     runner that tried a bundle again may have left shards of both tries. It is one of them or none, and what none holds
@@ -86,7 +100,7 @@ class SelectImages(beam.PTransform[Mapping[str, PCollection[Any]], Mapping[str, 
             )
             rejected = [AsList(results[REJECTED])]
         decided: DoOutputsTuple = units | "Decide" >> beam.ParDo(_Decide(self), *rejected).with_outputs(
-            DELETED, DECISIONS, main=SELECTED
+            DELETED, DECISIONS, RECORDS, main=SELECTED
         )
         selected = decided[SELECTED]
         if self.limit:
@@ -111,7 +125,13 @@ class SelectImages(beam.PTransform[Mapping[str, PCollection[Any]], Mapping[str, 
             distinct = selected | "CountDistinct" >> Count.Globally()
             counts.append(distinct | "Distinct" >> beam.Map(lambda count: (DISTINCT, count)))
         decisions = counts | "AllCounts" >> beam.Flatten()
-        return {**results, SELECTED: selected, DELETED: decided[DELETED], DECISIONS: decisions}
+        return {
+            **results,
+            SELECTED: selected,
+            DELETED: decided[DELETED],
+            RECORDS: decided[RECORDS],
+            DECISIONS: decisions,
+        }
 
 
 class _Decide(beam.DoFn):
@@ -128,7 +148,7 @@ class _Decide(beam.DoFn):
 
     def _decide(self, sightings: Sequence[Sighting], rejected: Sequence[int]) -> Iterator[Any]:
         options = self._options
-        image = newest(sighting.image() for sighting in sightings if sighting.run == LISTED)
+        image = listed_image([sighting.image() for sighting in sightings if sighting.run == LISTED], options.rules)
         past = [
             sighting.outcome_then()
             for sighting in sightings
@@ -136,7 +156,8 @@ class _Decide(beam.DoFn):
         ]
         if image is None and not past:
             return  # it was in a shard that is not taken over
-        decision = decide(image, past, retry_dead_letters=options.retry_dead_letters)
+        compare = bool(options.rules.columns)
+        decision = decide(image, past, retry_dead_letters=options.retry_dead_letters, compare_columns=compare)
         if decision == DELETED and not self._covers(past[0].uri):
             return
         if decision == EMBED and image is not None and not self._is_inside(image.updated):
@@ -147,6 +168,8 @@ class _Decide(beam.DoFn):
             yield image
         elif decision == DELETED:
             yield TaggedOutput(DELETED, ImageObject(past[0].uri, 0))
+        elif decision == COLUMNS_CHANGED and image is not None and (last := newest_outcome(past)):
+            yield TaggedOutput(RECORDS, (last.shard, PlacedRecord(image, last.run, last.shard, last.row)))
 
     def _is_inside(self, updated: float | None) -> bool:
         since, until = self._options.since, self._options.until
@@ -181,13 +204,29 @@ def newest(images: Iterable[ImageObject]) -> ImageObject | None:
     return max(images, key=lambda image: (image.size >= 0, image.updated or 0.0, image.version), default=None)
 
 
+def listed_image(images: Sequence[ImageObject], rules: Rules) -> ImageObject | None:
+    """One row of all those of one uri: the newest, with the columns of the one that has any; None of none.
+
+    Of rows that say different things of it none is believed: it gets a dead letter.
+    """
+    image = newest(images)
+    if image is None or not rules.columns:
+        return image
+    said = {each.columns for each in images} - {carried(image.uri, {}, rules)}
+    if len(said) > 1:
+        first, second = sorted(said)[:2]
+        message = f"{len(said)} rows name it with different columns, such as {first[:200]} and {second[:200]}"
+        return image._replace(columns="", content=Refusal("list", "ConflictingColumns", message))
+    return image._replace(columns=said.pop()) if said else image
+
+
 def _listed(image: ImageObject, dedup: bool) -> Sighting:
     """What only `dedup` needs is not shuffled without it."""
     return Sighting.listed(image if dedup else image._replace(md5=""))
 
 
 def _content(image: ImageObject) -> str:
-    return f"{image.md5} {image.size}" if image.md5 else image.uri
+    return f"{image.md5} {image.size}" if image.md5 and image.content is None else image.uri
 
 
 def _with_copies(_: str, images: Iterable[ImageObject]) -> Iterator[ImageObject]:
@@ -195,7 +234,7 @@ def _with_copies(_: str, images: Iterable[ImageObject]) -> Iterator[ImageObject]
     ordered = iter(sorted(images, key=lambda image: image.uri))
     while batch := list(islice(ordered, COPIES)):
         first, *others = batch
-        yield first._replace(copies=tuple(Copy(image.uri, image.version, image.updated) for image in others))
+        yield first._replace(copies=tuple(Copy(*(getattr(image, name) for name in Copy._fields)) for image in others))
 
 
 def _order(image: ImageObject) -> bytes:

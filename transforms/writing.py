@@ -9,6 +9,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import apache_beam as beam
 from apache_beam.pvalue import PCollection
@@ -206,8 +207,8 @@ class Spool:
 
 
 def dead_letter_line(failure: DeadLetter) -> bytes:
-    """One line of JSON: uri, version, size, stage, error, message."""
-    fields = {
+    """One line of JSON: uri, version, size, stage, error, message, and columns where some are carried."""
+    fields: dict[str, Any] = {
         "uri": failure.source.uri,
         "version": failure.source.version,
         "size": failure.source.size,
@@ -215,4 +216,6 @@ def dead_letter_line(failure: DeadLetter) -> bytes:
         "error": failure.error,
         "message": failure.message,
     }
+    if failure.source.columns:
+        fields["columns"] = json.loads(failure.source.columns)
     return (json.dumps(fields, ensure_ascii=False) + "\n").encode()

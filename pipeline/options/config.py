@@ -17,7 +17,9 @@ from pipeline.options.run_config_file import read_run_config
 from pipeline.options.table import BY_NAME, OPTIONS, REQUIRED, Option, closest_option
 from pipeline.options.values import NotAllowedError, options_of_store
 from transforms.engines import PRECISIONS
+from transforms.inputs.carrying import parse_columns
 from transforms.inputs.rules import Rules
+from transforms.records.columns import ALL, Column
 from transforms.stores import secrets, storage
 from transforms.stores.secrets import HIDDEN
 
@@ -74,6 +76,8 @@ class RunConfig:
     size_column: str | None
     updated_column: str | None
     md5_column: str | None
+    columns: tuple[str, ...]
+    label_from: str | None
     no_wait: bool
     verbose: bool
     beam_args: tuple[str, ...]
@@ -93,6 +97,7 @@ class RunConfig:
             self.size_column or "",
             self.updated_column or "",
             self.md5_column or "",
+            label_from=self.label_from or "",
         )
 
     def describe(self) -> dict[str, Any]:
@@ -105,6 +110,15 @@ class RunConfig:
             "storage_options": {scheme: sorted(options) for scheme, options in self.storage_options.items()},
             "beam_args": shown_flags(self.beam_args),
         }
+
+    def carrying(self, columns: Sequence[Column]) -> Rules:
+        """How the inputs are understood when these columns of known kinds are carried."""
+        asked_for_all = any(column.name == ALL for column in self.columns_asked())
+        return self.rules._replace(columns=tuple(columns), all_columns=asked_for_all)
+
+    def columns_asked(self) -> list[Column]:
+        """The columns that are to be carried, as the option names them."""
+        return parse_columns(text for texts in self.columns for text in texts.split(","))
 
     def identity(self) -> dict[str, Any]:
         """Of the options those that decide what the run publishes, as JSON has them."""

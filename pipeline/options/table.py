@@ -10,6 +10,7 @@ from typing import Any
 
 from pipeline.options.values import (
     byte_size,
+    column_names,
     exclusion,
     folder_uri,
     fraction,
@@ -85,6 +86,22 @@ WHAT = (
     Option("size_column", non_empty_text, None, "with their sizes in bytes, which count where a version is", "NAME"),
     Option("updated_column", non_empty_text, None, "with the times of their last change, for --since", "NAME"),
     Option("md5_column", non_empty_text, None, "with the MD5s of their contents, for --dedup listing", "NAME"),
+    Option(
+        "columns",
+        column_names,
+        (),
+        "columns of manifests that go into the records, such as label,caption; NAME=FEATURE names the feature, :int64, "
+        ":float, :text or :bytes its kind; * takes all of them",
+        "NAMES",
+        repeatable=True,
+    ),
+    Option(
+        "label_from",
+        one_of("folder"),
+        None,
+        "folder: the name of the folder that an image is in goes into its record, as image/class/text",
+        "folder",
+    ),
     Option(
         "allow_local",
         yes_or_no,

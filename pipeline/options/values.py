@@ -12,7 +12,9 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from pipeline.options.bounded_yaml import load_yaml
+from transforms.inputs.carrying import parse_columns
 from transforms.inputs.choosing import compiled
+from transforms.records.columns import KINDS
 from transforms.stores import filesystems, storage
 
 SIZE_UNITS = {"": 1, "B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
@@ -96,6 +98,16 @@ def exclusion(value: Any) -> str:
         compiled(non_empty_text(value))
     except ValueError as e:
         raise NotAllowedError(f"a pattern: {e}") from None
+    return str(value)
+
+
+def column_names(value: Any) -> str:
+    """Columns that are carried, with commas between them."""
+    try:
+        parse_columns(non_empty_text(value).split(","))
+    except ValueError as e:
+        kinds = ", ".join(KINDS)
+        raise NotAllowedError(f"NAME, NAME=FEATURE or *, each with :KIND or without ({kinds}): {e}") from None
     return str(value)
 
 

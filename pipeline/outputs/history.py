@@ -14,6 +14,7 @@ from pipeline.errors import RunError
 from pipeline.outputs import dataset
 from transforms.history import LedgerFile
 from transforms.records import documents, layout
+from transforms.records.columns import Column
 from transforms.records.output_error import OutputError
 from transforms.stores import storage
 
@@ -129,6 +130,29 @@ def check_generation(runs: Sequence[PublishedRun], generation: Mapping[str, Any]
         f"--output: its newest run, {runs[-1].run_id}, has vectors that cannot be compared with these ({was}); "
         f"--new_model starts a new generation in which every image is embedded again, another --output keeps them apart"
     )
+
+
+def settle_columns(columns: Sequence[Column], runs: Sequence[PublishedRun]) -> list[Column]:
+    """The columns of a run, of the kinds that they have in earlier ones: no reader could read both otherwise.
+
+    A column of whose values the first rows hold none is, where no run has it, one of text.
+
+    Raises:
+        RunError: a column is of another kind in an earlier run; the message says which.
+    """
+    earlier = {
+        entry["feature"]: (entry["kind"], run.run_id) for run in runs for entry in run.manifest.get("columns", [])
+    }
+    settled = []
+    for column in columns:
+        kind, run_id = earlier.get(column.feature, ("text", ""))
+        if run_id and column.kind not in ("", kind):
+            raise RunError(
+                f"--columns: {column.feature!r} is {kind} in run {run_id} of the output, and would be {column.kind}; "
+                f"--columns {column.name}:{kind} keeps it so, and {column.name}=NAME is another feature"
+            )
+        settled.append(column._replace(kind=column.kind or kind))
+    return settled
 
 
 def ledgers_of(runs: Sequence[PublishedRun], generation: Mapping[str, Any]) -> list[LedgerFile]:

@@ -133,6 +133,9 @@ def compact_head(config: CompactConfig, runs: Sequence[PublishedRun], started: d
         "as_of": layout.timestamp(as_of, "microseconds"),
         "identity": {"compacted": [run.run_id for run in runs]},
         "compression": config.compression,
+        "columns": list(
+            {entry["feature"]: entry for run in runs for entry in run.manifest.get("columns", [])}.values()
+        ),
         "config": {
             "output": config.output,
             "run_id": config.run_id,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from importlib.metadata import version
 from typing import Any
@@ -13,7 +13,9 @@ from pipeline.model.feature_model import FeatureModel
 from pipeline.options.config import RunConfig
 from transforms.engines import PACKAGES
 from transforms.images.decoding import DRAFT_FACTOR, PREPROCESSING_VERSION
+from transforms.inputs.carrying import LABEL_OF_FOLDER
 from transforms.records import layout
+from transforms.records.columns import Column
 
 VERSIONS_OF = ("apache-beam", "tensorflow", "pillow", "numpy", "tfx-bsl")
 
@@ -28,8 +30,15 @@ def preprocessing_of(resize: str) -> dict[str, Any]:
     }
 
 
+def describe_column(column: Column) -> dict[str, str]:
+    """One entry of the manifest's `columns`; a label that is a folder's name is of no column."""
+    named = {} if column == LABEL_OF_FOLDER else {"column": column.name}
+    return {**named, "feature": column.feature, "kind": column.kind}
+
+
 def manifest_head(
     config: RunConfig,
+    columns: Sequence[Column],
     model: FeatureModel,
     generation: Mapping[str, Any],
     started: datetime,
@@ -47,6 +56,7 @@ def manifest_head(
         "model": model.describe(),
         "preprocessing": generation["preprocessing"],
         "compression": config.compression,
+        "columns": [describe_column(column) for column in columns],
         "beam": {"version": version("apache-beam"), "runner": runner},
         "versions": {
             "embed-images": __version__,

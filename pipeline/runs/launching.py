@@ -15,14 +15,17 @@ from typing import Any
 
 from pipeline.console.logs import logger
 from pipeline.errors import ConfigError, ModelError, RunError
+from pipeline.options.config import RunConfig
 from pipeline.outputs.dataset import run_ids
 from pipeline.runs.running import RunReport
 from transforms.elements import ImageObject
 from transforms.inputs import kinds
+from transforms.inputs.carrying import known_columns
 from transforms.inputs.choosing import EXCLUDED, NOT_SAMPLED
-from transforms.inputs.inputs import list_input
+from transforms.inputs.inputs import kinds_of_columns, list_input
 from transforms.inputs.rules import ListingError, Rules
 from transforms.records import documents, layout, removal
+from transforms.records.columns import Column
 from transforms.records.output_error import OutputError
 from transforms.stores import filesystems, storage
 from transforms.stores.fetching import FetchError, Policy, fetch_and_wait
@@ -157,6 +160,17 @@ def check_inputs(inputs: Sequence[str], rules: Rules, output: str, max_object_by
                 f"--input: the store lets none of the first {len(first)} images of {text!r} be read ({denied}); "
                 f"give credentials that may, see docs/operations.md"
             )
+
+
+def find_columns(config: RunConfig) -> list[Column]:
+    """The columns that a run carries, and their kinds, by the first rows of its inputs; "" where these hold nothing.
+
+    Raises:
+        ListingError: a column that no input has, or of which they differ.
+    """
+    asked = config.columns_asked()
+    found = [kinds_of_columns(text, config.rules) for text in config.input] if asked else []
+    return known_columns(asked, found, config.rules)
 
 
 def _hint(left_out: Counter[str]) -> str:

@@ -15,6 +15,7 @@ from pipeline.runs.launching import (
     check_inputs,
     check_output,
     check_scratch,
+    find_columns,
     launching,
     patiently,
     published,
@@ -49,7 +50,8 @@ def run(config: RunConfig) -> RunReport | None:
                 return report
             check_output(output, run_id)
             check_scratch()
-            check_inputs(config.input, config.rules, output, config.max_object_bytes)
+            columns = find_columns(config)
+            check_inputs(config.input, config.carrying(columns), output, config.max_object_bytes)
         # Beam takes two seconds to import, so what is refused is refused before.
         import apache_beam as beam
 
@@ -104,6 +106,7 @@ def run(config: RunConfig) -> RunReport | None:
                     ledgers_of,
                     place_in_time,
                     published_runs,
+                    settle_columns,
                 )
                 from pipeline.runs.head import manifest_head, preprocessing_of
 
@@ -111,19 +114,20 @@ def run(config: RunConfig) -> RunReport | None:
                 generation = generation_of(model, preprocessing_of(config.resize))
                 earlier = published_runs(output, all_of_them=config.incremental)
                 check_generation(earlier, generation, new_model=config.new_model)
+                columns = settle_columns(columns, earlier)
                 making = {"identity": config.identity(), "generation": generation}
                 finished = leftovers(output, run_id, making)
                 note_attempt(output, run_id, attempt, making)
                 artifact_uri = stage_model(output, run_id, attempt, model)
                 history = ledgers_of(earlier, generation) if config.incremental else []
                 as_of = place_in_time(started, earlier)
-                head = manifest_head(config, model, generation, started, as_of, runner_of(options))
+                head = manifest_head(config, columns, model, generation, started, as_of, runner_of(options))
             _say_model(model, phases.seconds["model"], len(finished))
 
             with launching():
                 pipeline = beam.Pipeline(options=options)
                 units, renewed = (UNITS_HERE, None) if locally else (UNITS_ON_CLUSTERS, hold.lease)
-                build(pipeline, config, model, artifact_uri, attempt, head, history, finished, units, renewed)
+                build(pipeline, config, model, artifact_uri, attempt, head, history, finished, units, renewed, columns)
             if locally:
                 with phases.measure_graph(here):
                     execute(pipeline, shown=here)

@@ -25,6 +25,8 @@ def summary(report: RunReport) -> str:
         if counts[left_out]:
             table.add_row(left_out.replace("_", " "), f"{counts[left_out]:,}")
     table.add_row("embedded", f"{counts['embedded']:,}")
+    if rewritten := counts.get("columns_changed"):
+        table.add_row("  columns changed", f"{rewritten:,}")
     table.add_row("failed", f"{counts['failed']:,}")
     for error, times in counts["failed_by_error"].items():
         table.add_row(f"  {error}", f"{times:,}")

@@ -17,6 +17,7 @@ from fsspec.utils import glob_translate
 
 from transforms.elements import ImageObject
 from transforms.inputs import manifests, paging, walking
+from transforms.inputs.carrying import carried
 from transforms.inputs.choosing import kind_not_chosen
 from transforms.inputs.leaving_out import glob_takes, kind_left_out
 from transforms.inputs.rules import DEFAULT_RULES, ListingError, Rules, Skipped, ignore, web_image
@@ -103,12 +104,30 @@ def _listed(uri: str, text: str, rules: Rules, skipped: Skipped, prefix: str) ->
 
 
 def _chosen(images: Iterable[ImageObject], rules: Rules, skipped: Skipped) -> Iterator[ImageObject]:
-    """Leaves out what `rules.exclude` and `rules.sample` do."""
+    """Leaves out what `rules.exclude` and `rules.sample` do. Of what no manifest names, no column is known."""
     for image in images:
         if kind := kind_not_chosen(image.uri, rules):
             skipped(image.uri, kind)
         else:
-            yield image
+            yield image if image.columns else image._replace(columns=carried(image.uri, {}, rules))
+
+
+def kinds_of_columns(text: str, rules: Rules) -> dict[str, str]:
+    """The kinds of the columns of an input, by their names, see `manifests.kinds_of_columns`; none of what has none.
+
+    Raises:
+        ListingError: as `list_input`.
+    """
+    uri = _normalized(text)
+    with _sentences(text):
+        if not manifests.is_manifest(uri):
+            return {}
+        if filesystems.is_local(uri):
+            path = storage.path_of(uri)
+            one = not os.path.isdir(path) and (os.path.lexists(path) or not glob.has_magic(path))
+        else:
+            one = _store_listing(text, rules) is None
+        return manifests.kinds_of_columns(uri, rules) if one else {}
 
 
 def coverage(text: str, rules: Rules = DEFAULT_RULES) -> Callable[[str], bool]:

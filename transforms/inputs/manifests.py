@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from io import BufferedReader
+from itertools import islice
 from typing import IO, Any, cast
 
 import pyarrow as pa
@@ -16,12 +17,15 @@ import pyarrow as pa
 from transforms.elements import ImageObject
 from transforms.inputs import tables, texts
 from transforms.inputs.bounds import BoundedReader, ManifestError
+from transforms.inputs.carrying import FOLDER, carried, kinds_of
 from transforms.inputs.facts import columns_of, with_facts
 from transforms.inputs.rules import ListingError, Rules, web_image
 from transforms.stores import filesystems, storage
 from transforms.stores.fetching import FetchError, Policy, download_and_wait
 
-READERS: Mapping[str, Callable[[IO[bytes], Sequence[str]], Iterator[tuple[int, Sequence[Any]]]]] = {
+# Each gives (row or line, values of the named columns). The first column must be there. The others, too, where they are
+# not all that there may be; where they are, a file may lack some, and may have no others.
+READERS: Mapping[str, Callable[[IO[bytes], Sequence[str], bool], Iterator[tuple[int, Sequence[Any]]]]] = {
     ".txt": texts.lines,
     ".csv": texts.rows_of_csv,
     ".tsv": texts.rows_of_tsv,
@@ -29,6 +33,14 @@ READERS: Mapping[str, Callable[[IO[bytes], Sequence[str]], Iterator[tuple[int, S
     ".ndjson": texts.rows_of_json,
     ".json": texts.rows_of_json,
     ".parquet": tables.rows,
+}
+NAMES: Mapping[str, Callable[[IO[bytes]], Sequence[str]]] = {
+    ".csv": texts.names_of_csv,
+    ".tsv": texts.names_of_tsv,
+    ".jsonl": texts.names_of_json,
+    ".ndjson": texts.names_of_json,
+    ".json": texts.names_of_json,
+    ".parquet": tables.names,
 }
 # Lists, tables and containers by the names that they have elsewhere, which nobody means as an image.
 NOT_READ = frozenset({
@@ -41,6 +53,7 @@ LAYERS = 2  # of gzip: a .gz that a server packs once more on its way
 # What is downloaded from a web server before it is read: on the local disk, and not for ever.
 DOWNLOAD = Policy(whole_seconds=6 * 3600.0, max_bytes=64 << 30)
 LONGEST_NAME = 1 << 16
+ROWS = 1000  # that tell the kinds of columns
 
 
 def is_manifest(uri: str) -> bool:
@@ -68,7 +81,10 @@ def images_of(uri: str, rules: Rules) -> Iterator[ImageObject]:
     here = filesystems.is_local(uri)
     unit = "row" if _extension(uri) == ".parquet" else "line"
     with _sentences(uri), _opened(uri) as file:
-        for number, (name, *values) in READERS[_extension(uri)](file, columns_of(rules)):
+        facts, names = columns_of(rules), [column.name for column in rules.columns if column.name != FOLDER]
+        wanted = list(dict.fromkeys([*facts, *names]))
+        for number, values in READERS[_extension(uri)](file, wanted, rules.all_columns):
+            name = values[0]
             if not isinstance(name, str) or not name:
                 raise ManifestError(f"{unit} {number} has no text in its column {rules.uri_column!r}")
             if len(name) > LONGEST_NAME:
@@ -89,9 +105,31 @@ def images_of(uri: str, rules: Rules) -> Iterator[ImageObject]:
             on_the_web = filesystems.scheme_of(named) in storage.WEB_SCHEMES
             image = web_image(named, rules) if on_the_web else ImageObject(named)
             try:
-                yield with_facts(image, values, rules) if values else image
-            except ManifestError as e:
+                if len(facts) > 1:
+                    image = with_facts(image, values[1 : len(facts)], rules)
+                if rules.columns:
+                    image = image._replace(columns=carried(named, dict(zip(wanted, values, strict=True)), rules))
+            except (ManifestError, ValueError) as e:
                 raise ManifestError(f"{unit} {number}: {e}") from None
+            yield image
+
+
+def kinds_of_columns(uri: str, rules: Rules) -> dict[str, str]:
+    """The kinds of the columns of a manifest, by their names, as its first `ROWS` rows have them; "" of no value.
+
+    The columns of names and of facts are not among them.
+
+    Raises:
+        ListingError: it cannot be read.
+    """
+    extension = _extension(uri)
+    if extension == ".txt":
+        return {}
+    with _sentences(uri), _opened(uri) as file:
+        names = [name for name in NAMES[extension](file) if name not in columns_of(rules)]
+        file.seek(0)
+        rows = [values[1:] for _, values in islice(READERS[extension](file, [rules.uri_column, *names], False), ROWS)]
+        return kinds_of(names, rows, texts=extension in (".csv", ".tsv"))
 
 
 def _extension(uri: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from transforms.elements import ImageObject
+from transforms.records.columns import Column
 
 
 class ListingError(Exception):
@@ -22,6 +23,9 @@ class Rules(NamedTuple):
     strip_query: images behind web servers are called by their URLs without queries.
     exclude: patterns of images that are left out, see `choosing`.
     sample: of all uris, the share that is taken, from 0 to 1.
+    columns: of manifests and containers, which are carried to the records; known kinds, see `carrying`.
+    all_columns: they are all that there may be, and a manifest may lack some; otherwise it has each, and may have more.
+    label_from: "folder": the name of the folder that an image is in is its label; else "".
     """
 
     all_files: bool = False
@@ -35,6 +39,9 @@ class Rules(NamedTuple):
     size_column: str = ""
     updated_column: str = ""
     md5_column: str = ""
+    columns: tuple[Column, ...] = ()
+    all_columns: bool = False
+    label_from: str = ""
 
 
 DEFAULT_RULES = Rules()

@@ -18,33 +18,42 @@ LARGEST_BATCH = 256 << 20  # of the names of so many rows
 LARGEST_CHUNK = 1 << 30  # of a row group's names, unpacked; writers make groups of a million rows, or of 128 MiB
 
 
-def rows(file: IO[bytes], columns: Sequence[str]) -> Iterator[tuple[int, Sequence[Any]]]:
-    """(row, values of the columns), rows from 1; the first column holds text, the others single values."""
+def names(file: IO[bytes]) -> list[str]:
+    """The columns of a table."""
+    found: list[str] = pq.read_schema(file).names
+    return found
+
+
+def rows(file: IO[bytes], columns: Sequence[str], all_columns: bool) -> Iterator[tuple[int, Sequence[Any]]]:
+    """(row, values of the columns), rows from 1; the first column holds text."""
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
     schema = pq.read_schema(file)
-    check_columns(columns, schema.names)
+    present = [name for name in columns if name in schema.names or name == columns[0] or not all_columns]
+    check_columns(present, schema.names)
     if not _is_text(schema.field(columns[0]).type):
         raise ManifestError(f"its column {columns[0]!r} holds {_plain(schema.field(columns[0]).type)}, not text")
-    for column in columns:
-        if pa.types.is_nested(_plain(schema.field(column).type)):
-            raise ManifestError(f"its column {column!r} holds {schema.field(column).type}, not single values")
     # As dictionaries: a long value that is repeated is in memory once, until it is known how long it is.
-    parquet = pq.ParquetFile(file, read_dictionary=[name for name in columns if _is_text(schema.field(name).type)])
-    for column in columns:
+    parquet = pq.ParquetFile(file, read_dictionary=[name for name in present if _is_text(schema.field(name).type)])
+    for column in present:
         _check_chunks(parquet.metadata, column)
     number = unpacked = 0
-    for batch in parquet.iter_batches(BATCH_ROWS, columns=list(columns), use_threads=False):
-        found = [batch.column(batch.schema.get_field_index(column)) for column in columns]
-        length = sum(_unpacked_bytes(values) for values in found if _is_text(values.type))
+    for batch in parquet.iter_batches(BATCH_ROWS, columns=present, use_threads=False):
+        found = {name: batch.column(batch.schema.get_field_index(name)) for name in present}
+        length = sum(_unpacked_bytes(values) if _is_text(values.type) else values.nbytes for values in found.values())
         unpacked += length
         check_unpacked(unpacked, size, MOST_OF_PARQUET)
         if length > LARGEST_BATCH:
             raise ManifestError(f"{BATCH_ROWS:,} rows after row {number} hold {length:,} bytes of names")
-        plain = (values.dictionary_decode() if pa.types.is_dictionary(values.type) else values for values in found)
-        for row in zip(*(values.to_pylist() for values in plain), strict=True):
+        nothing = pa.nulls(batch.num_rows)
+        plain = [_decoded(found.get(name, nothing)).to_pylist() for name in columns]
+        for row in zip(*plain, strict=True):
             number += 1
             yield number, row
+
+
+def _decoded(values: pa.Array) -> pa.Array:
+    return values.dictionary_decode() if pa.types.is_dictionary(values.type) else values
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:
@@ -57,11 +66,11 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 def _check_chunks(metadata: Any, column: str) -> None:
-    """The sizes that the footer tells, before a page is unpacked."""
-    places = range(metadata.num_columns)
-    place = next(i for i in places if metadata.schema.column(i).path == column)
+    """The sizes that the footer tells, before a page is unpacked; what is nested has several columns in the file."""
+    paths = [metadata.schema.column(place).path for place in range(metadata.num_columns)]
+    places = [place for place, path in enumerate(paths) if path == column or path.startswith(column + ".")]
     for group in range(metadata.num_row_groups):
-        size = metadata.row_group(group).column(place).total_uncompressed_size
+        size = sum(metadata.row_group(group).column(place).total_uncompressed_size for place in places)
         if size > LARGEST_CHUNK:
             raise ManifestError(
                 f"row group {group} holds {size:,} bytes of names; write groups of at most {LARGEST_CHUNK:,}"

@@ -7,18 +7,21 @@ import csv
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import IO, Any
 
 from transforms.inputs.bounds import LONGEST_LINE, ManifestError
 
 WIDE_MARKS = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 SEPARATORS = ";|\t,"
+FIRST_OBJECTS = 1000  # whose keys are the columns of JSON Lines
 
 
-def lines(file: IO[bytes], columns: Sequence[str]) -> Iterator[tuple[int, Sequence[Any]]]:
+def lines(file: IO[bytes], columns: Sequence[str], all_columns: bool) -> Iterator[tuple[int, Sequence[Any]]]:
     """(line, [text]) of the lines that are not empty."""
-    if len(columns) > 1:
+    if len(columns) > 1 and not all_columns:
         raise ManifestError(f"a list of lines has no column {columns[1]!r}")
+    nothing = [None] * (len(columns) - 1)
     taken = _Lines(file)
     for number, line in enumerate(taken, start=1):
         taken.of_row = 0
@@ -26,16 +29,18 @@ def lines(file: IO[bytes], columns: Sequence[str]) -> Iterator[tuple[int, Sequen
         if "\r" in text:
             raise ManifestError(f"line {number} has a carriage return within it; end lines with a line feed")
         if text.strip():
-            yield number, [text]
+            yield number, [text, *nothing]
 
 
-def rows_of_csv(file: IO[bytes], columns: Sequence[str], delimiter: str = ",") -> Iterator[tuple[int, Sequence[Any]]]:
+def rows_of_csv(
+    file: IO[bytes], columns: Sequence[str], all_columns: bool, delimiter: str = ","
+) -> Iterator[tuple[int, Sequence[Any]]]:
     """(first line of the row, values of the columns) of RFC 4180's CSV, of whose rows each has all fields."""
     csv.field_size_limit(LONGEST_LINE)
     taken = _Lines(file)
     rows = csv.reader(taken, delimiter=delimiter, strict=True)
     header: Sequence[str] | None = None
-    places: list[int] = []
+    places: list[int | None] = []
     while True:
         first = taken.number + 1
         taken.of_row = 0
@@ -47,21 +52,50 @@ def rows_of_csv(file: IO[bytes], columns: Sequence[str], delimiter: str = ",") -
             raise ManifestError(f"the row of line {first}: {_reason(e)}") from None
         if header is None:
             header = row
-            places = _places(columns, header, delimiter)
+            places = _places(columns, header, all_columns, delimiter)
         elif row:  # an empty line has no fields at all
             if len(row) != len(header):
                 raise ManifestError(f"the row of line {first} has {len(row)} fields, the header has {len(header)}")
-            yield first, [row[place] for place in places]
+            yield first, [None if place is None else row[place] for place in places]
     if header is None:
         check_columns(columns, [])
 
 
-def rows_of_tsv(file: IO[bytes], columns: Sequence[str]) -> Iterator[tuple[int, Sequence[Any]]]:
-    return rows_of_csv(file, columns, "\t")
+def rows_of_tsv(file: IO[bytes], columns: Sequence[str], all_columns: bool) -> Iterator[tuple[int, Sequence[Any]]]:
+    return rows_of_csv(file, columns, all_columns, "\t")
 
 
-def rows_of_json(file: IO[bytes], columns: Sequence[str]) -> Iterator[tuple[int, Sequence[Any]]]:
+def names_of_csv(file: IO[bytes], delimiter: str = ",") -> list[str]:
+    """The columns of the header."""
+    csv.field_size_limit(LONGEST_LINE)
+    try:
+        return next(csv.reader(_Lines(file), delimiter=delimiter, strict=True), [])
+    except csv.Error as e:
+        raise ManifestError(f"the row of line 1: {_reason(e)}") from None
+
+
+def names_of_tsv(file: IO[bytes]) -> list[str]:
+    return names_of_csv(file, "\t")
+
+
+def rows_of_json(file: IO[bytes], columns: Sequence[str], all_columns: bool) -> Iterator[tuple[int, Sequence[Any]]]:
     """(line, values of the keys) of JSON Lines: one object a line, of which only the first key must be there."""
+    for number, row in _objects(file, columns):
+        check_columns(columns[:1], list(row))
+        if all_columns and (more := row.keys() - set(columns)):
+            raise ManifestError(
+                f"line {number} has the key {min(more)[:50]!r}, which no row at the beginning has; name it in --columns"
+            )
+        yield number, [row.get(column) for column in columns]
+
+
+def names_of_json(file: IO[bytes]) -> list[str]:
+    """The keys of the objects at the beginning, in their order."""
+    return list(dict.fromkeys(key for _, row in islice(_objects(file, ()), FIRST_OBJECTS) for key in row))
+
+
+def _objects(file: IO[bytes], columns: Sequence[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(line, object) of JSON Lines, in which none of these keys is there twice."""
 
     def as_dict(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
@@ -88,8 +122,7 @@ def rows_of_json(file: IO[bytes], columns: Sequence[str]) -> Iterator[tuple[int,
             raise ManifestError(f"line {number} is no JSON object: {e}") from None
         if not isinstance(row, dict):
             raise ManifestError(f"line {number} holds {type(row).__name__}, not an object")
-        check_columns(columns[:1], list(row))
-        yield number, [row.get(column) for column in columns]
+        yield number, row
 
 
 def check_columns(wanted: Sequence[str], columns: Sequence[str]) -> None:
@@ -103,12 +136,14 @@ def check_columns(wanted: Sequence[str], columns: Sequence[str]) -> None:
             raise ManifestError(f"{columns.count(column)} columns are named {column!r}; name each as it is")
 
 
-def _places(columns: Sequence[str], header: Sequence[str], delimiter: str) -> list[int]:
+def _places(columns: Sequence[str], header: Sequence[str], all_columns: bool, delimiter: str) -> list[int | None]:
+    """Where a column stands in a row; None for one that is not there."""
     column = columns[0]
     if len(header) == 1 and (others := [each for each in SEPARATORS if each != delimiter and each in header[0]]):
         raise ManifestError(f"no column {column!r}: its fields are separated by {others[0]!r}, not {delimiter!r}")
-    check_columns(columns, header)
-    return [header.index(column) for column in columns]
+    present = [column for column in columns if column in header or column == columns[0] or not all_columns]
+    check_columns(present, header)
+    return [header.index(column) if column in present else None for column in columns]
 
 
 def _reason(error: csv.Error) -> str:

@@ -35,22 +35,28 @@ class Sighting(NamedTuple):
     outcome: str = ""
     stage: str = ""
     address: str = ""
+    columns: str = ""
+    shard: str = ""
+    row: int = -1
 
     @classmethod
     def listed(cls, image: ImageObject) -> "Sighting":
         known = (image.version, LISTED, image.size, image.updated, image.checksum, image.md5)
-        return cls(image.uri, *known, address=image.address)
+        return cls(image.uri, *known, address=image.address, columns=image.columns)
 
     @classmethod
     def past(cls, past: PastOutcome) -> "Sighting":
-        return cls(past.uri, past.version, past.run, outcome=past.outcome, stage=past.stage)
+        uri, run, outcome, version, stage, columns, shard, row = past
+        return cls(uri, version, run, outcome=outcome, stage=stage, columns=columns, shard=shard, row=row)
 
     def image(self) -> ImageObject:
         known = (self.size, self.version, self.updated, self.checksum)
-        return ImageObject(self.uri, *known, md5=self.md5, address=self.address)
+        return ImageObject(self.uri, *known, md5=self.md5, address=self.address, columns=self.columns)
 
     def outcome_then(self) -> PastOutcome:
-        return PastOutcome(self.uri, self.run, self.outcome, self.version, self.stage)
+        return PastOutcome(
+            self.uri, self.run, self.outcome, self.version, self.stage, self.columns, self.shard, self.row
+        )
 
 
 def pack(sightings: Iterable[Sighting]) -> bytes:

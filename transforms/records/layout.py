@@ -30,8 +30,11 @@ LEDGER_SCHEMA = pa.schema(
         pa.field("row", pa.int64()),
         pa.field("stage", pa.string()),
         pa.field("error", pa.string()),
+        pa.field("columns", pa.string()),
+        pa.field("columns_digest", pa.string()),
     ]
 )
+LATER_COLUMNS = ("columns", "columns_digest")  # which ledgers of the first builds of 0.1.0 do not have
 
 
 def run_folder(output: str, run_id: str) -> str:

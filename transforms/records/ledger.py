@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from transforms.elements import DeadLetter, ImageObject
-from transforms.records import layout
+from transforms.records import columns, layout
 from transforms.records.output_error import OutputError
 from transforms.stores import storage
 from transforms.stores.spooling import naming, open_spool
@@ -73,24 +73,26 @@ def ledger_row(source: ImageObject, row: int, outcome: str, failure: DeadLetter 
         "row": row,
         "stage": failure.stage if failure else None,
         "error": failure.error if failure else None,
+        "columns": source.columns or None,
+        "columns_digest": columns.digest(source.columns) or None,
     }
 
 
 def complete(staged: bytes, shard: str) -> tuple[bytes, int]:
     """A staged ledger with the name that its shard got, and the number of its rows."""
     rows = pq.ParquetFile(pa.BufferReader(staged))
-    column = layout.LEDGER_SCHEMA.get_field_index("shard")
+    place = layout.LEDGER_SCHEMA.get_field_index("shard")
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(sink, layout.LEDGER_SCHEMA, compression="zstd") as parquet:
         for batch in rows.iter_batches(ROWS_IN_MEMORY):
-            columns = batch.columns
-            columns[column] = pa.repeat(shard, batch.num_rows)
-            parquet.write_batch(pa.RecordBatch.from_arrays(columns, schema=layout.LEDGER_SCHEMA))
+            arrays = batch.columns
+            arrays[place] = pa.repeat(shard, batch.num_rows)
+            parquet.write_batch(pa.RecordBatch.from_arrays(arrays, schema=layout.LEDGER_SCHEMA))
     return sink.getvalue().to_pybytes(), rows.metadata.num_rows
 
 
-def read_columns(ledger: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """Some columns of a ledger, batch by batch.
+def read_columns(ledger: str, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Some columns of a ledger, batch by batch, in the order of their names; those that it is too old for are null.
 
     Raises:
         OutputError: it is no ledger, or its shards have names that no run gives.
@@ -98,10 +100,13 @@ def read_columns(ledger: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch
     try:
         parquet = pq.ParquetFile(pa.BufferReader(storage.read_bytes(ledger)))
         check_schema(parquet.schema_arrow, ledger)
-        for batch in parquet.iter_batches(BATCH_ROWS, columns=list(columns)):
-            if "shard" in columns:
+        present = set(parquet.schema_arrow.names)
+        for batch in parquet.iter_batches(BATCH_ROWS, columns=[name for name in names if name in present]):
+            nothing = pa.nulls(batch.num_rows, pa.string())  # what `layout.LATER_COLUMNS` would hold
+            found = [batch.column(name) if name in present else nothing for name in names]
+            if "shard" in names:
                 _check_names(batch.column("shard"), ledger)
-            yield batch
+            yield pa.RecordBatch.from_arrays(found, names=list(names))
     except pa.ArrowException as e:
         raise OutputError(f"{ledger}: no ledger that can be read: {e}") from None
 
@@ -109,6 +114,8 @@ def read_columns(ledger: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch
 def check_schema(schema: pa.Schema, ledger: str) -> None:
     """Raises OutputError where the columns of a ledger are not those that runs write."""
     for field in layout.LEDGER_SCHEMA:
+        if field.name in layout.LATER_COLUMNS and field.name not in schema.names:
+            continue
         if field.name not in schema.names or schema.field(field.name).type != field.type:
             raise OutputError(f"{ledger}: no ledger that runs write: its column {field.name!r} is not of {field.type}")
 

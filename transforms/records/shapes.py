@@ -70,6 +70,7 @@ class Counts(TypedDict):
     outside: Count
     over_limit: int  # below zero in compactions of 0.1.0
     embedded: Count
+    columns_changed: NotRequired[Count]
     failed: Count
     failed_by_error: dict[str, Count]
     duplicates: Count
@@ -86,6 +87,14 @@ class Model(TypedDict):
     engine: str
     precision: str
     feature_dim: Annotated[int, Field(ge=1)]
+
+
+class ColumnEntry(TypedDict):
+    """A column that is carried; `column` is its name in the input manifest, which the name of a folder has none of."""
+
+    column: NotRequired[str]
+    feature: str
+    kind: Literal["int64", "float", "text", "bytes"]
 
 
 class Manifest(TypedDict):
@@ -107,6 +116,7 @@ class Manifest(TypedDict):
     deleted: list[ShardEntry]
     ledgers: list[LedgerEntry]
     compression: Literal["none", "gzip"]
+    columns: NotRequired[list[ColumnEntry]]
 
 
 class Claim(TypedDict):

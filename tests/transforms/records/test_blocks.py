@@ -26,8 +26,20 @@ IMAGES = st.builds(
     md5=TEXTS,
     listed_version=st.just(""),
     copies=st.just(()),
+    columns=TEXTS,
+    content=st.none(),
 )
-OUTCOMES = st.builds(PastOutcome, uri=TEXTS, run=st.integers(0, 1 << 40), outcome=TEXTS, version=TEXTS, stage=TEXTS)
+OUTCOMES = st.builds(
+    PastOutcome,
+    uri=TEXTS,
+    run=st.integers(0, 1 << 40),
+    outcome=TEXTS,
+    version=TEXTS,
+    stage=TEXTS,
+    columns=TEXTS,
+    shard=TEXTS,
+    row=st.integers(-1, 1 << 40),
+)
 
 
 @given(st.lists(st.builds(Sighting.listed, IMAGES) | st.builds(Sighting.past, OUTCOMES), max_size=30))

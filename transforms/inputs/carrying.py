@@ -1,0 +1,116 @@
+"""Which columns of manifests are carried, of what kinds; and what is carried of one image."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+from urllib.parse import unquote
+
+from transforms.inputs.rules import ListingError, Rules
+from transforms.records.columns import ALL, KINDS, RESERVED, Column, encode, infer_kind
+from transforms.stores import filesystems, storage
+
+FOLDER = "\0folder"  # in place of a column's name, of the label that a folder's name is; no manifest can have it
+LABEL_OF_FOLDER = Column(FOLDER, "image/class/text", "text")
+OPTION = re.compile(r"(?P<name>[^=]+?)(=(?P<feature>[^=:]+?))?(:(?P<kind>" + "|".join(KINDS) + "))?", re.DOTALL)
+
+
+def parse_columns(texts: Iterable[str]) -> list[Column]:
+    """Columns as the option --columns names them: NAME, NAME=FEATURE, each with :KIND or without; `*` for all others.
+
+    Raises:
+        ValueError: a text that is none, or two columns for one feature; the text says which.
+    """
+    columns = []
+    for text in texts:
+        if not (match := OPTION.fullmatch(text)):
+            raise ValueError(f"{text!r} is none")
+        columns.append(Column(match["name"], match["feature"] or match["name"], match["kind"] or ""))
+    check_features(columns)
+    return columns
+
+
+def check_features(columns: Sequence[Column]) -> None:
+    """Raises ValueError when a feature is named twice, or is one that records have of their own."""
+    seen: dict[str, Column] = {}
+    for column in columns:
+        if column.feature in RESERVED:
+            raise ValueError(
+                f"records have a feature {column.feature!r} of their own; {column.name}=NAME gives another"
+            )
+        if other := seen.get(column.feature):
+            raise ValueError(f"{other.name!r} and {column.name!r} are both to be the feature {column.feature!r}")
+        seen[column.feature] = column
+
+
+def known_columns(asked: Sequence[Column], found: Sequence[Mapping[str, str]], rules: Rules) -> list[Column]:
+    """The columns that a run carries, and their kinds; "" where no input tells.
+
+    Args:
+        asked: as `parse_columns` gives them.
+        found: of each input that has columns, the kinds of these by their names, "" where its first rows do not tell.
+
+    Raises:
+        ListingError: a column that no input has, or of which they differ.
+    """
+    kinds: dict[str, set[str]] = {}
+    for names in found:
+        for name, kind in names.items():
+            kinds.setdefault(name, set()).update({kind} - {""})
+    named = [column for column in asked if column.name != ALL]
+    if len(named) < len(asked):
+        others = kinds.keys() - {column.name for column in named}
+        named += [Column(name, name) for name in sorted(others)]
+    for column in named:
+        if column.name not in kinds:
+            shown = ", ".join(sorted(kinds)[:20]) or "no input has any"
+            raise ListingError(f"--columns: no input has a column {column.name!r}; there are {shown}")
+    if rules.label_from:
+        named.append(LABEL_OF_FOLDER)
+    try:
+        check_features(named)
+    except ValueError as e:
+        raise ListingError(f"--columns: {e}") from None
+    return [column._replace(kind=column.kind or _one_kind(column.name, kinds[column.name])) for column in named]
+
+
+def kinds_of(names: Sequence[str], rows: Sequence[Sequence[Any]], *, texts: bool) -> dict[str, str]:
+    """The kinds of columns, by their names, of their values in some rows.
+
+    Args:
+        texts: see `columns.infer_kind`.
+    """
+    return {name: infer_kind((row[i] for row in rows), texts=texts) for i, name in enumerate(names)}
+
+
+def carried(uri: str, values: Mapping[str, Any], rules: Rules) -> str:
+    """What is carried of an image, see `columns.encode`; "" when nothing is to be.
+
+    Raises:
+        ValueError: a value that is none of its column.
+    """
+    if not rules.columns:
+        return ""
+    if rules.label_from:
+        values = {**values, FOLDER: _folder(uri)}
+    return encode(values, rules.columns)
+
+
+def _folder(uri: str) -> str:
+    """The name of the folder that an image is in, as its uri has it."""
+    on_the_web = filesystems.scheme_of(uri) in storage.WEB_SCHEMES
+    steps = (uri.partition("?")[0] if on_the_web else uri).partition("://")[2 if "://" in uri else 0].split("/")
+    folder = steps[-2] if len(steps) > 1 else ""
+    return unquote(folder) if on_the_web else folder
+
+
+def _one_kind(name: str, kinds: set[str]) -> str:
+    if kinds == {"int64", "float"}:
+        return "float"
+    if len(kinds) > 1:
+        raise ListingError(
+            f"--columns: column {name!r} holds {' here, and there '.join(sorted(kinds))}; "
+            f"--columns {name}:text takes all of it as text"
+        )
+    return next(iter(kinds), "")
