@@ -10,7 +10,7 @@ from __future__ import annotations
 import gzip
 import struct
 from collections.abc import Iterator
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import google_crc32c
 
@@ -19,6 +19,7 @@ from transforms.stores.filesystems import filesystem
 _HEADER = struct.Struct("<QI")
 _FOOTER = struct.Struct("<I")
 _LENGTH = struct.Struct("<Q")
+_FURTHEST = 1 << 60  # a place in a file; beyond, no file can be asked for one
 
 
 class DamagedRecordError(Exception):
@@ -41,11 +42,33 @@ def decompressed(file: Any, compression: str) -> IO[bytes]:
     return gzip.GzipFile(fileobj=file) if compression == "gzip" else file  # type: ignore[return-value]
 
 
-def read_records(file: IO[bytes]) -> Iterator[bytes]:
-    """The records of a file.
+class Framed(NamedTuple):
+    """A record as a file holds it.
+
+    Attributes:
+        offset: of its frame in the file.
+        size: bytes of its data.
+        data: None of one that is larger than was asked for.
+        crc32c: of the data, as its frame tells.
+        holds: whether the data is what the frame tells; of what was not read, True.
+    """
+
+    offset: int
+    size: int
+    data: bytes | None
+    crc32c: int
+    holds: bool
+
+
+def read_frames(file: IO[bytes], most: int | None = None) -> Iterator[Framed]:
+    """The records of a file, those with damaged data as well: the next one can be told by their length.
+
+    Args:
+        file: at its beginning.
+        most: bytes of data; what is larger is gone over unread.
 
     Raises:
-        DamagedRecordError: at the first record that does not hold; what follows it cannot be found.
+        DamagedRecordError: at a length that does not hold, or that leads beyond the file; what follows cannot be found.
     """
     index = offset = 0
     while header := file.read(_HEADER.size):
@@ -55,17 +78,43 @@ def read_records(file: IO[bytes]) -> Iterator[bytes]:
         length, length_crc = _HEADER.unpack(header)
         if _masked_crc(header[: _LENGTH.size]) != length_crc:
             raise DamagedRecordError(f"{where}: the checksum of its length does not hold")
-        record, footer = file.read(length), file.read(_FOOTER.size)
-        if len(record) < length or len(footer) < _FOOTER.size:
+        data = None
+        if most is None or length <= most:
+            data = file.read(length)
+        elif length <= _FURTHEST:
+            file.seek(offset + _HEADER.size + length)
+        footer = file.read(_FOOTER.size)
+        if (data is not None and len(data) < length) or len(footer) < _FOOTER.size or length > _FURTHEST:
             raise DamagedRecordError(f"{where}: the file ends within its {length} bytes")
-        if _masked_crc(record) != _FOOTER.unpack(footer)[0]:
-            raise DamagedRecordError(f"{where}: the checksum of its data does not hold")
-        yield record
+        (masked,) = _FOOTER.unpack(footer)
+        yield Framed(offset, length, data, _unmasked(masked), data is None or _masked_crc(data) == masked)
         index += 1
         offset += _HEADER.size + length + _FOOTER.size
+
+
+def read_records(file: IO[bytes]) -> Iterator[bytes]:
+    """The records of a file.
+
+    Raises:
+        DamagedRecordError: at the first record that does not hold.
+    """
+    for index, framed in enumerate(read_frames(file)):
+        if framed.data is None or not framed.holds:
+            raise DamagedRecordError(f"record {index} at byte {framed.offset}: the checksum of its data does not hold")
+        yield framed.data
+
+
+def begins_with_frame(data: bytes) -> bool:
+    """Whether a file that begins so is one of records."""
+    return len(data) >= _HEADER.size and _masked_crc(data[: _LENGTH.size]) == _HEADER.unpack_from(data)[1]
 
 
 def _masked_crc(data: bytes) -> int:
     """The CRC rotated and offset, so that a CRC of data that holds CRCs is no trouble."""
     crc: int = google_crc32c.value(data)
     return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def _unmasked(masked: int) -> int:
+    rotated = (masked - 0xA282EAD8) & 0xFFFFFFFF
+    return ((rotated >> 17) | (rotated << 15)) & 0xFFFFFFFF

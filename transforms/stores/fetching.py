@@ -60,6 +60,13 @@ class FetchError(Exception):
         self.error = error
 
 
+def fetch_error(error: Exception, tries: int = 1) -> FetchError:
+    """What is said of an object by the last error that it was met with."""
+    gone = isinstance(error, FileNotFoundError)
+    reason = "the object is gone, or was never there" if gone else describe_error(error)
+    return FetchError(error_class(error), f"{reason} (after {tries} tries)" if tries > 1 else reason)
+
+
 class Fetched(NamedTuple):
     """Attributes:
     source: the row of what was read, which is another version when the object has changed meanwhile.
@@ -172,11 +179,7 @@ async def _persist_within(
     except OutgrownError:
         raise
     except Exception as e:
-        tries = int(retrying.statistics["attempt_number"])
-        suffix = f" (after {tries} tries)" if tries > 1 else ""
-        gone = isinstance(e, FileNotFoundError)
-        reason = "the object is gone, or was never there" if gone else describe_error(e)
-        raise FetchError(error_class(e), f"{reason}{suffix}") from e
+        raise fetch_error(e, int(retrying.statistics["attempt_number"])) from e
     return result, int(retrying.statistics["attempt_number"])
 
 
