@@ -12,6 +12,7 @@ from apache_beam.pvalue import AsList
 from pipeline.model.feature_model import FeatureModel
 from pipeline.options.config import RunConfig
 from transforms.adopting import AdoptStaged, without
+from transforms.deciding import CONTAINERS, DECISIONS, RECORDS, Selection
 from transforms.embedding import EmbedImages
 from transforms.encoding import EncodeExamples
 from transforms.history import DELETED, SELECTED, LedgerFile, ReadHistory
@@ -23,9 +24,9 @@ from transforms.records import layout
 from transforms.records.columns import Column
 from transforms.records.leases import Lease
 from transforms.rewriting import RewriteColumns
-from transforms.selecting import DECISIONS, RECORDS, REJECTED, SelectImages
+from transforms.selecting import REJECTED, SelectImages
 from transforms.stores.fetching import Policy
-from transforms.writing import WriteDeadLetters, WriteDeleted, WriteShards
+from transforms.writing import WriteContainers, WriteDeadLetters, WriteDeleted, WriteShards
 
 # Parts that the uris are cut into: on one machine 40,000 images each of 10 million, on a cluster 15,000 of a billion.
 UNITS_HERE, UNITS_ON_CLUSTERS = 1 << 8, 1 << 16
@@ -71,7 +72,7 @@ def build(
         rows["adopted"] = taken_over["past"]
     if history:
         rows["history"] = pipeline | "ReadHistory" >> ReadHistory(history, stores, renewed, bool(rules.columns))
-    decided = rows | "SelectImages" >> SelectImages(
+    selection = Selection(
         config.input,
         rules,
         _seconds(config.since),
@@ -79,9 +80,9 @@ def build(
         config.limit,
         config.retry_dead_letters,
         config.dedup == "listing",
-        units,
-        stores,
+        policy_of(config),
     )
+    decided = rows | "SelectImages" >> SelectImages(selection, units, stores)
     selected = decided[SELECTED]
     if leftovers:
         rejected = AsList(decided[REJECTED])
@@ -109,9 +110,11 @@ def build(
         )
         more.append(rewritten)
     deleted = decided[DELETED] | "WriteDeleted" >> WriteDeleted(staging, storage_options=stores)
-    staged = (shards, dead_letters, deleted, *more) | "AllStaged" >> beam.Flatten()
+    containers = decided[CONTAINERS] | "WriteContainers" >> WriteContainers(staging, storage_options=stores)
+    left_out = (listed[LEFT_OUT], decided[LEFT_OUT]) | "AllLeftOut" >> beam.Flatten()
+    staged = (shards, dead_letters, deleted, containers, *more) | "AllStaged" >> beam.Flatten()
     # Counted apart from the records: publishing refuses when the two do not agree.
-    results = {"staged": staged, DECISIONS: decided[DECISIONS], LEFT_OUT: listed[LEFT_OUT]}
+    results = {"staged": staged, DECISIONS: decided[DECISIONS], LEFT_OUT: left_out}
     _ = results | "PublishRun" >> PublishRun(
         config.output, config.run_id, config.compression, config.max_failure_rate, head, attempt, stores, renewed
     )
@@ -132,10 +135,15 @@ def loading_of(config: RunConfig, input_size: tuple[int, int]) -> LoadImages:
         config.max_object_bytes,
         config.fetch_concurrency,
         config.prefetch_bytes,
-        Policy(config.fetch_retries, max_bytes=config.max_object_bytes),
+        policy_of(config),
         config.storage_options,
         config.threads,
     )
+
+
+def policy_of(config: RunConfig) -> Policy:
+    """How often an object is tried, and how large it may be."""
+    return Policy(config.fetch_retries, max_bytes=config.max_object_bytes)
 
 
 def _seconds(time: str | None) -> float | None:

@@ -134,6 +134,6 @@ def without(number: int, staged: StagedFile, rejected: Sequence[int] = ()) -> It
 
 
 def _past(number: int, staged: StagedFile) -> Iterator[PastOutcome]:
-    for batch in read_columns(staged.ledger_uri, ["uri"]):
-        for uri in batch.column(0).to_pylist():
-            yield PastOutcome(uri, number, STAGED)
+    for batch in read_columns(staged.ledger_uri, ["uri", "version"]):
+        for uri, version in zip(*(array.to_pylist() for array in batch.columns), strict=True):
+            yield PastOutcome(uri, number, STAGED, version)

@@ -11,6 +11,7 @@ import apache_beam as beam
 from apache_beam.pvalue import PBegin, PCollection
 
 from transforms.elements import EncodedBatch, ImageObject, PlacedRecord
+from transforms.history import READ
 from transforms.records.ledger import read_columns
 from transforms.records.tfrecord import open_shard, read_records
 from transforms.records.uris import uri_hash
@@ -51,7 +52,7 @@ class SelectLatest(beam.PTransform[PBegin, PCollection[tuple[str, PlacedRecord]]
         filesystems.configure(self.storage_options)
         for batch in read_columns(ledger.uri, COLUMNS):
             for row in batch.to_pylist():
-                if row["outcome"] == "failed":
+                if row["outcome"] in ("failed", READ):
                     continue
                 updated = row["updated"].timestamp() if row["updated"] else None
                 image = ImageObject(row["uri"], row["size"], row["version"], updated, columns=row["columns"] or "")

@@ -73,7 +73,8 @@ class PastOutcome(NamedTuple):
     Attributes:
         uri: of the image.
         run: place of the run in the order of time; later ones have larger numbers.
-        outcome: "embedded", "failed" or "deleted", as in the ledger; or "staged", by a killed attempt at the same run.
+        outcome: "embedded", "failed", "deleted" or "read", as in the ledger; or "staged", by a killed attempt at the
+            same run.
         version: of the image then.
         stage: where it failed.
         columns: digest of what was carried of it, see `records.columns`; "" for nothing.
@@ -112,7 +113,7 @@ class DeadLetter(NamedTuple):
 
     Attributes:
         source: the listing row.
-        stage: "fetch", "decode" or "embed".
+        stage: "list", "unpack", "fetch", "decode" or "embed".
         error: the class of the failure, such as "TruncatedImage"; docs/output-format.md lists them.
         message: one sentence for a person.
     """
@@ -121,6 +122,18 @@ class DeadLetter(NamedTuple):
     stage: str
     error: str
     message: str
+
+
+class ReadContainer(NamedTuple):
+    """A container that was read to its end.
+
+    Attributes:
+        source: its listing row; `columns` tells how it was read, see `unpacking`.
+        members: that were told.
+    """
+
+    source: ImageObject
+    members: int
 
 
 class EncodedBatch(NamedTuple):
@@ -148,7 +161,7 @@ class StagedFile(NamedTuple):
     """A finished file under the staging folder, with the ledger rows of its records beside it.
 
     Attributes:
-        kind: "features", "dead_letters" or "deleted".
+        kind: "features", "dead_letters", "deleted" or "containers".
         uri, ledger_uri: where the two files lie.
         records: records in the file, and rows in its ledger.
         bytes: size of the file.

@@ -19,10 +19,11 @@ from transforms.stores.filesystems import StorageOptions
 
 EMBED, UNCHANGED, FAILED_BEFORE, STAGED = "embed", "unchanged", "failed_before", "staged"
 COLUMNS_CHANGED = "columns_changed"
+READ = "read"  # the outcome of a container that was read to its end
 DELETED, GONE = "deleted", "gone"
 # Further ones that `SelectImages` counts.
 OUTSIDE, SELECTED, DISTINCT = "outside", "selected", "distinct"
-PERMANENT_STAGES = ("decode", "embed")  # the same bytes would fail again; what fetching met may pass
+PERMANENT_STAGES = ("unpack", "decode", "embed")  # the same bytes would fail again; what fetching met may pass
 COLUMNS = ("uri", "version", "outcome", "stage")
 OF_RECORDS = ("columns_digest", "shard", "row")  # which only runs that carry columns need
 
@@ -57,7 +58,7 @@ def decide(
         return STAGED
     last = newest_outcome(outcomes)
     if image is None:
-        return GONE if last is None or last.outcome == "deleted" else DELETED
+        return GONE if last is None or last.outcome in ("deleted", READ) else DELETED
     if last is None or not image.version or last.version != image.version or last.outcome == "deleted":
         return EMBED
     if last.outcome == "embedded":

@@ -6,6 +6,7 @@ import asyncio
 import functools
 import hashlib
 import os
+import threading
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -25,6 +26,7 @@ from transforms import tally
 from transforms.elements import DeadLetter, ImageInfo, ImageObject, Refusal
 from transforms.images.decoding import DecodedImage, ImageError, configure_pillow, decode_image
 from transforms.images.threads import Decoders
+from transforms.inputs.containers.naming import container_of
 from transforms.stores import fetching, filesystems
 from transforms.stores.fetching import Fetched, FetchError, Policy
 from transforms.stores.filesystems import StorageOptions
@@ -41,8 +43,8 @@ LoadedImage = tuple[ImageInfo, np.ndarray]
 class LoadImages(beam.PTransform[PCollection[ImageObject], DoOutputsTuple]):
     """Fetches images as coroutines and decodes them in threads, while the stages behind it work.
 
-    In: `ImageObject`. Out: `loaded`, (ImageInfo, uint8 [height, width, 3]) in the order of the input,
-    and `failed`, `DeadLetter`. Every image ends in exactly one of the two.
+    In: `ImageObject`; one that came with its bytes is only decoded. Out: `loaded`, (ImageInfo, uint8 [height, width, 3])
+    in the order of the input, and `failed`, `DeadLetter`. Every image ends in exactly one of the two.
 
     Attributes:
         input_size: (height, width) of the model's images.
@@ -92,7 +94,15 @@ class _Load(beam.DoFn):
     def process(self, element: ImageObject) -> Iterator[Any]:
         while self._in_flight and (len(self._in_flight) >= self._look_ahead or self._in_flight[0].done()):
             yield self._next()
-        self._in_flight.append(asyncio.run_coroutine_threadsafe(self._load(element), get_loop()))
+        admitted = threading.Event()
+        loading = asyncio.run_coroutine_threadsafe(self._load(element, admitted), get_loop())
+        while isinstance(element.content, bytes) and not admitted.is_set():
+            # Its bytes are here already: no more of them are asked for until these are within the budget.
+            if self._in_flight:
+                yield self._next()
+            else:
+                admitted.wait()
+        self._in_flight.append(loading)
 
     def finish_bundle(self) -> Iterator[Any]:
         while self._in_flight:
@@ -113,7 +123,8 @@ class _Load(beam.DoFn):
         """The oldest image in flight; counted here, since Beam's metrics are those of the bundle's thread."""
         outcome = self._in_flight.popleft().result()
         if outcome.fetched is not None:
-            scheme = filesystems.scheme_of(outcome.fetched.source.uri)
+            uri = outcome.fetched.source.uri
+            scheme = filesystems.scheme_of(container_of(uri) or uri)
             tally.count("bytes_read", outcome.bytes_read)
             tally.count(f"bytes_read_{scheme}", outcome.bytes_read)
             tally.distribute(f"fetch_milliseconds_{scheme}", outcome.fetch_milliseconds)
@@ -121,11 +132,19 @@ class _Load(beam.DoFn):
             tally.count("images_changed_since_listing", int(bool(outcome.fetched.source.listed_version)))
         return TaggedOutput(FAILED, outcome.result) if isinstance(outcome.result, DeadLetter) else outcome.result
 
-    async def _load(self, source: ImageObject) -> _Outcome:
-        """Runs on fsspec's loop. Every failure of one image is caught here and named."""
+    async def _load(self, source: ImageObject, admitted: threading.Event) -> _Outcome:
+        """Runs on fsspec's loop. Every failure of one image is caught here and named.
+
+        Args:
+            admitted: set when bytes that came with the listing are within the budget.
+        """
         options, shared = self._options, self._shared
         if isinstance(source.content, Refusal):
             return _Outcome(DeadLetter(source._replace(content=None), *source.content))
+        if isinstance(source.content, bytes):
+            async with shared.budget.hold(len(source.content)):
+                admitted.set()
+                return await self._decoded(Fetched(source._replace(content=None), source.content, 0), 0)
         try:
             if source.size < 0 and fetching.tells_size(source.uri):  # from a manifest: the budget needs a size
                 async with shared.fetches:
@@ -145,16 +164,17 @@ class _Load(beam.DoFn):
                 fetched = await fetching.fetch(source, policy, room)
                 milliseconds = round((time.monotonic() - started) * 1000)
             _check_copies(fetched)
-            source, size = fetched.source, len(fetched.data)
-            await held.shrink(size)
-            try:
-                image, sha256 = await shared.decoders.run(self._decode, fetched.data)
-            except ImageError as e:
-                letter = DeadLetter(source, "decode", e.error, e.message)
-                return _Outcome(letter, fetched._replace(data=b""), milliseconds, size)
-            fetched = fetched._replace(data=b"")
+            await held.shrink(len(fetched.data))
+            return await self._decoded(fetched, milliseconds)
+
+    async def _decoded(self, fetched: Fetched, milliseconds: int) -> _Outcome:
+        source, size, without_data = fetched.source, len(fetched.data), fetched._replace(data=b"")
+        try:
+            image, sha256 = await self._shared.decoders.run(self._decode, fetched.data)
+        except ImageError as e:
+            return _Outcome(DeadLetter(source, "decode", e.error, e.message), without_data, milliseconds, size)
         info = ImageInfo(source, image.format, sha256, image.width, image.height)
-        return _Outcome((info, image.pixels), fetched, milliseconds, size)
+        return _Outcome((info, image.pixels), without_data, milliseconds, size)
 
     def _decode(self, data: bytes) -> tuple[DecodedImage, str]:
         options = self._options

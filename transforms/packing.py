@@ -11,6 +11,7 @@ from apache_beam.pvalue import PCollection
 from apache_beam.transforms.window import GlobalWindows
 from apache_beam.utils.windowed_value import WindowedValue
 
+from transforms.inputs.containers.naming import container_of
 from transforms.records.blocks import Sighting, pack
 from transforms.records.uris import unit_of
 
@@ -24,7 +25,7 @@ class PackByUnit(beam.PTransform[PCollection[Sighting], PCollection[tuple[int, b
     In: `Sighting`. Out: (unit, block), for `unpack`.
 
     Attributes:
-        units: into how many parts the uris are cut, by their hash.
+        units: into how many parts the uris are cut, by their hash; the members of a container are in its unit.
     """
 
     units: int
@@ -45,7 +46,7 @@ class _Pack(beam.DoFn):
         self._held = 0
 
     def process(self, element: Sighting) -> Iterator[tuple[int, bytes]]:
-        self._growing[unit_of(element.uri, self._units)].append(element)
+        self._growing[unit_of(container_of(element.uri) or element.uri, self._units)].append(element)
         self._held += 1
         if self._held >= HELD_SIGHTINGS:
             yield from self._blocks()

@@ -221,6 +221,7 @@ def count_outcomes(staged: Iterable[StagedFile], decisions: Mapping[str, int]) -
         "failed_by_error": dict(errors.most_common()),
         "duplicates": decided[history.SELECTED] - decided[history.DISTINCT] if history.DISTINCT in decided else 0,
         "deleted": deleted,
+        "containers": records["containers"],
     }
 
 

@@ -2,42 +2,30 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.pvalue import AsList, DoOutputsTuple, PCollection, TaggedOutput
+from apache_beam.pvalue import AsList, DoOutputsTuple, PCollection
 from apache_beam.transforms.combiners import Count, Top
 
-from transforms import tally
-from transforms.elements import Copy, ImageObject, PlacedRecord, Refusal
-from transforms.history import (
-    COLUMNS_CHANGED,
-    DELETED,
-    DISTINCT,
-    EMBED,
-    OUTSIDE,
-    SELECTED,
-    STAGED,
-    decide,
-    newest_outcome,
-)
-from transforms.inputs import inputs
-from transforms.inputs.carrying import carried
-from transforms.inputs.rules import DEFAULT_RULES, Rules
+from transforms.deciding import CONTAINERS, DECISIONS, RECORDS, Decide, Selection, rejected_ledgers
+from transforms.elements import Copy, ImageObject
+from transforms.history import DELETED, DISTINCT, SELECTED
+from transforms.inputs.containers.naming import container_of
+from transforms.inputs.rules import ignore
+from transforms.listing import LEFT_OUT
 from transforms.packing import PackByUnit
-from transforms.records.blocks import LISTED, Sighting, unpack
+from transforms.records.blocks import Sighting
 from transforms.records.uris import uri_hash
 from transforms.stores import filesystems
 from transforms.stores.filesystems import StorageOptions
+from transforms.unpacking import Unpacking, read_again
 
-DECISIONS = "decisions"
 REJECTED = "rejected"
-RECORDS = "records"
 COPIES = 1000  # of one content, so that no element grows without bounds
 
 
@@ -53,40 +41,35 @@ class SelectImages(beam.PTransform[Mapping[str, PCollection[Any]], Mapping[str, 
     Out: {"selected": `ImageObject`, each uri once, "deleted": `ImageObject`, of uris that were embedded and are listed
     no more, "records": (shard, `PlacedRecord`), where the record is of an image whose columns alone have changed, which
     are those of its image; "decisions": one (decision, number of images) for each decision, those of `history.decide`,
-    `OUTSIDE`, `SELECTED`, and with `dedup` `DISTINCT`; with "adopted", "rejected": numbers of ledgers that are not
-    taken over}.
+    `OUTSIDE`, `SELECTED`, and with `dedup` `DISTINCT`; "containers": `ReadContainer`, those that were read to their
+    end; "left_out": as of `ListImages`, of members of containers; with "adopted", "rejected": numbers of ledgers that
+    are not taken over}.
+
+    Containers are opened here, behind the shuffle, each by one worker, and their members are selected as if they had
+    been listed, with their bytes as `content` (see `unpacking`).
 
     An adopted shard is taken over when each of its images is listed by this run, and in no adopted shard before it: a
     runner that tried a bundle again may have left shards of both tries. It is one of them or none, and what none holds
     is embedded again.
 
     Attributes:
-        input, rules: of the run; only what they cover can be found missing.
-        since, until: seconds since the epoch; images updated before, or not before, are left alone (`OUTSIDE`).
-        limit: of the images to embed, that many are taken; 0: all.
-        retry_dead_letters: see `history.decide`.
+        selection: what is chosen, and how containers are read.
         units: into how many parts the uris are cut, by their hash; more than there are threads in the cluster, and so
             many that the rows of one fit into memory.
-        dedup: of objects that are listed with the same MD5 and size, one is selected and has the others as `copies`.
         storage_options: of the stores, see `filesystems.configure`.
     """
 
-    input: Sequence[str] = ()
-    rules: Rules = DEFAULT_RULES
-    since: float | None = None
-    until: float | None = None
-    limit: int = 0
-    retry_dead_letters: bool = False
-    dedup: bool = False
+    selection: Selection = field(default_factory=Selection)
     units: int = 1024
     storage_options: StorageOptions = field(default_factory=dict)
 
     def expand(self, rows: Mapping[str, PCollection[Any]]) -> dict[str, PCollection[Any]]:
+        chosen = self.selection
         # One type for all sides, where a CoGroupByKey would pickle them; and in blocks before they meet, since the
         # local runner writes out what a Flatten joins.
         blocks = []
         for name, side in rows.items():
-            sighting = partial(_listed, dedup=self.dedup) if name == "listed" else Sighting.past
+            sighting = partial(_listed, dedup=chosen.dedup) if name == "listed" else Sighting.past
             sightings = side | f"See{name.capitalize()}" >> beam.Map(sighting).with_output_types(Sighting)
             blocks.append(sightings | f"Pack{name.capitalize()}" >> PackByUnit(self.units))
         units = blocks | "AllBlocks" >> beam.Flatten() | "GroupByUnit" >> beam.GroupByKey()
@@ -95,18 +78,18 @@ class SelectImages(beam.PTransform[Mapping[str, PCollection[Any]], Mapping[str, 
         if "adopted" in rows:
             results[REJECTED] = (
                 units
-                | "FindRejected" >> beam.FlatMapTuple(_rejected).with_output_types(int)
+                | "FindRejected" >> beam.FlatMapTuple(rejected_ledgers).with_output_types(int)
                 | "Once" >> beam.Distinct()
             )
             rejected = [AsList(results[REJECTED])]
-        decided: DoOutputsTuple = units | "Decide" >> beam.ParDo(_Decide(self), *rejected).with_outputs(
-            DELETED, DECISIONS, RECORDS, main=SELECTED
-        )
+        decided: DoOutputsTuple = units | "Decide" >> beam.ParDo(
+            Decide(chosen, self.storage_options), *rejected
+        ).with_outputs(DELETED, DECISIONS, RECORDS, CONTAINERS, LEFT_OUT, main=SELECTED)
         selected = decided[SELECTED]
-        if self.limit:
+        if chosen.limit:
             selected = (
                 selected
-                | "Smallest" >> Top.Of(self.limit, key=_order, reverse=True)
+                | "Smallest" >> Top.Of(chosen.limit, key=_order, reverse=True)
                 | "Limited" >> beam.FlatMap(lambda images: images).with_output_types(ImageObject)
                 | "SpreadLimited" >> beam.Reshuffle()
             )
@@ -114,7 +97,7 @@ class SelectImages(beam.PTransform[Mapping[str, PCollection[Any]], Mapping[str, 
             decided[DECISIONS] | "CountDecisions" >> Count.PerElement(),
             selected | "CountSelected" >> Count.Globally() | "Selected" >> beam.Map(lambda count: (SELECTED, count)),
         ]
-        if self.dedup:
+        if chosen.dedup:
             selected = (
                 selected
                 | "KeyByContent"
@@ -125,99 +108,40 @@ class SelectImages(beam.PTransform[Mapping[str, PCollection[Any]], Mapping[str, 
             distinct = selected | "CountDistinct" >> Count.Globally()
             counts.append(distinct | "Distinct" >> beam.Map(lambda count: (DISTINCT, count)))
         decisions = counts | "AllCounts" >> beam.Flatten()
-        return {
-            **results,
-            SELECTED: selected,
-            DELETED: decided[DELETED],
-            RECORDS: decided[RECORDS],
-            DECISIONS: decisions,
-        }
+        if chosen.reads_again:
+            selected = (
+                selected
+                | "KeyByContainer" >> beam.Map(_by_container).with_output_types(tuple[str, ImageObject])
+                | "GroupByContainer" >> beam.GroupByKey()
+                | "ReadAgain" >> beam.ParDo(_ReadAgain(chosen, self.storage_options)).with_output_types(ImageObject)
+            )
+        others = (DELETED, RECORDS, CONTAINERS, LEFT_OUT)
+        return {**results, SELECTED: selected, DECISIONS: decisions, **{name: decided[name] for name in others}}
 
 
-class _Decide(beam.DoFn):
-    def __init__(self, options: SelectImages):
-        self._options = options
-        self._covered: list[Callable[[str], bool]] | None = None
+class _ReadAgain(beam.DoFn):
+    def __init__(self, selection: Selection, storage_options: StorageOptions):
+        self._unpacking = Unpacking(selection.rules, selection.policy, ignore)
+        self._storage_options = storage_options
 
     def setup(self) -> None:
-        filesystems.configure(self._options.storage_options)
+        filesystems.configure(self._storage_options)
 
-    def process(self, element: tuple[int, Iterable[bytes]], rejected: Sequence[int] = ()) -> Iterator[Any]:
-        for sightings in _by_uri(element[1]).values():
-            yield from self._decide(sightings, rejected)
-
-    def _decide(self, sightings: Sequence[Sighting], rejected: Sequence[int]) -> Iterator[Any]:
-        options = self._options
-        image = listed_image([sighting.image() for sighting in sightings if sighting.run == LISTED], options.rules)
-        past = [
-            sighting.outcome_then()
-            for sighting in sightings
-            if sighting.run != LISTED and not (sighting.outcome == STAGED and sighting.run in rejected)
-        ]
-        if image is None and not past:
-            return  # it was in a shard that is not taken over
-        compare = bool(options.rules.columns)
-        decision = decide(image, past, retry_dead_letters=options.retry_dead_letters, compare_columns=compare)
-        if decision == DELETED and not self._covers(past[0].uri):
-            return
-        if decision == EMBED and image is not None and not self._is_inside(image.updated):
-            decision = OUTSIDE
-        yield TaggedOutput(DECISIONS, decision)
-        if decision == EMBED:
-            tally.count("images_selected")
-            yield image
-        elif decision == DELETED:
-            yield TaggedOutput(DELETED, ImageObject(past[0].uri, 0))
-        elif decision == COLUMNS_CHANGED and image is not None and (last := newest_outcome(past)):
-            yield TaggedOutput(RECORDS, (last.shard, PlacedRecord(image, last.run, last.shard, last.row)))
-
-    def _is_inside(self, updated: float | None) -> bool:
-        since, until = self._options.since, self._options.until
-        return updated is None or ((since is None or since <= updated) and (until is None or updated < until))
-
-    def _covers(self, uri: str) -> bool:
-        """Whether an object of that uri would have been listed."""
-        if self._covered is None:
-            options = self._options
-            self._covered = [inputs.coverage(text, options.rules) for text in options.input]
-        return any(covers(uri) for covers in self._covered)
+    def process(self, element: tuple[str, Iterable[ImageObject]]) -> Iterator[ImageObject]:
+        """Loose images, and what is refused, as they are."""
+        key, images = element
+        wanted: list[ImageObject] = []
+        for image in images:
+            if container_of(image.uri) and image.content is None:
+                wanted.append(image)
+            else:
+                yield image
+        if wanted:
+            yield from read_again(self._unpacking, key, wanted)
 
 
-def _by_uri(blocks: Iterable[bytes]) -> Mapping[str, list[Sighting]]:
-    by_uri: dict[str, list[Sighting]] = defaultdict(list)
-    for block in blocks:
-        for sighting in unpack(block):
-            by_uri[sighting.uri].append(sighting)
-    return by_uri
-
-
-def _rejected(_: int, blocks: Iterable[bytes]) -> Iterator[int]:
-    """Numbers of the adopted ledgers that hold an image which is not listed, or which one before it holds."""
-    for sightings in _by_uri(blocks).values():
-        holders = sorted({sighting.run for sighting in sightings if sighting.outcome == STAGED})
-        listed = any(sighting.run == LISTED for sighting in sightings)
-        yield from holders[1:] if listed else holders
-
-
-def newest(images: Iterable[ImageObject]) -> ImageObject | None:
-    """The row that tells most: a listing's before a manifest's, then the newest; None of none."""
-    return max(images, key=lambda image: (image.size >= 0, image.updated or 0.0, image.version), default=None)
-
-
-def listed_image(images: Sequence[ImageObject], rules: Rules) -> ImageObject | None:
-    """One row of all those of one uri: the newest, with the columns of the one that has any; None of none.
-
-    Of rows that say different things of it none is believed: it gets a dead letter.
-    """
-    image = newest(images)
-    if image is None or not rules.columns:
-        return image
-    said = {each.columns for each in images} - {carried(image.uri, {}, rules)}
-    if len(said) > 1:
-        first, second = sorted(said)[:2]
-        message = f"{len(said)} rows name it with different columns, such as {first[:200]} and {second[:200]}"
-        return image._replace(columns="", content=Refusal("list", "ConflictingColumns", message))
-    return image._replace(columns=said.pop()) if said else image
+def _by_container(image: ImageObject) -> tuple[str, ImageObject]:
+    return container_of(image.uri) or image.uri, image
 
 
 def _listed(image: ImageObject, dedup: bool) -> Sighting:

@@ -1,4 +1,4 @@
-"""WriteShards, WriteDeadLetters and WriteDeleted: finished files under the staging folder, with their ledger rows."""
+"""Write…: finished files of records, dead letters and what else a run tells, in staging, with their ledger rows."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from apache_beam.transforms.window import GlobalWindows
 from apache_beam.utils.windowed_value import WindowedValue
 
 from transforms import tally
-from transforms.elements import DeadLetter, EncodedBatch, ImageObject, StagedFile
+from transforms.elements import DeadLetter, EncodedBatch, ImageObject, ReadContainer, StagedFile
+from transforms.history import READ
 from transforms.records.ledger import LedgerSpool
 from transforms.records.tfrecord import frame
 from transforms.stores import filesystems, storage
 from transforms.stores.filesystems import StorageOptions
 from transforms.stores.spooling import naming, open_spool, size_and_crc32c
 
-OUTCOMES = {"features": "embedded", "dead_letters": "failed", "deleted": "deleted"}
+OUTCOMES = {"features": "embedded", "dead_letters": "failed", "deleted": "deleted", "containers": READ}
 STAGED_FILE = "staged_file"  # the key of a staged ledger's metadata that tells of its file
 GZIP_LEVEL = 1  # vectors hardly compress: level 9 costs many times more for a percent
 
@@ -84,6 +85,20 @@ class WriteDeleted(beam.PTransform[PCollection[ImageObject], PCollection[StagedF
         return staged
 
 
+@dataclass
+class WriteContainers(beam.PTransform[PCollection[ReadContainer], PCollection[StagedFile]]):
+    """In: `ReadContainer`. Out: `StagedFile` of kind "containers", JSON Lines of uri, version and number of members."""
+
+    staging: str
+    shard_size: int = 16 << 20
+    storage_options: StorageOptions = field(default_factory=dict)
+
+    def expand(self, read: PCollection[ReadContainer]) -> PCollection[StagedFile]:
+        write = _WriteContainers("containers", self.staging, self.shard_size, "none", self.storage_options)
+        staged: PCollection[StagedFile] = read | "Write" >> beam.ParDo(write).with_output_types(StagedFile)
+        return staged
+
+
 class _SpoolingDoFn(beam.DoFn):
     """Keeps one open `Spool` a bundle, and stages it when it is full or the bundle ends."""
 
@@ -130,6 +145,13 @@ class _WriteFeatures(_SpoolingDoFn):
 class _WriteDeleted(_SpoolingDoFn):
     def process(self, element: ImageObject) -> Iterator[StagedFile]:
         yield from self._add((json.dumps({"uri": element.uri}, ensure_ascii=False) + "\n").encode(), element)
+
+
+class _WriteContainers(_SpoolingDoFn):
+    def process(self, element: ReadContainer) -> Iterator[StagedFile]:
+        source = element.source
+        fields = {"uri": source.uri, "version": source.version, "members": element.members}
+        yield from self._add((json.dumps(fields, ensure_ascii=False) + "\n").encode(), source)
 
 
 class _WriteDeadLetters(_SpoolingDoFn):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
@@ -14,13 +14,16 @@ import numpy as np
 from fsspec.asyn import get_loop, sync
 
 from pipeline.model.standin import procedural_images
-from transforms.elements import ImageObject
+from transforms.elements import ImageObject, Refusal
 from transforms.images.decoding import ImageError, configure_pillow, decode_image
+from transforms.inputs.containers.naming import kind_of
 from transforms.inputs.inputs import list_input
+from transforms.inputs.rules import Rules, ignore
 from transforms.listing import ListImages
 from transforms.loading import ByteBudget, LoadImages, with_room
 from transforms.records import layout
-from transforms.stores.fetching import FetchError, fetch
+from transforms.stores.fetching import FetchError, Policy, fetch
+from transforms.unpacking import Unpacking
 
 # Of the first so many listed images of each input, the sample is taken at even distances.
 POOL = 1000
@@ -56,11 +59,23 @@ def take_sample(inputs: Sequence[str], listing: ListImages, loading: Loading, in
     own = partial(layout.is_own, listing.output)
     pool: list[ImageObject] = []
     for text in inputs:
-        listed = list_input(text, listing.rules)
-        pool.extend(islice((image for image in listed if not own(image.uri)), POOL))
+        listed = (image for image in list_input(text, listing.rules) if not own(image.uri))
+        pool.extend(islice(_with_members(listed, listing.rules), POOL))
     images, calibration = split_pool(pool)
     probes = load_pixels(images, loading(input_size))
     return Sample(probes, "input", calibration) if len(probes) else procedural_sample(input_size)
+
+
+def _with_members(listed: Iterable[ImageObject], rules: Rules) -> Iterator[ImageObject]:
+    """Images, and in the place of containers the first of their members, with their bytes: as many as are looked at."""
+    left = PROBES + CALIBRATION
+    for image in listed:
+        if not kind_of(image.uri):
+            yield image
+        elif left:
+            for member in islice(Unpacking(rules, Policy(), ignore).images(image), left):
+                left -= 1
+                yield member
 
 
 def split_pool(pool: Sequence[ImageObject]) -> tuple[list[ImageObject], list[ImageObject]]:
@@ -80,7 +95,9 @@ def load_pixels(images: Sequence[ImageObject], loading: LoadImages) -> np.ndarra
     slots = asyncio.Semaphore(min(loading.fetch_concurrency, 16))
     budget = ByteBudget(loading.prefetch_bytes)
     policy = loading.policy._replace(seconds=SECONDS)
-    small = [image for image in images if image.size <= loading.max_object_bytes]
+    small = [
+        image for image in images if image.size <= loading.max_object_bytes and not isinstance(image.content, Refusal)
+    ]
 
     def decode(data: bytes) -> np.ndarray | None:
         try:
@@ -91,8 +108,8 @@ def load_pixels(images: Sequence[ImageObject], loading: LoadImages) -> np.ndarra
     async def load(image: ImageObject, decoders: ThreadPoolExecutor) -> np.ndarray | None:
         async def within(room: int) -> np.ndarray | None:
             async with slots, budget.hold(room):  # held while decoding: few encoded images wait
-                fetched = await fetch(image, policy, room)
-                pixels: np.ndarray | None = await get_loop().run_in_executor(decoders, decode, fetched.data)
+                data = image.content or (await fetch(image, policy, room)).data
+                pixels: np.ndarray | None = await get_loop().run_in_executor(decoders, decode, data)
                 return pixels
 
         try:

@@ -78,6 +78,7 @@ class RunConfig:
     md5_column: str | None
     columns: tuple[str, ...]
     label_from: str | None
+    image_column: str | None
     no_wait: bool
     verbose: bool
     beam_args: tuple[str, ...]
@@ -98,6 +99,7 @@ class RunConfig:
             self.updated_column or "",
             self.md5_column or "",
             label_from=self.label_from or "",
+            image_column=self.image_column or "",
         )
 
     def describe(self) -> dict[str, Any]:

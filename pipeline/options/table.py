@@ -62,7 +62,8 @@ WHAT = (
         "input",
         uri,
         (),
-        "what to embed: a glob (** goes through folders), a folder, or a manifest (.txt, .csv, .tsv, .jsonl, .parquet)",
+        "what to embed: a glob (** goes through folders), a folder, a manifest (.txt, .csv, .tsv, .jsonl, .parquet), a "
+        "container of images (.tar, .tar.gz, .tfrecord, .parquet, .zip)",
         "URI",
         repeatable=True,
     ),
@@ -90,8 +91,8 @@ WHAT = (
         "columns",
         column_names,
         (),
-        "columns of manifests that go into the records, such as label,caption; NAME=FEATURE names the feature, :int64, "
-        ":float, :text or :bytes its kind; * takes all of them",
+        "columns of manifests and containers that go into the records, such as label,caption; NAME=FEATURE names the "
+        "feature, :int64, :float, :text or :bytes its kind; * takes all of them",
         "NAMES",
         repeatable=True,
     ),
@@ -101,6 +102,14 @@ WHAT = (
         None,
         "folder: the name of the folder that an image is in goes into its record, as image/class/text",
         "folder",
+    ),
+    Option(
+        "image_column",
+        non_empty_text,
+        None,
+        "column of .parquet containers, or feature of .tfrecord ones, that holds the images, where it is not the usual "
+        "one (image/encoded of .tfrecord)",
+        "NAME",
     ),
     Option(
         "allow_local",

@@ -117,6 +117,7 @@ class _Verification:
         self._errors: Counter[str] = Counter()
         self._dead: dict[str, tuple[str, int, str]] = {}  # file, line and error of each dead letter
         self._gone: dict[str, tuple[str, int]] = {}  # file and line of each image that was found deleted
+        self._read: dict[str, tuple[str, int]] = {}  # and of each container that was read
 
     def problems(self) -> Iterator[Problem]:
         listed = [entry for kind in (*layout.KINDS.values(), "ledgers") for entry in self._manifest[kind]]
@@ -132,9 +133,10 @@ class _Verification:
         for entry in self._manifest["dead_letters"]:
             if entry["path"] in intact:
                 yield from self._check_dead_letters(entry)
-        for entry in self._manifest["deleted"]:
-            if entry["path"] in intact:
-                yield from self._check_deleted(entry)
+        for kind, found in (("deleted", self._gone), ("containers", self._read)):
+            for entry in self._manifest[kind]:
+                if entry["path"] in intact:
+                    yield from self._check_lines(entry, found)
         if all(entry["path"] in intact for entry in listed):
             yield from self._check_ledgers()
         yield from self._check_counts()
@@ -205,7 +207,8 @@ class _Verification:
                 yield Problem(entry["path"], f"line {line}: {letter['uri']} has another record or dead letter")
             self._dead[letter["uri"]] = (entry["path"], line - 1, letter["error"])
 
-    def _check_deleted(self, entry: dict[str, Any]) -> Iterator[Problem]:
+    def _check_lines(self, entry: dict[str, Any], found: dict[str, tuple[str, int]]) -> Iterator[Problem]:
+        """Of a file of lines that each tell of another uri, which are put into `found`."""
         try:
             uris = [line["uri"] for line in dataset.read_dead_letters(storage.join(self._folder, entry["path"]))]
         except (ValueError, KeyError, TypeError) as e:
@@ -214,9 +217,9 @@ class _Verification:
         if len(uris) != entry["records"]:
             yield Problem(entry["path"], f"{len(uris)} lines, the manifest says {entry['records']}")
         for line, uri in enumerate(uris, start=1):
-            if uri in self._shard_of or uri in self._dead or uri in self._gone:
+            if any(uri in known for known in (self._shard_of, self._dead, self._gone, self._read)):
                 yield Problem(entry["path"], f"line {line}: {uri} has another record, dead letter or line")
-            self._gone[uri] = (entry["path"], line - 1)
+            found[uri] = (entry["path"], line - 1)
 
     def _check_ledgers(self) -> Iterator[Problem]:
         """Every ledger row points at its record or dead letter, and nothing is left without a row."""
@@ -243,16 +246,22 @@ class _Verification:
                 if row["outcome"] == "deleted" and self._gone.get(uri) != (row["shard"], row["row"]):
                     message = f"row {number}: {uri} is gone, but line {row['row']} of {row['shard']} does not say so"
                     yield Problem(entry["path"], message)
-                if row["outcome"] not in ("embedded", "failed", "deleted"):
+                if row["outcome"] == "read" and self._read.get(uri) != (row["shard"], row["row"]):
+                    message = f"row {number}: {uri} was read, but line {row['row']} of {row['shard']} does not say so"
+                    yield Problem(entry["path"], message)
+                if row["outcome"] not in ("embedded", "failed", "deleted", "read"):
                     yield Problem(entry["path"], f"row {number}: {uri} has the outcome {row['outcome']!r}")
                 if row["outcome"] == "failed" and self._dead.get(uri) != (row["shard"], row["row"], row["error"]):
                     message = f"row {number}: {uri} failed with {row['error']}, but line {row['row']} of {row['shard']}"
                     yield Problem(entry["path"], f"{message} is no dead letter that says so")
-        for uri in sorted((self._shard_of.keys() | self._dead.keys() | self._gone.keys()) - seen)[:20]:
+        told = {*self._shard_of, *self._dead, *self._gone, *self._read}
+        for uri in sorted(told - seen)[:20]:
             yield Problem(layout.MANIFEST, f"{uri} has a record or a dead letter but no ledger row")
         counts = self._manifest["counts"]
-        if len(seen) != counts["embedded"] + counts["failed"] + counts["deleted"]:
-            yield Problem(layout.MANIFEST, f"{len(seen)} images in the ledgers, not embedded + failed + deleted")
+        containers = counts.get("containers", 0)
+        if len(seen) != counts["embedded"] + counts["failed"] + counts["deleted"] + containers:
+            parts = "embedded + failed + deleted + containers"
+            yield Problem(layout.MANIFEST, f"{len(seen)} rows in the ledgers, not {parts}")
 
     def _check_counts(self) -> Iterator[Problem]:
         counts = self._manifest["counts"]
@@ -261,6 +270,8 @@ class _Verification:
             yield Problem(layout.MANIFEST, f"listed is not {' + '.join(parts)}")
         if counts["deleted"] != len(self._gone):
             yield Problem(layout.MANIFEST, f"{counts['deleted']} deleted, {len(self._gone)} lines in files")
+        if counts.get("containers", 0) != len(self._read):
+            yield Problem(layout.MANIFEST, f"{counts['containers']} containers, {len(self._read)} lines in files")
         if counts["embedded"] != self._result.records:
             yield Problem(layout.MANIFEST, f"{counts['embedded']} embedded, {self._result.records} records in shards")
         if counts["failed"] != self._result.dead_letters:

@@ -18,14 +18,18 @@ from pipeline.errors import ConfigError, ModelError, RunError
 from pipeline.options.config import RunConfig
 from pipeline.outputs.dataset import run_ids
 from pipeline.runs.running import RunReport
-from transforms.elements import ImageObject
+from transforms.elements import ImageObject, Refusal
 from transforms.inputs import kinds
 from transforms.inputs.carrying import known_columns
 from transforms.inputs.choosing import EXCLUDED, NOT_SAMPLED
+from transforms.inputs.containers.member import Asked
+from transforms.inputs.containers.naming import kind_of
+from transforms.inputs.containers.reading import read_container
 from transforms.inputs.inputs import kinds_of_columns, list_input
+from transforms.inputs.leaving_out import kind_left_out
 from transforms.inputs.rules import ListingError, Rules
 from transforms.records import documents, layout, removal
-from transforms.records.columns import Column
+from transforms.records.columns import ALL, Column
 from transforms.records.output_error import OutputError
 from transforms.stores import filesystems, storage
 from transforms.stores.fetching import FetchError, Policy, fetch_and_wait
@@ -155,11 +159,21 @@ def check_inputs(inputs: Sequence[str], rules: Rules, output: str, max_object_by
         first = list(islice((image for image in listed if not own(image.uri)), PROBED_IMAGES))
         if not first:
             raise ListingError(f"--input: {text!r} holds no image{_hint(left_out)}")
-        if not filesystems.is_local(first[0].uri) and (denied := _denied(first, max_object_bytes)):
+        if kind_of(first[0].uri):
+            _check_container(first[0], rules)
+        elif not filesystems.is_local(first[0].uri) and (denied := _denied(first, max_object_bytes)):
             raise RunError(
                 f"--input: the store lets none of the first {len(first)} images of {text!r} be read ({denied}); "
                 f"give credentials that may, see docs/operations.md"
             )
+
+
+def _check_container(container: ImageObject, rules: Rules) -> None:
+    """Refuses an input whose first container gives nothing at all."""
+    asked = Asked(image_column=rules.image_column, takes=partial(kind_left_out, all_files=rules.all_files))
+    first = next(read_container(container, asked, Policy(1), lambda *_: ""), None)
+    if first is not None and first.uri == container.uri and isinstance(first.content, Refusal):
+        raise RunError(f"--input: {container.uri}: {first.content.message}")
 
 
 def find_columns(config: RunConfig) -> list[Column]:
@@ -169,7 +183,9 @@ def find_columns(config: RunConfig) -> list[Column]:
         ListingError: a column that no input has, or of which they differ.
     """
     asked = config.columns_asked()
-    found = [kinds_of_columns(text, config.rules) for text in config.input] if asked else []
+    names = [column.name for column in asked]
+    wanted = [ALL] if ALL in names else names
+    found = [kinds_of_columns(text, config.rules, wanted) for text in config.input] if asked else []
     return known_columns(asked, found, config.rules)
 
 

@@ -50,8 +50,8 @@ def run(config: RunConfig) -> RunReport | None:
                 return report
             check_output(output, run_id)
             check_scratch()
+            check_inputs(config.input, config.rules, output, config.max_object_bytes)
             columns = find_columns(config)
-            check_inputs(config.input, config.carrying(columns), output, config.max_object_bytes)
         # Beam takes two seconds to import, so what is refused is refused before.
         import apache_beam as beam
 

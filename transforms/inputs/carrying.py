@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from itertools import islice
 from typing import Any
 from urllib.parse import unquote
 
+from transforms.elements import ImageObject
+from transforms.inputs.containers.member import Asked
+from transforms.inputs.containers.naming import container_of, member_of
+from transforms.inputs.containers.reading import read_container
+from transforms.inputs.leaving_out import kind_left_out
 from transforms.inputs.rules import ListingError, Rules
 from transforms.records.columns import ALL, KINDS, RESERVED, Column, encode, infer_kind
 from transforms.stores import filesystems, storage
+from transforms.stores.fetching import Policy
 
 FOLDER = "\0folder"  # in place of a column's name, of the label that a folder's name is; no manifest can have it
 LABEL_OF_FOLDER = Column(FOLDER, "image/class/text", "text")
+MEMBERS = 100  # of a container, that tell the kinds of columns
 OPTION = re.compile(r"(?P<name>[^=]+?)(=(?P<feature>[^=:]+?))?(:(?P<kind>" + "|".join(KINDS) + "))?", re.DOTALL)
 
 
@@ -84,6 +93,22 @@ def kinds_of(names: Sequence[str], rows: Sequence[Sequence[Any]], *, texts: bool
     return {name: infer_kind((row[i] for row in rows), texts=texts) for i, name in enumerate(names)}
 
 
+def kinds_of_members(container: ImageObject, rules: Rules, asked: Sequence[str]) -> dict[str, str]:
+    """The kinds of the columns of a container, by their names, as its first members have them."""
+    rows: list[Mapping[str, Any]] = []
+
+    def keep(_: str, values: Mapping[str, Any]) -> str:
+        rows.append(values)
+        return ""
+
+    takes = partial(kind_left_out, all_files=rules.all_files)
+    wanted = Asked(tuple(asked), rules.image_column, takes=takes)
+    for _ in islice(read_container(container, wanted, Policy(), keep), MEMBERS):
+        pass
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: infer_kind(row.get(name) for row in rows) for name in names}
+
+
 def carried(uri: str, values: Mapping[str, Any], rules: Rules) -> str:
     """What is carried of an image, see `columns.encode`; "" when nothing is to be.
 
@@ -92,13 +117,20 @@ def carried(uri: str, values: Mapping[str, Any], rules: Rules) -> str:
     """
     if not rules.columns:
         return ""
+    if rules.all_columns and (more := values.keys() - {column.name for column in rules.columns}):
+        raise ValueError(
+            f"it has the column {min(more)[:50]!r}, which no image at the beginning has; --columns names it"
+        )
     if rules.label_from:
         values = {**values, FOLDER: _folder(uri)}
     return encode(values, rules.columns)
 
 
 def _folder(uri: str) -> str:
-    """The name of the folder that an image is in, as its uri has it."""
+    """The name of the folder that an image is in, as its uri has it; of a container without folders, of its own."""
+    if container := container_of(uri):
+        within = member_of(uri).rpartition("/")[0].rpartition("/")[2]
+        return within or _folder(container)
     on_the_web = filesystems.scheme_of(uri) in storage.WEB_SCHEMES
     steps = (uri.partition("?")[0] if on_the_web else uri).partition("://")[2 if "://" in uri else 0].split("/")
     folder = steps[-2] if len(steps) > 1 else ""

@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 from fsspec.utils import glob_translate
 
+from transforms.inputs.containers.naming import container_of, member_of
 from transforms.inputs.rules import Rules
 from transforms.records.uris import share_of
 from transforms.stores import filesystems, storage
@@ -44,6 +45,13 @@ def _excluder(patterns: tuple[str, ...]) -> Callable[[str], bool]:
     of_uris = [compiled(pattern).match for pattern in patterns if "/" in pattern]
 
     def is_excluded(uri: str) -> bool:
+        if container := container_of(uri):
+            steps = member_of(uri).split("/")
+            return (
+                any(match(uri) for match in of_uris)
+                or any(match(step) for step in steps for match in of_steps)
+                or (is_excluded(container))
+            )
         name = storage.path_of(uri) if filesystems.is_local(uri) else uri
         if any(match(name) for match in of_uris):
             return True

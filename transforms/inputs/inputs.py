@@ -9,16 +9,18 @@ import glob
 import os
 import posixpath
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from typing import NamedTuple
 
 from fsspec.utils import glob_translate
 
 from transforms.elements import ImageObject
 from transforms.inputs import manifests, paging, walking
-from transforms.inputs.carrying import carried
+from transforms.inputs.carrying import carried, kinds_of_members
 from transforms.inputs.choosing import kind_not_chosen
+from transforms.inputs.containers.naming import container_of, kind_of
 from transforms.inputs.leaving_out import glob_takes, kind_left_out
 from transforms.inputs.rules import DEFAULT_RULES, ListingError, Rules, Skipped, ignore, web_image
 from transforms.stores import filesystems, storage
@@ -27,6 +29,7 @@ from transforms.stores.store_errors import describe_error, is_forbidden
 # Prefixes that a listing of a store is split into, to be listed at once, and how deep it looks for them.
 WANTED_PARTS = 32
 SPLIT_LEVELS = 3
+LOOKED_AT = 1000  # images of an input, for a container whose columns tell their kinds
 
 
 class Part(NamedTuple):
@@ -109,29 +112,38 @@ def _chosen(images: Iterable[ImageObject], rules: Rules, skipped: Skipped) -> It
         if kind := kind_not_chosen(image.uri, rules):
             skipped(image.uri, kind)
         else:
-            yield image if image.columns else image._replace(columns=carried(image.uri, {}, rules))
+            known = image.columns or kind_of(image.uri)
+            yield image if known else image._replace(columns=carried(image.uri, {}, rules))
 
 
-def kinds_of_columns(text: str, rules: Rules) -> dict[str, str]:
-    """The kinds of the columns of an input, by their names, see `manifests.kinds_of_columns`; none of what has none.
+def kinds_of_columns(text: str, rules: Rules, asked: Sequence[str]) -> dict[str, str]:
+    """The kinds of the columns of an input, by their names: of a manifest, or of the first container; else none.
+
+    Args:
+        asked: names of columns, or `ALL`.
 
     Raises:
         ListingError: as `list_input`.
     """
     uri = _normalized(text)
     with _sentences(text):
-        if not manifests.is_manifest(uri):
-            return {}
-        if filesystems.is_local(uri):
-            path = storage.path_of(uri)
-            one = not os.path.isdir(path) and (os.path.lexists(path) or not glob.has_magic(path))
-        else:
-            one = _store_listing(text, rules) is None
-        return manifests.kinds_of_columns(uri, rules) if one else {}
+        if _is_one(uri, text, rules) and _is_manifest(uri, rules):
+            return manifests.kinds_of_columns(uri, rules)
+        first = islice(list_input(text, rules), LOOKED_AT)
+        container = next((image for image in first if kind_of(image.uri)), None)
+        return kinds_of_members(container, rules, asked) if container else {}
+
+
+def _is_one(uri: str, text: str, rules: Rules) -> bool:
+    """Whether an input is one object, and neither a folder nor a pattern."""
+    if not filesystems.is_local(uri):
+        return _store_listing(text, rules) is None
+    path = storage.path_of(uri)
+    return not os.path.isdir(path) and (os.path.lexists(path) or not glob.has_magic(path))
 
 
 def coverage(text: str, rules: Rules = DEFAULT_RULES) -> Callable[[str], bool]:
-    """Tells of a uri whether `list_input` would give it if it existed.
+    """Tells of a uri whether `list_input` would give it if it existed; of a member, whether its container.
 
     A manifest covers nothing: that it does not name an image does not say that it is gone. Nor does a folder that
     may not be listed.
@@ -140,7 +152,7 @@ def coverage(text: str, rules: Rules = DEFAULT_RULES) -> Callable[[str], bool]:
         ListingError: as `list_input`.
     """
     covers = _coverage(text, rules)
-    return lambda name: covers(name) and not kind_not_chosen(name, rules)
+    return lambda name: covers(container_of(name) or name) and not kind_not_chosen(name, rules)
 
 
 def _coverage(text: str, rules: Rules) -> Callable[[str], bool]:
@@ -244,14 +256,20 @@ def _list_local(uri: str, rules: Rules, skipped: Skipped) -> Iterator[ImageObjec
 
 
 def _list_one(uri: str, rules: Rules) -> Iterator[ImageObject]:
-    """A manifest's images, or the one image of that name."""
-    manifests.check_kind(uri)
-    if manifests.is_manifest(uri):
+    """A manifest's images, or the one image or container of that name."""
+    if _is_manifest(uri, rules):
         yield from manifests.images_of(uri, rules)
-    elif filesystems.scheme_of(uri) in storage.WEB_SCHEMES:
+        return
+    if not kind_of(uri):
+        manifests.check_kind(uri)
+    if filesystems.scheme_of(uri) in storage.WEB_SCHEMES:
         yield web_image(uri, rules)
     else:
         yield storage.describe(uri)
+
+
+def _is_manifest(uri: str, rules: Rules) -> bool:
+    return manifests.is_manifest(uri) and manifests.holds_names(uri, rules)
 
 
 def _plain_part(pattern: str) -> tuple[str, list[str]]:

@@ -18,6 +18,7 @@ from transforms.elements import ImageObject
 from transforms.inputs import tables, texts
 from transforms.inputs.bounds import BoundedReader, ManifestError
 from transforms.inputs.carrying import FOLDER, carried, kinds_of
+from transforms.inputs.containers.naming import kind_of
 from transforms.inputs.facts import columns_of, with_facts
 from transforms.inputs.rules import ListingError, Rules, web_image
 from transforms.stores import filesystems, storage
@@ -42,11 +43,11 @@ NAMES: Mapping[str, Callable[[IO[bytes]], Sequence[str]]] = {
     ".json": texts.names_of_json,
     ".parquet": tables.names,
 }
-# Lists, tables and containers by the names that they have elsewhere, which nobody means as an image.
+# Lists, tables and archives by the names that they have elsewhere, which nobody means as an image.
 NOT_READ = frozenset({
     ".7z", ".arrow", ".avro", ".bz2", ".db", ".feather", ".gz", ".h5", ".hdf5", ".html", ".ipc", ".lst", ".npy",
-    ".npz", ".ods", ".orc", ".parq", ".pickle", ".pkl", ".pq", ".rar", ".sqlite", ".tar", ".tfrecord", ".tgz", ".xls",
-    ".xlsx", ".xml", ".xz", ".yaml", ".yml", ".zip", ".zst",
+    ".npz", ".ods", ".orc", ".parq", ".pickle", ".pkl", ".rar", ".sqlite", ".xls", ".xlsx", ".xml", ".xz", ".yaml",
+    ".yml", ".zst",
 })  # fmt: skip
 GZIP = b"\x1f\x8b"
 LAYERS = 2  # of gzip: a .gz that a server packs once more on its way
@@ -57,7 +58,20 @@ ROWS = 1000  # that tell the kinds of columns
 
 
 def is_manifest(uri: str) -> bool:
+    """Whether an input of that name is a manifest; but for a table of images, see `holds_names`."""
     return _extension(uri) in READERS
+
+
+def holds_names(uri: str, rules: Rules) -> bool:
+    """Whether a manifest names its images; a table without a column of names is taken for a container of them.
+
+    Raises:
+        ListingError: it cannot be read.
+    """
+    if _extension(uri) != ".parquet":
+        return True
+    with _sentences(uri), _opened(uri) as file:
+        return rules.uri_column in tables.names(file)
 
 
 def check_kind(uri: str) -> None:
@@ -67,7 +81,8 @@ def check_kind(uri: str) -> None:
     if posixpath.splitext(_path(uri))[1].lower() in NOT_READ and not is_manifest(uri):
         known = ", ".join(READERS)
         raise ListingError(
-            f"{uri}: no image, and no manifest that is read here; they are {known}, and .gz of the texts"
+            f"{uri}: no image, and no manifest or container that is read here; manifests are {known}, and .gz of the "
+            f"texts, containers .tar, .tar.gz, .tfrecord, .parquet and .zip"
         )
 
 
@@ -102,6 +117,11 @@ def images_of(uri: str, rules: Rules) -> Iterator[ImageObject]:
                 named.encode()
             except ValueError as e:  # of a file of another machine, or no text that can be written
                 raise ManifestError(f"{unit} {number}: {e}") from None
+            if rules.columns and names and kind_of(named):
+                raise ManifestError(
+                    f"{unit} {number} names a container, {named[:200]!r}, whose images have columns of their own; "
+                    f"give containers as inputs of their own"
+                )
             on_the_web = filesystems.scheme_of(named) in storage.WEB_SCHEMES
             image = web_image(named, rules) if on_the_web else ImageObject(named)
             try:

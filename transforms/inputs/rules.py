@@ -25,6 +25,8 @@ class Rules(NamedTuple):
     sample: of all uris, the share that is taken, from 0 to 1.
     columns: of manifests and containers, which are carried to the records; known kinds, see `carrying`.
     all_columns: they are all that there may be, and a manifest may lack some; otherwise it has each, and may have more.
+    image_column: of containers that are tables, or the feature of their records, that holds the images; "" for the one
+        that is found.
     label_from: "folder": the name of the folder that an image is in is its label; else "".
     """
 
@@ -42,6 +44,7 @@ class Rules(NamedTuple):
     columns: tuple[Column, ...] = ()
     all_columns: bool = False
     label_from: str = ""
+    image_column: str = ""
 
 
 DEFAULT_RULES = Rules()

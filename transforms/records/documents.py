@@ -35,6 +35,7 @@ def read_manifest(folder: str, run_id: str) -> dict[str, Any]:
     manifest = _checked(uri, content, "Manifest")
     if manifest["run_id"] != run_id:
         raise OutputError(f"{uri}: it is of the run {manifest['run_id']!r}")
+    manifest.setdefault("containers", [])  # which runs of the first builds of 0.1.0 could not read
     return manifest
 
 

@@ -15,7 +15,7 @@ ATTEMPT_NOTE = "attempt.json"
 MOVES = "moves"  # the key of a manifest that is a mere claim: where each file came from
 SCHEMA_VERSION = 1
 # By kind of staged file, the manifest's list of them.
-KINDS = {"features": "shards", "dead_letters": "dead_letters", "deleted": "deleted"}
+KINDS = {"features": "shards", "dead_letters": "dead_letters", "deleted": "deleted", "containers": "containers"}
 EXTENSIONS = {"none": ".tfrecord", "gzip": ".tfrecord.gz"}
 
 LEDGER_SCHEMA = pa.schema(
@@ -71,9 +71,9 @@ def artifact_file(output: str, name: str) -> str:
 # ending of its own.
 RUN_ID = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
 ATTEMPT = r"[0-9a-f]{32}"
-SHARD = re.compile(r"(features|dead_letters|deleted)-[0-9]{5,}-of-[0-9]{5,}\.(tfrecord(\.gz)?|jsonl)")
+SHARD = re.compile(r"(features|dead_letters|deleted|containers)-[0-9]{5,}-of-[0-9]{5,}\.(tfrecord(\.gz)?|jsonl)")
 LEDGER = re.compile(r"ledger-[0-9]{5,}-of-[0-9]{5,}\.parquet")
-STAGED = re.compile(r"(features|dead_letters|deleted)-[0-9a-f]{32}")
+STAGED = re.compile(r"(features|dead_letters|deleted|containers)-[0-9a-f]{32}")
 STAGED_LEDGER = re.compile(r"features-[0-9a-f]{32}\.ledger")
 LEASE = re.compile(r"lease-([0-9]{6})\.json")
 _PARTIAL = r"(\.[0-9a-f]{8})?(\.partial)?"

@@ -75,6 +75,7 @@ class Counts(TypedDict):
     failed_by_error: dict[str, Count]
     duplicates: Count
     deleted: Count
+    containers: NotRequired[Count]
 
 
 class Identity(TypedDict):
@@ -114,6 +115,7 @@ class Manifest(TypedDict):
     shards: list[ShardEntry]
     dead_letters: list[ShardEntry]
     deleted: list[ShardEntry]
+    containers: NotRequired[list[ShardEntry]]
     ledgers: list[LedgerEntry]
     compression: Literal["none", "gzip"]
     columns: NotRequired[list[ColumnEntry]]

@@ -24,7 +24,7 @@ SHOWN_BYTES = 16
 
 
 def read_container(
-    row: ImageObject, asked: Asked, policy: Policy, encode: Callable[[Mapping[str, Any]], str]
+    row: ImageObject, asked: Asked, policy: Policy, encode: Callable[[str, Mapping[str, Any]], str]
 ) -> Iterator[ImageObject]:
     """Every image in a container, with its bytes or a `Refusal`.
 
@@ -33,7 +33,7 @@ def read_container(
 
     Args:
         row: of the container; a member's version is its, and behind a slash what the container tells of the member.
-        encode: a member's columns as text. What it refuses, by a ValueError, is a `Refusal` of the member.
+        encode: a member's uri and columns, as text. What it refuses, by a ValueError, is a `Refusal` of the member.
     """
     try:
         with open_container(row, policy) as file:
@@ -46,16 +46,18 @@ def read_container(
         yield row._replace(content=Refusal("fetch", e.error, str(e)))
 
 
-def _row(container: ImageObject, kind: str, member: Member, encode: Callable[[Mapping[str, Any]], str]) -> ImageObject:
-    content, columns = member.content, ""
+def _row(
+    container: ImageObject, kind: str, member: Member, encode: Callable[[str, Mapping[str, Any]], str]
+) -> ImageObject:
+    uri, content, columns = member_uri(kind, member.name, container.uri), member.content, ""
     if not isinstance(content, Refusal):
         try:
-            columns = encode(member.columns)
+            columns = encode(uri, member.columns)
         except ValueError as e:
             content = refused("ColumnMismatch", str(e))
     version = f"{container.version}/{member.fingerprint}" if member.fingerprint else container.version
     return ImageObject(
-        member_uri(kind, member.name, container.uri),
+        uri,
         member.size,
         version if container.version else "",
         container.updated if member.updated is None else member.updated,
