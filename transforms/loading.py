@@ -43,8 +43,8 @@ LoadedImage = tuple[ImageInfo, np.ndarray]
 class LoadImages(beam.PTransform[PCollection[ImageObject], DoOutputsTuple]):
     """Fetches images as coroutines and decodes them in threads, while the stages behind it work.
 
-    In: `ImageObject`; one that came with its bytes is only decoded. Out: `loaded`, (ImageInfo, uint8 [height, width, 3])
-    in the order of the input, and `failed`, `DeadLetter`. Every image ends in exactly one of the two.
+    In: `ImageObject`; one that came with its bytes is only decoded. Out: `loaded`, (ImageInfo, uint8 [height, width,
+    3]) in the order of the input, and `failed`, `DeadLetter`. Every image ends in exactly one of the two.
 
     Attributes:
         input_size: (height, width) of the model's images.

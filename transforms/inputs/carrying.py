@@ -28,6 +28,8 @@ OPTION = re.compile(r"(?P<name>[^=]+?)(=(?P<feature>[^=:]+?))?(:(?P<kind>" + "|"
 def parse_columns(texts: Iterable[str]) -> list[Column]:
     """Columns as the option --columns names them: NAME, NAME=FEATURE, each with :KIND or without; `*` for all others.
 
+    Those of which records have a feature of their own are not among these others.
+
     Raises:
         ValueError: a text that is none, or two columns for one feature; the text says which.
     """
@@ -69,7 +71,7 @@ def known_columns(asked: Sequence[Column], found: Sequence[Mapping[str, str]], r
             kinds.setdefault(name, set()).update({kind} - {""})
     named = [column for column in asked if column.name != ALL]
     if len(named) < len(asked):
-        others = kinds.keys() - {column.name for column in named}
+        others = kinds.keys() - {column.name for column in named} - RESERVED
         named += [Column(name, name) for name in sorted(others)]
     for column in named:
         if column.name not in kinds:
@@ -117,7 +119,7 @@ def carried(uri: str, values: Mapping[str, Any], rules: Rules) -> str:
     """
     if not rules.columns:
         return ""
-    if rules.all_columns and (more := values.keys() - {column.name for column in rules.columns}):
+    if rules.all_columns and (more := values.keys() - {column.name for column in rules.columns} - RESERVED):
         raise ValueError(
             f"it has the column {min(more)[:50]!r}, which no image at the beginning has; --columns names it"
         )

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 from fsspec.utils import glob_translate
 
-from transforms.inputs.containers.naming import container_of, member_of
+from transforms.inputs.containers.naming import container_of, kind_of, member_of
 from transforms.inputs.rules import Rules
 from transforms.records.uris import share_of
 from transforms.stores import filesystems, storage
@@ -21,11 +21,12 @@ def kind_not_chosen(uri: str, rules: Rules) -> str:
     """As what an image is counted that is left out; "" of one that is taken.
 
     Which images are in a sample depends on their uris alone: the same ones every night, and in a larger sample these
-    and more.
+    and more. Of a container its members are sampled.
     """
     if rules.exclude and _excluder(rules.exclude)(uri):
         return EXCLUDED
-    return NOT_SAMPLED if rules.sample < 1 and share_of(uri) >= rules.sample else ""
+    is_sampled = rules.sample == 1 or kind_of(uri) or share_of(uri) < rules.sample
+    return "" if is_sampled else NOT_SAMPLED
 
 
 def compiled(pattern: str) -> re.Pattern[str]:

@@ -117,7 +117,7 @@ def _chosen(images: Iterable[ImageObject], rules: Rules, skipped: Skipped) -> It
 
 
 def kinds_of_columns(text: str, rules: Rules, asked: Sequence[str]) -> dict[str, str]:
-    """The kinds of the columns of an input, by their names: of a manifest, or of the first container; else none.
+    """The kinds of the columns of an input, by their names: of a manifest, and of the first container.
 
     Args:
         asked: names of columns, or `ALL`.
@@ -127,8 +127,8 @@ def kinds_of_columns(text: str, rules: Rules, asked: Sequence[str]) -> dict[str,
     """
     uri = _normalized(text)
     with _sentences(text):
-        if _is_one(uri, text, rules) and _is_manifest(uri, rules):
-            return manifests.kinds_of_columns(uri, rules)
+        if _is_one(uri, text, rules) and _is_manifest(uri, rules) and (kinds := manifests.kinds_of_columns(uri, rules)):
+            return kinds
         first = islice(list_input(text, rules), LOOKED_AT)
         container = next((image for image in first if kind_of(image.uri)), None)
         return kinds_of_members(container, rules, asked) if container else {}

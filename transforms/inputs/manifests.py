@@ -65,11 +65,15 @@ def is_manifest(uri: str) -> bool:
 def holds_names(uri: str, rules: Rules) -> bool:
     """Whether a manifest names its images; a table without a column of names is taken for a container of them.
 
+    One behind a web server is not downloaded for that: it is a container where the column of its images is named.
+
     Raises:
         ListingError: it cannot be read.
     """
     if _extension(uri) != ".parquet":
         return True
+    if filesystems.scheme_of(uri) in storage.WEB_SCHEMES:
+        return not rules.image_column
     with _sentences(uri), _opened(uri) as file:
         return rules.uri_column in tables.names(file)
 
@@ -97,9 +101,11 @@ def images_of(uri: str, rules: Rules) -> Iterator[ImageObject]:
     unit = "row" if _extension(uri) == ".parquet" else "line"
     with _sentences(uri), _opened(uri) as file:
         facts, names = columns_of(rules), [column.name for column in rules.columns if column.name != FOLDER]
+        if _extension(uri) == ".txt":
+            names.clear()  # it has none
         wanted = list(dict.fromkeys([*facts, *names]))
         for number, values in READERS[_extension(uri)](file, wanted, rules.all_columns):
-            name = values[0]
+            name, row = values[0], dict(zip(wanted, values, strict=True))
             if not isinstance(name, str) or not name:
                 raise ManifestError(f"{unit} {number} has no text in its column {rules.uri_column!r}")
             if len(name) > LONGEST_NAME:
@@ -128,7 +134,7 @@ def images_of(uri: str, rules: Rules) -> Iterator[ImageObject]:
                 if len(facts) > 1:
                     image = with_facts(image, values[1 : len(facts)], rules)
                 if rules.columns:
-                    image = image._replace(columns=carried(named, dict(zip(wanted, values, strict=True)), rules))
+                    image = image._replace(columns=carried(named, {name: row[name] for name in names}, rules))
             except (ManifestError, ValueError) as e:
                 raise ManifestError(f"{unit} {number}: {e}") from None
             yield image

@@ -11,6 +11,7 @@ from itertools import islice
 from typing import IO, Any
 
 from transforms.inputs.bounds import LONGEST_LINE, ManifestError
+from transforms.records.columns import RESERVED
 
 WIDE_MARKS = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 SEPARATORS = ";|\t,"
@@ -18,10 +19,9 @@ FIRST_OBJECTS = 1000  # whose keys are the columns of JSON Lines
 
 
 def lines(file: IO[bytes], columns: Sequence[str], all_columns: bool) -> Iterator[tuple[int, Sequence[Any]]]:
-    """(line, [text]) of the lines that are not empty."""
-    if len(columns) > 1 and not all_columns:
+    """(line, [text]) of the lines that are not empty; there is one column, whatever it is called."""
+    if len(columns) > 1:
         raise ManifestError(f"a list of lines has no column {columns[1]!r}")
-    nothing = [None] * (len(columns) - 1)
     taken = _Lines(file)
     for number, line in enumerate(taken, start=1):
         taken.of_row = 0
@@ -29,7 +29,7 @@ def lines(file: IO[bytes], columns: Sequence[str], all_columns: bool) -> Iterato
         if "\r" in text:
             raise ManifestError(f"line {number} has a carriage return within it; end lines with a line feed")
         if text.strip():
-            yield number, [text, *nothing]
+            yield number, [text]
 
 
 def rows_of_csv(
@@ -82,7 +82,7 @@ def rows_of_json(file: IO[bytes], columns: Sequence[str], all_columns: bool) -> 
     """(line, values of the keys) of JSON Lines: one object a line, of which only the first key must be there."""
     for number, row in _objects(file, columns):
         check_columns(columns[:1], list(row))
-        if all_columns and (more := row.keys() - set(columns)):
+        if all_columns and (more := row.keys() - set(columns) - RESERVED):
             raise ManifestError(
                 f"line {number} has the key {min(more)[:50]!r}, which no row at the beginning has; name it in --columns"
             )

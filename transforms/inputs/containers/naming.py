@@ -19,11 +19,14 @@ from transforms.stores import filesystems, storage
 
 CHAIN = "::"
 FAMILIES = {
-    "tar": re.compile(r"\.(tar|tar\.gz|tgz)", re.IGNORECASE),
-    "tfrecord": re.compile(r"\.tfrecords?(-[0-9]+-of-[0-9]+)?(\.gz)?", re.IGNORECASE),
-    "parquet": re.compile(r"\.(parquet|pq)", re.IGNORECASE),
-    "zip": re.compile(r"\.zip", re.IGNORECASE),
+    "tar": r"(tar|tar\.gz|tgz)",
+    "tfrecord": r"tfrecords?(-[0-9]+-of-[0-9]+)?(\.gz)?",
+    "parquet": r"(parquet|pq)",
+    "zip": "zip",
 }
+EXTENSION = re.compile(
+    r"\.(?:" + "|".join(f"(?P<{kind}>{pattern})" for kind, pattern in FAMILIES.items()) + r")\Z", re.IGNORECASE
+)
 MEMBER = re.compile(f"({'|'.join(FAMILIES)})://(.*?)::(.+)", re.DOTALL)
 AMBIGUOUS = re.compile(r"%(?=3A|25|[89A-F][0-9A-F])|:(?=:|\Z)|[\udc80-\udcff]")
 ESCAPE = re.compile("%(3A|25|[89A-F][0-9A-F])")
@@ -32,14 +35,12 @@ ESCAPE = re.compile("%(3A|25|[89A-F][0-9A-F])")
 def kind_of(uri: str) -> str:
     """The family of a container by its extension: "tar", "tfrecord", "parquet" or "zip"; "" of all else.
 
-    Google's names of shards count, too: `train.tfrecord-00001-of-00010`.
+    Google's names of shards count, too: `train.tfrecord-00001-of-00010`. A member of a container is none.
     """
     on_the_web = filesystems.scheme_of(uri) in storage.WEB_SCHEMES
     name = (uri.partition("?")[0] if on_the_web else uri).rpartition("/")[2]
-    for kind, extension in FAMILIES.items():
-        if re.search(f"(?:{extension.pattern})\\Z", name, extension.flags):
-            return kind
-    return ""
+    found = EXTENSION.search(name)
+    return str(found.lastgroup) if found and not MEMBER.fullmatch(uri) else ""
 
 
 def member_uri(kind: str, member: str, container_uri: str) -> str:
