@@ -18,7 +18,9 @@ from transforms.elements import ImageObject
 from transforms.stores import filesystems, http, reading, storage
 from transforms.stores.store_errors import (
     ChangedError,
+    DamagedBodyError,
     OutgrownError,
+    VersionGoneError,
     describe_error,
     error_class,
     is_transient,
@@ -94,6 +96,21 @@ async def fetch(source: ImageObject, policy: Policy, room: int | None = None) ->
     bounded = partial(_read, max_bytes=policy.max_bytes, room=policy.max_bytes if room is None else room)
     (row, data), tries = await _persist(policy, bounded, source)
     return Fetched(row, data, tries - 1)
+
+
+async def fetch_range(source: ImageObject, start: int, end: int, policy: Policy) -> bytes:
+    """The bytes from `start` to before `end` of the listed version of an object, which has as many.
+
+    A coroutine as `fetch` is. Stores keep no checksums of parts: what arrives is compared by its length alone.
+
+    Args:
+        source: of a store, with its version.
+
+    Raises:
+        FetchError: it cannot be had; "ContentChanged" when that version is gone.
+    """
+    data, _ = await _persist(policy, partial(_read_range, start=start, end=end), source)
+    return data
 
 
 def tells_size(uri: str) -> bool:
@@ -209,6 +226,21 @@ async def _read(source: ImageObject, max_bytes: int, room: int) -> tuple[ImageOb
     except ChangedError:
         row = await _current_row(source)
         return row, await reading.checked(row, await read(fs, reading.bound(row, max_bytes), max_bytes))
+
+
+async def _read_range(source: ImageObject, start: int, end: int) -> bytes:
+    """One try."""
+    fs = await filesystems.filesystem_for_reads(source.uri)
+    read = reading.RANGE_READERS.get(filesystems.scheme_of(source.uri), reading.read_current_range)
+    try:
+        data = await read(fs, source, start, end)
+    except ChangedError:
+        if (await _current_row(source)).listed_version:
+            raise VersionGoneError from None
+        raise
+    if len(data) != end - start:
+        raise DamagedBodyError(f"{len(data):,} bytes arrived, {end - start:,} were asked for")
+    return data
 
 
 async def _current_row(source: ImageObject) -> ImageObject:

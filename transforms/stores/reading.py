@@ -80,10 +80,14 @@ async def _read_gcs_unpacked(fs: AbstractFileSystem, row: ImageObject, max_bytes
 
 
 async def _read_s3(fs: AbstractFileSystem, row: ImageObject, _: int) -> bytes:
+    return await _get_s3(fs, row)
+
+
+async def _get_s3(fs: AbstractFileSystem, row: ImageObject, **part: str) -> bytes:
     bucket, key, _ = fs.split_path(row.uri)
     match = {"IfMatch": f'"{row.version}"'} if row.version else {}
     try:
-        response = await fs._call_s3("get_object", Bucket=bucket, Key=key, **match, **fs.req_kw)
+        response = await fs._call_s3("get_object", Bucket=bucket, Key=key, **match, **part, **fs.req_kw)
     except OSError as e:
         if status_of(e) == 412:
             raise ChangedError(row.uri) from None
@@ -106,4 +110,52 @@ READERS: dict[str, Callable[[AbstractFileSystem, ImageObject, int], Awaitable[by
     "gcs": _read_gcs,
     "s3": _read_s3,
     "s3a": _read_s3,
+}
+
+
+async def _range_of_gcs(fs: AbstractFileSystem, row: ImageObject, start: int, end: int) -> bytes:
+    try:
+        data: bytes = await fs._cat_file(row.uri, start=start, end=end, generation=row.version or None)
+    except FileNotFoundError:
+        raise ChangedError(row.uri) from None
+    return data
+
+
+async def _range_of_s3(fs: AbstractFileSystem, row: ImageObject, start: int, end: int) -> bytes:
+    return await _get_s3(fs, row, Range=f"bytes={start}-{end - 1}")
+
+
+async def _range_of_azure(fs: AbstractFileSystem, row: ImageObject, start: int, end: int) -> bytes:
+    """As adlfs asks for it, which cannot ask for a version."""
+    from azure.core import MatchConditions
+    from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
+
+    container, name, _ = fs.split_path(fs._strip_protocol(row.uri))
+    match = {"etag": f'"{row.version}"', "match_condition": MatchConditions.IfNotModified} if row.version else {}
+    async with fs.service_client.get_blob_client(container=container, blob=name) as client:
+        try:
+            stream = await client.download_blob(offset=start, length=end - start, **match, **fs._timeout_kwargs)
+            data: bytes = await stream.readall()
+        except (ResourceModifiedError, ResourceNotFoundError):
+            raise ChangedError(row.uri) from None
+    return data
+
+
+async def read_current_range(fs: AbstractFileSystem, row: ImageObject, start: int, end: int) -> bytes:
+    """For stores whose fsspec filesystem cannot ask for a version: which one it was is asked afterwards."""
+    data: bytes = await filesystems.call(fs, "cat_file", row.uri, start, end)
+    found = storage.describe_remote(row.uri, await filesystems.call(fs, "info", row.uri))
+    if (found.version, found.size) != (row.version, row.size):
+        raise ChangedError(row.uri)
+    return data
+
+
+RANGE_READERS: dict[str, Callable[[AbstractFileSystem, ImageObject, int, int], Awaitable[bytes]]] = {
+    "gs": _range_of_gcs,
+    "gcs": _range_of_gcs,
+    "s3": _range_of_s3,
+    "s3a": _range_of_s3,
+    "az": _range_of_azure,
+    "abfs": _range_of_azure,
+    "abfss": _range_of_azure,
 }

@@ -30,6 +30,13 @@ class ChangedError(Exception):
     """The version that was listed is not there any more."""
 
 
+class VersionGoneError(Exception):
+    """As `ChangedError`, of an object of which parts were read already: another version is of no use."""
+
+    def __init__(self) -> None:
+        super().__init__("it has changed since it was listed")
+
+
 def too_large(size: int, max_bytes: int) -> storage.TooLargeError:
     """Of an object of `size` bytes, as listed or as far as it was read: a sentence that names the option."""
     return storage.TooLargeError(f"{size:,} bytes at least; --max_object_bytes allows {max_bytes:,}")
@@ -79,6 +86,8 @@ def error_class(error: BaseException) -> str:
         return "ObjectTooLarge"
     if isinstance(error, storage.NotAFileError):
         return "NotAFile"
+    if isinstance(error, VersionGoneError):
+        return "ContentChanged"
     if is_forbidden(error):
         return "PermissionDenied"
     # botocore and gcsfs have checksum errors of their own, for the stores' headers.
@@ -152,6 +161,7 @@ def describe_error(error: BaseException) -> str:
 
 SENTENCES = (
     DamagedBodyError,
+    VersionGoneError,
     WebError,
     filesystems.SchemeError,
     storage.ForeignFileError,

@@ -18,7 +18,11 @@ from pipeline.outputs.verify import verify_output
 from pipeline.runs.run import run
 from tests.conftest import Run, photo
 from tests.integration.conftest import check_large_upload, clear
-from tests.integration.stores.faults import fault_proxy, first_times
+from tests.integration.stores.faults import fault_proxy, first_times, now_and_then
+from tests.integration.stores.versions import FILES, check_versions
+from tests.transforms.inputs.containers.making import takes, tar_of
+from transforms.inputs.containers.member import Asked
+from transforms.inputs.containers.reading import read_container
 from transforms.stores import filesystems, storage
 from transforms.stores.fetching import FetchError, Policy, fetch_and_wait
 from transforms.stores.filesystems import StorageOptions
@@ -116,3 +120,16 @@ def test_exclusive_writes_have_one_winner(options: StorageOptions) -> None:
 
 def test_large_files_are_uploaded_whole(options: StorageOptions) -> None:
     check_large_upload("az://bucket/large")
+
+
+def test_parts_of_a_container_are_of_the_listed_etag(
+    port: int, options: StorageOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_versions("az://bucket/deep/what? #1.tar", monkeypatch)
+    storage.write_bytes("az://bucket/images/x.tar", tar_of(FILES))
+    row = storage.describe("az://bucket/images/x.tar")
+    with fault_proxy(port, now_and_then(0.2, ("503", "reset", "half", "short"))) as proxy:
+        filesystems.configure(options_of(proxy.port))
+        found = list(read_container(row, Asked(takes=takes), Policy(retries=10), str))
+    assert [image.content for image in found] == [data for _, data in FILES]
+    assert proxy.met.total() > proxy.met[""] > 40

@@ -19,6 +19,7 @@ from pipeline.runs.run import run
 from tests.conftest import Run, photo
 from tests.integration.conftest import BUCKET, Server, check_large_upload, clear
 from tests.integration.stores.ranges import check_ranges
+from tests.integration.stores.versions import check_versions
 from transforms.elements import ImageObject
 from transforms.inputs import paging
 from transforms.inputs.inputs import Part, list_input, split_input
@@ -144,6 +145,10 @@ def test_the_whole_pipeline_runs_and_a_rival_cannot_publish(
 
 def test_large_files_are_uploaded_in_parts(bucket: Server) -> None:
     check_large_upload(bucket.uri("large"))
+
+
+def test_parts_of_a_container_are_of_the_listed_generation(bucket: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_versions(bucket.uri("x.tar"), monkeypatch)
 
 
 def test_ranges_of_names_give_what_the_plain_listing_gives(bucket: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from transforms.inputs.containers import tar, tfrecord
 from transforms.inputs.containers.gzipped import GZIP
 from transforms.inputs.containers.member import Asked, ContainerError, DamagedContainer, Member, refused
 from transforms.inputs.containers.naming import kind_of, member_uri
-from transforms.inputs.containers.stream import open_container
+from transforms.inputs.containers.stream import described, open_container
 from transforms.inputs.containers.tar import is_tar
 from transforms.records.tfrecord import begins_with_frame
 from transforms.stores.fetching import FetchError, Policy
@@ -32,10 +32,12 @@ def read_container(
     for all of it that was not given. No error is raised for what it holds.
 
     Args:
-        row: of the container; a member's version is its, and behind a slash what the container tells of the member.
+        row: of the container; its blanks are filled in first. A member's version is its, and behind a slash what the
+            container tells of the member; "" where the container has none.
         encode: a member's uri and columns, as text. What it refuses, by a ValueError, is a `Refusal` of the member.
     """
     try:
+        row = described(row, policy)
         with open_container(row, policy) as file:
             kind = _family(file, row.uri)
             for member in READERS[kind](file, asked):
