@@ -22,7 +22,7 @@ FLINK := $(TOOLS)/flink-1.20.3
 FLINK_CLUSTER := $(BIN)/python -m tests.integration.runners.flink_command
 FLINK_FOLDER := $(CACHE)/flink
 
-.PHONY: help setup demo test test-fuzz test-stores test-kills test-schedulers test-dockerfile test-prism test-jobs \
+.PHONY: help setup demo test test-fuzz test-stores test-kills test-corpora test-schedulers test-dockerfile test-prism test-jobs \
 	test-flink flink-up flink-run flink-down prism prism-location boot boot-location bench bench-quick bench-stages \
 	bench-fidelity bench-scaling bench-fetch bench-listing template-metadata formats lint types check lock clean
 
@@ -51,6 +51,9 @@ test-stores: setup $(FAKE_GCS) $(AZURITE)  ## tests of stores whose servers are 
 
 test-kills: setup  ## runs that are killed at random moments, for some minutes
 	$(BIN)/python -m pytest -m kills
+
+test-corpora: setup $(PRISM)  ## whole runs over tars, TFRecords, Parquet and zips, night after night, in stores and on Prism
+	PRISM=$(PRISM) $(BIN)/python -m pytest -m corpora -n 2 --dist loadfile
 
 test-schedulers: $(SCHEDULERS)/installed $(FLINK_OPERATOR)  ## schedulers/ and flink/ as Airflow and Kubernetes read them
 	AIRFLOW_HOME=$(SCHEDULERS)/home $(SCHEDULERS)/bin/python tests/run_configs/check_schedulers.py

@@ -18,10 +18,11 @@ from transforms.inputs.choosing import kind_not_chosen
 from transforms.inputs.containers.member import ALL_COLUMNS, Asked
 from transforms.inputs.containers.naming import container_of
 from transforms.inputs.containers.reading import read_container
+from transforms.inputs.containers.stream import described
 from transforms.inputs.leaving_out import kind_left_out
 from transforms.inputs.rules import Rules, Skipped
 from transforms.records.columns import digest
-from transforms.stores.fetching import FetchError, Policy, describe_and_wait
+from transforms.stores.fetching import FetchError, Policy
 
 
 @dataclass(frozen=True)
@@ -62,10 +63,8 @@ class Unpacking:
 
     def described(self, container: ImageObject) -> ImageObject:
         """A container's row, with the version that a manifest did not tell; or with a `Refusal`."""
-        if container.version:
-            return container
         try:
-            return describe_and_wait(container, self.policy)
+            return described(container, self.policy)
         except FetchError as e:
             return container._replace(content=Refusal("fetch", e.error, str(e)), columns=self.reading())
 

@@ -49,6 +49,7 @@ def test_counts_come_from_the_records_and_must_add_up() -> None:
     assert counts == {
         "listed": 20, "unchanged": 5, "failed_before": 1, "outside": 3, "over_limit": 1,
         "embedded": 7, "failed": 3, "failed_by_error": {"NotAnImage": 2, "NotFound": 1}, "duplicates": 0, "deleted": 0,
+        "columns_changed": 0, "containers": 0,
     }  # fmt: skip
     assert count_outcomes(files, decisions | {"distinct": 5})["duplicates"] == 3
     for selected in (7, 9, 0):

@@ -139,14 +139,6 @@ def download_and_wait(url: str, file: IO[bytes], policy: Policy) -> None:
     sync(get_loop(), _persist, policy, attempt, ImageObject(url))
 
 
-def describe_and_wait(source: ImageObject, policy: Policy) -> ImageObject:
-    """`describe`, from a thread that runs no event loop; of a web server, whose word is not taken, the row itself."""
-    if not tells_size(source.uri):
-        return source
-    row: ImageObject = sync(get_loop(), describe, source, policy)
-    return row
-
-
 async def describe(source: ImageObject, policy: Policy) -> ImageObject:
     """The row of an object of which only the name is known. Raises as `fetch` does."""
     row, _ = await _persist(policy, _current_row, source)

@@ -20,6 +20,8 @@ from tests.pipeline.runs.forms import BROKEN, COUNT, FORMS, Photo, corpus
 from transforms.inputs.containers.naming import container_of, member_of
 from transforms.inputs.rules import ListingError
 
+pytestmark = pytest.mark.corpora
+
 
 @pytest.fixture(scope="session")
 def photos() -> list[Photo]:

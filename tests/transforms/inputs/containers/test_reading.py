@@ -28,7 +28,7 @@ def rows_of(row: ImageObject, **asked: Any) -> list[ImageObject]:
     return list(read_container(row, Asked(**options), Policy(retries=0), as_text))
 
 
-def as_text(columns: Mapping[str, Any]) -> str:
+def as_text(_: str, columns: Mapping[str, Any]) -> str:
     return repr(dict(columns)) if columns else ""
 
 
@@ -102,7 +102,7 @@ def test_the_rest_of_a_container_that_breaks_is_one_row(tmp_path: Path) -> None:
 
 
 def test_columns_that_are_refused_refuse_the_member(tmp_path: Path) -> None:
-    def encode(columns: Mapping[str, Any]) -> str:
+    def encode(_: str, columns: Mapping[str, Any]) -> str:
         if columns:
             raise ValueError("its column 'cls' holds 7, not text")
         return ""
