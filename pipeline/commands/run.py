@@ -30,6 +30,7 @@ def _run(given: argparse.Namespace, unknown: Sequence[str]) -> bool:
         say(plan(config))
         return True
     logs.set_up(config.verbose)
+    from pipeline.outputs.lease import wait_command
     from pipeline.runs.run import run
     from pipeline.runs.summary import summary
     from transforms.records import layout
@@ -39,8 +40,8 @@ def _run(given: argparse.Namespace, unknown: Sequence[str]) -> bool:
         say(summary(report))
     elif config.no_wait:
         where = layout.run_folder(config.output, config.run_id)
-        waits = f"`embed-images wait {config.output} --run_id {config.run_id}` waits for that"
-        say(f"submitted; the run is done when {where} holds {layout.SUCCESS}: {waits}")
+        waits = wait_command(config.output, config.run_id)
+        say(f"submitted; the run is done when {where} holds {layout.SUCCESS}: `{waits}` waits for that")
     return True
 
 

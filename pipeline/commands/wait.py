@@ -19,12 +19,12 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _wait(given: argparse.Namespace, _: Sequence[str]) -> bool:
     from pipeline.runs.summary import summary
-    from pipeline.runs.waiting import wait
+    from pipeline.runs.waiting import wait_until_ended
 
     logs.set_up(verbose=False)
     configure_stores(given)
     with sentences(given.output):
-        report = wait(given.output, given.run_id)
+        report = wait_until_ended(given.output, given.run_id)
     say(summary(report))
     return True
 

@@ -24,11 +24,8 @@ from pipeline.jobs.portable import PortableJob
 REST_SECONDS = 5.0
 REST_BYTES = 16 << 20
 NOT_TOLD = (OSError, HTTPException, ValueError, KeyError, TypeError)  # what an answer that is none raises
-ENDED = (
-    "FINISHED",
-    "FAILED",
-    "CANCELED",
-)  # https://nightlies.apache.org/flink/flink-docs-release-1.20/docs/internals/job_scheduling/
+# https://nightlies.apache.org/flink/flink-docs-release-1.20/docs/internals/job_scheduling/
+ENDED = ("FINISHED", "FAILED", "CANCELED")
 
 
 class FlinkJob(PortableJob):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
 from apache_beam.metrics.metric import MetricResults, MetricsFilter
@@ -54,7 +53,7 @@ class Job:
 
     def counters(self) -> Counter[str]:
         """Of `transforms.tally`, as far as the runner tells them by now. Raises as `state`."""
-        return sums_of(self.result.metrics)
+        return sums_of(self.result.metrics())
 
     def details(self) -> str:
         """How far it is, in its runner's own terms; "" when that is not told."""
@@ -77,9 +76,9 @@ def has_ended(state: str) -> bool:
     return bool(PipelineState.is_terminal(state))
 
 
-def sums_of(metrics: Callable[[], MetricResults]) -> Counter[str]:
+def sums_of(metrics: MetricResults) -> Counter[str]:
     """Counters of this program over all steps: what was attempted, and of what was tried twice, both."""
     sums: Counter[str] = Counter()
-    for result in metrics().query(MetricsFilter().with_namespace(NAMESPACE))[MetricResults.COUNTERS]:
+    for result in metrics.query(MetricsFilter().with_namespace(NAMESPACE))[MetricResults.COUNTERS]:
         sums[result.key.metric.name] += max(result.attempted or 0, result.committed or 0)
     return sums

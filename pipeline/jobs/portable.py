@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import grpc
-from apache_beam.metrics.metric import MetricResults
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.portability.api import beam_job_api_pb2, beam_job_api_pb2_grpc
 from apache_beam.runners.portability.portable_runner import PipelineResult, PortableMetrics
@@ -19,6 +18,8 @@ from pipeline.options.beam import job_endpoint_of
 
 ANSWER_SECONDS = 10.0
 LAST_WORDS_SECONDS = 5.0  # for messages that come after the end
+# What a call ends with whose request may have been heard.
+UNHEARD = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
 Message = beam_job_api_pb2.JobMessage
 Answer = TypeVar("Answer")
 
@@ -49,11 +50,8 @@ class PortableJob(Job):
 
     def counters(self) -> Counter[str]:
         request = beam_job_api_pb2.GetJobMetricsRequest(job_id=self.id)
-
-        def metrics() -> MetricResults:
-            return PortableMetrics(_asked(lambda: self._service.GetJobMetrics(request, timeout=ANSWER_SECONDS)))
-
-        return sums_of(metrics)
+        answer = _asked(lambda: self._service.GetJobMetrics(request, timeout=ANSWER_SECONDS))
+        return sums_of(PortableMetrics(answer))
 
     def cancel(self) -> None:
         request = beam_job_api_pb2.CancelJobRequest(job_id=self.id)
@@ -107,9 +105,8 @@ def _asked(ask: Callable[[], Answer]) -> Answer:
     try:
         return ask()
     except grpc.RpcError as e:
-        code = e.code() if isinstance(e, grpc.Call) else None
-        if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED):
-            raise NoAnswerError(f"{code.name}") from e
-        if code == grpc.StatusCode.NOT_FOUND:
+        if isinstance(e, grpc.Call) and e.code() in UNHEARD:
+            raise NoAnswerError(e.code().name) from e
+        if isinstance(e, grpc.Call) and e.code() == grpc.StatusCode.NOT_FOUND:
             raise ForgottenError from e
         raise

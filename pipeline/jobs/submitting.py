@@ -15,24 +15,22 @@ from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOpt
 from apache_beam.runners.portability.portable_runner import PipelineResult
 
 from pipeline.jobs.job import Job
+from pipeline.jobs.portable import UNHEARD, PortableJob
 from pipeline.options.beam import ends_with_launcher, job_endpoint_of, runner_of
 
 NAME_LENGTH = 60  # Kubernetes' labels, which some runners make of it, hold 63
-# What a call ends with whose request may have been heard.
-UNHEARD = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
 
 
 class UnknownStartError(Exception):
     """A submission ended without an answer: the job may be at work, or not."""
 
 
-def name_job(options: PipelineOptions, run_id: str) -> str:
+def name_job(options: PipelineOptions, run_id: str) -> None:
     """Names the job after its run, unless it has a name: lower-case letters, digits and hyphens, as Dataflow asks."""
     cloud = options.view_as(GoogleCloudOptions)
     if not cloud.job_name:
         words = re.sub("[^a-z0-9]+", "-", f"embed-images-{run_id}".lower())
         cloud.job_name = words[:NAME_LENGTH].strip("-")
-    return str(cloud.job_name)
 
 
 def submit(pipeline: beam.Pipeline, options: PipelineOptions) -> Job:
@@ -56,7 +54,6 @@ def submit(pipeline: beam.Pipeline, options: PipelineOptions) -> Job:
 def _job_of(result: Any, options: PipelineOptions, runner: str, name: str) -> Job:
     if isinstance(result, PipelineResult):
         from pipeline.jobs.flink import FlinkJob, master_of
-        from pipeline.jobs.portable import PortableJob
 
         server, ends = job_endpoint_of(options), ends_with_launcher(options)
         if master := master_of(options):

@@ -27,7 +27,7 @@ class Watch:
     Attributes:
         state: one of Beam's `PipelineState`.
         counters: of `transforms.tally`, summed.
-        first, last: when images were first and last seen to be counted, on the clock of `time.monotonic`.
+        first: when images were first seen to be counted, on the clock of `time.monotonic`.
     """
 
     def __init__(self, job: Job, staged: Callable[[], str]):
@@ -39,7 +39,6 @@ class Watch:
         self.state = ""
         self.counters: Counter[str] = Counter()
         self.first: float | None = None
-        self.last: float | None = None
         self._staged = staged
         self._details = self._staged_then = ""
         self._staged_due = 0.0
@@ -99,11 +98,8 @@ class Watch:
             logger.info("job %s: %s", self.job.name, state.lower())
             self.state = state
         counters = self.job.counters()
-        done = "images_embedded", "images_failed"
         if counters["images_selected"] and self.first is None:
             self.first = time.monotonic()
-        if any(counters[name] != self.counters[name] for name in done):
-            self.last = time.monotonic()
         self.counters = counters
         if not counters and self._answered > self._staged_due:
             self._details, self._staged_then = self.job.details(), self._staged()

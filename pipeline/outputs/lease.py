@@ -63,7 +63,7 @@ class Hold:
         self._ended.set()
 
     def keep_renewing(self) -> None:
-        """Renews the lease until it is handed over or released."""
+        """Renews the lease until it is handed over, or the block that holds it ends."""
         while not self._ended.wait(leases.RENEWAL_SECONDS):
             if not self._renew():
                 return
@@ -88,7 +88,7 @@ class Hold:
         removal.release(self.output, self.run_id, self.number + 1)
 
     def _renew(self) -> bool:
-        uri = layout.lease_file(self.output, self.run_id, self.number)
+        uri = self.lease.uri
         try:
             if not storage.exists(uri):
                 return False  # published: staging is gone
@@ -98,8 +98,7 @@ class Hold:
         return True
 
     def release(self) -> None:
-        """Ends the hold."""
-        self._ended.set()
+        """Removes the lease."""
         try:
             removal.release(self.output, self.run_id, self.number)
         except Exception as e:  # it expires by itself
@@ -129,7 +128,7 @@ def lease(
     content = {"attempt": attempt, "host": socket.gethostname(), "pid": os.getpid(), "here": here, "since": time.time()}
     hold = Hold(output, run_id, number + 1, content)
     try:
-        leases.write(layout.lease_file(output, run_id, hold.number), content, exclusive=True)
+        leases.write(hold.lease.uri, content, exclusive=True)
     except FileExistsError:
         other = last_lease(output, run_id)[1] or {**content, "renewed": time.time()}
         raise _refusal(output, run_id, other) from None
@@ -140,11 +139,9 @@ def lease(
         yield hold
     finally:
         _held.discard(attempt)
-        if hold.handed_over:
-            renewer.join()
-        else:
-            hold._ended.set()
-            renewer.join()
+        hold._ended.set()
+        renewer.join()
+        if not hold.handed_over:
             hold.release()
 
 
@@ -188,6 +185,11 @@ def who(holder: dict[str, Any]) -> str:
     return f"{job_text(holder['job'])}, launched by {process}, {seen}" if "job" in holder else f"{process}, {seen}"
 
 
+def wait_command(output: str, run_id: str) -> str:
+    """What a person types to wait for a run."""
+    return f"embed-images wait {output} --run_id {run_id}"
+
+
 def job_text(job: dict[str, str]) -> str:
     """Which job, of which runner, and where to look at it."""
     named = job["name"] if job["id"] == job["name"] or not job["id"] else f"{job['name']} ({job['id']})"
@@ -207,5 +209,5 @@ def _runs(pid: int) -> bool:
 def _refusal(output: str, run_id: str, holder: dict[str, Any]) -> HeldError:
     end = f"if it has died, its hold ends {leases.EXPIRY_SECONDS / 60:.0f} minutes after its last sign of life"
     if by_job := "job" in holder:
-        end = f"`embed-images wait {output} --run_id {run_id}` waits for it; {end}"
+        end = f"`{wait_command(output, run_id)}` waits for it; {end}"
     return HeldError(f"--run_id: {run_id!r} is being worked at by {who(holder)}; {end}", by_job=by_job)

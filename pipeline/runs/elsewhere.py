@@ -20,10 +20,10 @@ from pipeline.jobs.job import Job
 from pipeline.jobs.reasons import reason_of, was_cancelled
 from pipeline.jobs.submitting import UnknownStartError, submit
 from pipeline.jobs.watching import LostError, Watch
-from pipeline.outputs.lease import Hold, job_text
+from pipeline.outputs.lease import Hold, job_text, wait_command
 from pipeline.runs.phases import Phases
 from pipeline.runs.running import check_rival, clean_up, is_published, said_of
-from pipeline.runs.waiting import staged_text, wait_command, wait_until_ended
+from pipeline.runs.waiting import staged_text, wait_until_ended
 from transforms.records import removal
 
 
@@ -74,7 +74,7 @@ def _submitted(pipeline: beam.Pipeline, options: PipelineOptions, hold: Hold) ->
         hold.hand_over()
         logger.info(
             "it is not known whether the job was started; if it was, `%s` waits for it; if not, run id %s is free in "
-            "5 minutes", wait_command(hold), hold.run_id,
+            "5 minutes", wait_command(hold.output, hold.run_id), hold.run_id,
         )  # fmt: skip
         if isinstance(e.__cause__, KeyboardInterrupt):
             raise KeyboardInterrupt from e
@@ -110,7 +110,7 @@ def _leave(job: Job, hold: Hold, what: str) -> None:
     hold.hand_over()
     logger.info(
         "%s: the job may go on and publish; `%s` waits for it, and the tools of its runner show and cancel it: %s",
-        what, wait_command(hold), job_text(job.describe()),
+        what, wait_command(hold.output, hold.run_id), job_text(job.describe()),
     )  # fmt: skip
 
 
@@ -122,7 +122,7 @@ def _go_on_without(job: Job, hold: Hold, why: str) -> None:
     hold.hand_over()
     logger.info(
         "%s: %s. The job may go on, so its output is watched instead; Ctrl-C leaves it, and then `%s` waits for it",
-        job_text(job.describe()), why, wait_command(hold),
+        job_text(job.describe()), why, wait_command(hold.output, hold.run_id),
     )  # fmt: skip
     wait_until_ended(hold.output, hold.run_id)
 

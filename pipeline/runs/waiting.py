@@ -6,7 +6,7 @@ import time
 
 from pipeline.console.progress import progress
 from pipeline.errors import RunError
-from pipeline.outputs.lease import Hold, is_alive, last_lease, who
+from pipeline.outputs.lease import is_alive, last_lease, who
 from pipeline.runs.resuming import finished_shards
 from pipeline.runs.running import RunReport, is_published, outcome
 from transforms.records import layout, removal
@@ -15,26 +15,15 @@ from transforms.stores import storage
 LOOK_SECONDS = 5.0
 
 
-def wait(output: str, run_id: str) -> RunReport:
-    """Waits until a run is published.
+def wait_until_ended(output: str, run_id: str) -> RunReport:
+    """Waits until a run is published, and shows how it gets on.
 
     Raises:
         RunError: it was refused, or nobody works at it.
         OutputError: what lies in the output is not what runs write.
     """
-    output = storage.normalize(output)
-    wait_until_ended(output, run_id)
-    return wait_until_ended(output, run_id)
-
-
-def wait_until_ended(output: str, run_id: str) -> RunReport:
-    """As `wait`, of an output whose URI is normalized."""
-    line = f"run {run_id}"
-
-    def shown() -> str:
-        return line
-
-    with progress(shown):
+    output, line = storage.normalize(output), f"run {run_id}"
+    with progress(lambda: line):
         while not is_published(output, run_id):
             _, holder = last_lease(output, run_id)
             if holder is None or not is_alive(holder):
@@ -46,11 +35,6 @@ def wait_until_ended(output: str, run_id: str) -> RunReport:
     kept = len(finished_shards(output, run_id))
     goes_on = f"; {kept} finished shards are kept, from which the command that launched it goes on" if kept else ""
     raise RunError(f"--run_id: {run_id!r} is not published in {output}, and nobody works at it{goes_on}")
-
-
-def wait_command(hold: Hold) -> str:
-    """What a person types to wait for a run."""
-    return f"embed-images wait {hold.output} --run_id {hold.run_id}"
 
 
 def staged_text(output: str, run_id: str) -> str:

@@ -5,19 +5,17 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import apache_beam as beam
 import pytest
 
+from tests.waiting import wait_until
 from transforms.holding import HoldLease, SignsOfLife
 from transforms.publishing import Plan, PublishRun
 from transforms.records import layout, leases
 from transforms.records.leases import Lease
 from transforms.stores import storage
-
-PATIENCE = 30
 
 
 @pytest.fixture
@@ -32,13 +30,6 @@ def lease(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lease:
 
 def renewed(lease: Lease) -> float:
     return float(json.loads(Path(lease.uri).read_text())["renewed"])
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def renewers() -> int:

@@ -12,10 +12,10 @@ from typing import Any
 from transforms.elements import ImageObject
 from transforms.inputs.bounds import ManifestError
 from transforms.inputs.rules import Rules
+from transforms.records import layout
 from transforms.stores import filesystems
 
 LONGEST_VERSION = 1024
-LATEST = 253_402_300_800.0  # the year 10000, in seconds since the epoch
 
 
 def columns_of(rules: Rules) -> list[str]:
@@ -74,7 +74,7 @@ def _updated(value: Any) -> float:
         value = float(value) if re.fullmatch(r"[0-9]+(\.[0-9]+)?", value) else datetime.fromisoformat(value)
     if isinstance(value, datetime):
         value = (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
-    if isinstance(value, bool | date) or not 0 <= float(value) < LATEST:
+    if isinstance(value, bool | date) or not 0 <= float(value) < layout.YEAR_10000:
         raise ValueError
     return float(value)
 

@@ -6,7 +6,7 @@ versions, sizes and checksums that a listing tells come with each row.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -32,6 +32,20 @@ class Page(NamedTuple):
     folders: list[str]
 
 
+class Answer(NamedTuple):
+    """A page as a store gives it, without `scheme://bucket/`.
+
+    Attributes:
+        objects: names, and what is told of each as `storage.describe_remote` reads it.
+        folders: prefixes that end with the delimiter.
+        token: asks for the page after this one; "" of the last.
+    """
+
+    objects: list[tuple[str, dict[str, Any]]]
+    folders: list[str]
+    token: str
+
+
 def pages(prefix: str, recursive: bool) -> Iterator[Page]:
     """The objects whose URI starts with `prefix`; not recursive, the ones with no further `/` in it.
 
@@ -40,8 +54,17 @@ def pages(prefix: str, recursive: bool) -> Iterator[Page]:
             gs:// and s3://, where it is a folder.
     """
     fs = filesystems.filesystem(prefix)
-    read = _PAGERS.get(filesystems.scheme_of(prefix), _all_at_once)
-    yield from read(fs, prefix, recursive)
+    ask = _ASKERS.get(filesystems.scheme_of(prefix))
+    if ask is None:
+        yield _all_at_once(fs, prefix, recursive)
+        return
+    bucket, token = _bucket_of(prefix), ""
+    while True:
+        answer: Answer = sync(get_loop(), ask, fs, prefix, "" if recursive else "/", Range(), token)
+        yield Page(_rows(bucket, answer.objects), [bucket + folder for folder in answer.folders])
+        token = answer.token
+        if not token:
+            return
 
 
 def many_pages(prefix: str) -> Iterator[Page]:
@@ -50,15 +73,15 @@ def many_pages(prefix: str) -> Iterator[Page]:
     The first two thousand objects come in the order of their names. (A listing that stops at slashes is read page by
     page: where folders stand among the objects of a page is not told, so that nothing says where the next one begins.)
     """
-    read_page = _RANGE_READERS.get(filesystems.scheme_of(prefix))
-    if read_page is None:
+    ask = _ASKERS.get(filesystems.scheme_of(prefix))
+    if ask is None:
         yield from pages(prefix, recursive=True)
         return
 
     fs = filesystems.filesystem(prefix)
 
     async def read(wanted: Range) -> RangePage:
-        return await read_page(fs, prefix, wanted)
+        return await _page_of_range(ask, fs, prefix, wanted)
 
     first: RangePage = sync(get_loop(), read, Range())
     yield Page(first.objects, [])
@@ -81,7 +104,7 @@ def is_folder(uri: str) -> bool:
     """Whether something lies below a URI of a store; a bucket is a folder, if there is nothing in it either."""
     fs = filesystems.filesystem(uri)
     key = _split(uri)[2]
-    if filesystems.scheme_of(uri) not in _PAGERS or not key:
+    if filesystems.scheme_of(uri) not in _ASKERS or not key:
         return bool(fs.isdir(uri))
     # By itself: gcsfs takes a name for an object when there is one, and s3fs for a folder.
     return any(page.objects or page.folders for page in pages(f"{uri}/", recursive=False))
@@ -94,103 +117,62 @@ def is_object(uri: str) -> bool:
         return False
 
 
-def _pages_of_gcs(fs: AbstractFileSystem, prefix: str, recursive: bool) -> Iterator[Page]:
-    """https://cloud.google.com/storage/docs/json_api/v1/objects/list"""
-    scheme, bucket, key = _split(prefix)
-    token = None
+async def _ask_gcs(fs: AbstractFileSystem, prefix: str, delimiter: str, wanted: Range, token: str) -> Answer:
+    """By startOffset, which is within what is listed, and endOffset, which is not.
+
+    https://cloud.google.com/storage/docs/json_api/v1/objects/list
+    """
+    _, bucket, key = _split(prefix)
+    options = {
+        "prefix": key,
+        "delimiter": delimiter,
+        "startOffset": wanted.after,
+        "endOffset": f"{wanted.until}\u0001" if wanted.until else "",
+        "pageToken": token,
+    }
+    page = await fs._call("GET", "b/{}/o", bucket, json_out=True, maxResults=PAGE, fields=FIELDS, **_given(options))
+    objects = [(item["name"], item) for item in page.get("items", ())]
+    return Answer(objects, page.get("prefixes", []), page.get("nextPageToken", ""))
+
+
+async def _ask_s3(fs: AbstractFileSystem, prefix: str, delimiter: str, wanted: Range, token: str) -> Answer:
+    """By StartAfter; a page may reach beyond the range.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
+    """
+    _, bucket, key = _split(prefix)
+    options = {"Delimiter": delimiter, "StartAfter": wanted.after, "ContinuationToken": token}
+    page = await fs._call_s3("list_objects_v2", Bucket=bucket, Prefix=key, MaxKeys=PAGE, **_given(options), **fs.req_kw)
+    objects = [(item["Key"], {**item, "size": item["Size"]}) for item in page.get("Contents", ())]
+    folders = [item["Prefix"] for item in page.get("CommonPrefixes", ())]
+    return Answer(objects, folders, page["NextContinuationToken"] if page.get("IsTruncated") else "")
+
+
+async def _page_of_range(ask: Ask, fs: AbstractFileSystem, prefix: str, wanted: Range) -> RangePage:
+    """One page of a range; a store may give empty ones, and others after them."""
+    token = ""
     while True:
-        options = {"prefix": key or None, "delimiter": None if recursive else "/", "pageToken": token}
-        page: dict[str, Any] = fs.call(
-            "GET", "b/{}/o", bucket, json_out=True, maxResults=PAGE, fields=FIELDS, **options
+        answer = await ask(fs, prefix, "", wanted, token)
+        token = answer.token
+        names = [name for name, _ in answer.objects]
+        first, last = (names[0], names[-1]) if names else ("", "")
+        page = RangePage(
+            _rows(_bucket_of(prefix), [each for each in answer.objects if wanted.holds(each[0])]),
+            first,
+            last,
+            more=bool(token) and not wanted.is_behind(last),
+            is_ordered=all(a < b for a, b in pairwise(names)) and not (names and first < wanted.after),
         )
-        yield Page(
-            [
-                storage.describe_remote(f"{scheme}://{bucket}/{item['name']}", item)
-                for item in page.get("items", ())
-                if not item["name"].endswith("/")  # a stand-in for an empty folder
-            ],
-            [f"{scheme}://{bucket}/{name}" for name in page.get("prefixes", ())],
-        )
-        token = page.get("nextPageToken")
-        if not token:
-            return
+        if not token or last > wanted.after or not page.is_ordered:
+            return page
 
 
-def _pages_of_s3(fs: AbstractFileSystem, prefix: str, recursive: bool) -> Iterator[Page]:
-    """https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html"""
-    scheme, bucket, key = _split(prefix)
-    more: dict[str, Any] = {} if recursive else {"Delimiter": "/"}
-    while True:
-        page: dict[str, Any] = fs.call_s3(
-            "list_objects_v2", Bucket=bucket, Prefix=key, MaxKeys=PAGE, **more, **fs.req_kw
-        )
-        yield Page(
-            [
-                storage.describe_remote(f"{scheme}://{bucket}/{item['Key']}", {**item, "size": item["Size"]})
-                for item in page.get("Contents", ())
-                if not item["Key"].endswith("/")
-            ],
-            [f"{scheme}://{bucket}/{item['Prefix']}" for item in page.get("CommonPrefixes", ())],
-        )
-        if not page.get("IsTruncated"):
-            return
-        more["ContinuationToken"] = page["NextContinuationToken"]
+def _rows(bucket: str, objects: list[tuple[str, dict[str, Any]]]) -> list[ImageObject]:
+    """Of objects of a store, but for stand-ins for empty folders, whose names end with a slash."""
+    return [storage.describe_remote(bucket + name, info) for name, info in objects if not name.endswith("/")]
 
 
-async def _page_of_gcs(fs: AbstractFileSystem, prefix: str, wanted: Range) -> RangePage:
-    """By startOffset, which is within what is listed, and endOffset, which is not."""
-    scheme, bucket, key = _split(prefix)
-    options: dict[str, Any] = {"prefix": key or None, "startOffset": wanted.after or None}
-    options["endOffset"] = f"{wanted.until}\u0001" if wanted.until else None
-    while True:
-        page: dict[str, Any] = await fs._call(
-            "GET", "b/{}/o", bucket, json_out=True, maxResults=PAGE, fields=FIELDS, **options
-        )
-        objects = [(item["name"], item) for item in page.get("items", ())]
-        token = page.get("nextPageToken")
-        found = _range_page(f"{scheme}://{bucket}/", wanted, objects, truncated=bool(token))
-        # A page may be empty, and others follow.
-        if not token or found.last > wanted.after or not found.is_ordered:
-            return found
-        options["pageToken"] = token
-
-
-async def _page_of_s3(fs: AbstractFileSystem, prefix: str, wanted: Range) -> RangePage:
-    """By StartAfter; a page may reach beyond the range."""
-    scheme, bucket, key = _split(prefix)
-    options: dict[str, Any] = {"StartAfter": wanted.after} if wanted.after else {}
-    while True:
-        page: dict[str, Any] = await fs._call_s3(
-            "list_objects_v2", Bucket=bucket, Prefix=key, MaxKeys=PAGE, **options, **fs.req_kw
-        )
-        objects = [(item["Key"], {**item, "size": item["Size"]}) for item in page.get("Contents", ())]
-        truncated = bool(page.get("IsTruncated"))
-        found = _range_page(f"{scheme}://{bucket}/", wanted, objects, truncated=truncated)
-        if not truncated or found.last > wanted.after or not found.is_ordered:
-            return found
-        options["ContinuationToken"] = page["NextContinuationToken"]
-
-
-def _range_page(
-    bucket: str, wanted: Range, objects: Sequence[tuple[str, dict[str, Any]]], *, truncated: bool
-) -> RangePage:
-    """What of a store's page is of a range, but for stand-ins for empty folders, whose names end with a slash."""
-    names = [name for name, _ in objects]
-    first, last = (names[0], names[-1]) if names else ("", "")
-    return RangePage(
-        [
-            storage.describe_remote(bucket + name, info)
-            for name, info in objects
-            if wanted.holds(name) and not name.endswith("/")
-        ],
-        first,
-        last,
-        more=truncated and not wanted.is_behind(last),
-        is_ordered=all(a < b for a, b in pairwise(names)) and not (names and first < wanted.after),
-    )
-
-
-def _all_at_once(fs: AbstractFileSystem, prefix: str, recursive: bool) -> Iterator[Page]:
+def _all_at_once(fs: AbstractFileSystem, prefix: str, recursive: bool) -> Page:
     """For stores that fsspec cannot list by pages."""
     scheme = filesystems.scheme_of(prefix)
     found = list(fs.find(prefix, detail=True).values()) if recursive else fs.ls(prefix, detail=True)
@@ -199,7 +181,7 @@ def _all_at_once(fs: AbstractFileSystem, prefix: str, recursive: bool) -> Iterat
         name = str(info["name"])
         return name if "://" in name else f"{scheme}://{name.lstrip('/')}"
 
-    yield Page(
+    return Page(
         [storage.describe_remote(uri(info), info) for info in found if info["type"] == "file"],
         [uri(info).rstrip("/") + "/" for info in found if info["type"] == "directory"],
     )
@@ -212,15 +194,17 @@ def _split(uri: str) -> tuple[str, str, str]:
     return scheme, bucket, key
 
 
-_PAGERS: dict[str, Callable[[AbstractFileSystem, str, bool], Iterator[Page]]] = {
-    "gs": _pages_of_gcs,
-    "gcs": _pages_of_gcs,
-    "s3": _pages_of_s3,
-    "s3a": _pages_of_s3,
-}
-_RANGE_READERS: dict[str, Callable[[AbstractFileSystem, str, Range], Awaitable[RangePage]]] = {
-    "gs": _page_of_gcs,
-    "gcs": _page_of_gcs,
-    "s3": _page_of_s3,
-    "s3a": _page_of_s3,
-}
+def _bucket_of(uri: str) -> str:
+    """`scheme://bucket/`."""
+    scheme, bucket, _ = _split(uri)
+    return f"{scheme}://{bucket}/"
+
+
+def _given(options: dict[str, str]) -> dict[str, str]:
+    """Those that are not empty."""
+    return {name: value for name, value in options.items() if value}
+
+
+# Asks a store for a page, as a coroutine of fsspec's loop: of a prefix, with a delimiter, of a range, after a page.
+Ask = Callable[[AbstractFileSystem, str, str, Range, str], Awaitable[Answer]]
+_ASKERS: dict[str, Ask] = {"gs": _ask_gcs, "gcs": _ask_gcs, "s3": _ask_s3, "s3a": _ask_s3}

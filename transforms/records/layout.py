@@ -17,6 +17,7 @@ SCHEMA_VERSION = 1
 # By kind of staged file, the manifest's list of them.
 KINDS = {"features": "shards", "dead_letters": "dead_letters", "deleted": "deleted", "containers": "containers"}
 EXTENSIONS = {"none": ".tfrecord", "gzip": ".tfrecord.gz"}
+YEAR_10000 = 253_402_300_800  # in seconds since the epoch: readers of Parquet, and Python, show times before it
 
 LEDGER_SCHEMA = pa.schema(
     [

@@ -15,7 +15,6 @@ from transforms.records.output_error import OutputError
 from transforms.stores import storage
 from transforms.stores.spooling import naming, open_spool
 
-LAST_DATE = 253_402_300_800  # the end of the year 9999, in seconds since the epoch
 ROWS_IN_MEMORY = 2000
 BATCH_ROWS = 8192  # of a few columns, at a read
 
@@ -127,5 +126,5 @@ def _check_names(shards: pa.Array, ledger: str) -> None:
 
 
 def _is_a_date(seconds: float | None) -> TypeGuard[float]:
-    """Whether a time is one that readers of Parquet can show; files may claim any."""
-    return seconds is not None and 0 <= seconds < LAST_DATE
+    """Whether a time is one that can be shown; files may claim any."""
+    return seconds is not None and 0 <= seconds < layout.YEAR_10000

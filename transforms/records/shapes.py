@@ -14,7 +14,6 @@ from typing_extensions import TypedDict
 from transforms.records import layout
 
 LAST_YEAR = 9000  # runs can be placed after it
-YEAR_10000 = 253_402_300_800  # in seconds since the epoch
 
 
 def _time(text: str) -> str:
@@ -35,7 +34,7 @@ def _whole(pattern: str) -> Callable[[str], str]:
 
 
 Count = Annotated[int, Field(ge=0)]
-Seconds = Annotated[float, Field(ge=0, lt=YEAR_10000)]
+Seconds = Annotated[float, Field(ge=0, lt=layout.YEAR_10000)]
 Time = Annotated[str, AfterValidator(_time)]
 RunId = Annotated[str, AfterValidator(_whole(layout.RUN_ID))]
 Attempt = Annotated[str, AfterValidator(_whole(layout.ATTEMPT))]

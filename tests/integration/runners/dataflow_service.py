@@ -7,6 +7,7 @@ import json
 import threading
 from typing import Any
 
+IMAGE = "europe-docker.pkg.dev/my-project/images/embed-images:0.1.0"  # of the workers of its jobs
 CANCELLED = 5  # JOB_STATE_CANCELLED, as Beam's client sends it
 
 

@@ -21,7 +21,8 @@ from typing import Any
 
 import psutil
 
-from tests.integration.runners.processes import PATIENCE, ROOT, free_port, lives, path_with
+from tests.integration.runners.processes import ROOT, free_port, lives, path_with
+from tests.waiting import PATIENCE
 
 HOME = "127.0.0.1"
 # What Flink's own configuration asks of Java 17.

@@ -18,11 +18,14 @@ import psutil
 from aiohttp import web
 
 from tests.conftest import photo
-from tests.integration.runners.processes import PROGRAM, end, free_port, listens, wait_until, workers
+from tests.integration.runners.processes import PROGRAM, end, free_port, listens, workers
+from tests.waiting import wait_until
 from tests.web import serving
 
 IMAGES, FREE = 500, 320  # of a run, and of them those that arrive while the gate is closed
 SHARD = 1024  # bytes: a few records
+# The program, with shorter patience for a server that is gone.
+IMPATIENT = "from pipeline.jobs import watching; watching.LOST_SECONDS = 3; from pipeline.cli import program; program()"
 
 
 class Gate:

@@ -7,16 +7,16 @@ import os
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
 
+from tests.waiting import wait_until
+
 ROOT = Path(__file__).parents[3]
 PROGRAM = str(Path(sys.executable).with_name("embed-images"))
-PATIENCE = 60  # seconds
 WORKER, ENTRY = "apache_beam.runners.worker.sdk_worker", "--semi_persist_dir"  # in their command lines
 
 
@@ -62,13 +62,6 @@ def listens(port: int) -> bool:
     with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
         return True
     return False
-
-
-def wait_until(holds: Callable[[], bool], seconds: float = PATIENCE) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def started(sign: str) -> list[psutil.Process]:

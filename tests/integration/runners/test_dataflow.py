@@ -6,7 +6,7 @@ import base64
 import bz2
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,30 +19,10 @@ from pipeline.options.config import make_config
 from pipeline.outputs.lease import holder_of
 from pipeline.runs.run import run
 from tests.conftest import photo
-from tests.integration.conftest import Server, clear
-from tests.integration.runners.dataflow_service import DataflowService
+from tests.integration.conftest import Server
+from tests.integration.runners.dataflow_service import IMAGE, DataflowService
+from tests.integration.runners.processes import ROOT
 from transforms.stores import filesystems, storage
-
-ROOT = Path(__file__).parents[3]
-IMAGE = "europe-docker.pkg.dev/my-project/images/embed-images:0.1.0"
-
-
-@pytest.fixture
-def service() -> Iterator[DataflowService]:
-    server = DataflowService()
-    yield server
-    server.shutdown()
-    server.server_close()
-
-
-@pytest.fixture
-def store(gs_server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """For fsspec, and for the client that Beam stages with."""
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", gs_server.options["gs"]["endpoint_url"])
-    filesystems.configure(gs_server.options)
-    clear(gs_server.uri(""))
-    yield gs_server
-    filesystems.configure({})
 
 
 def submit(

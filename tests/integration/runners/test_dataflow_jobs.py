@@ -10,34 +10,14 @@ import pytest
 
 from pipeline.outputs.lease import holder_of
 from tests.conftest import photo
-from tests.integration.conftest import Server, clear
-from tests.integration.runners.dataflow_service import DataflowService
-from tests.integration.runners.job_servers import Launcher
+from tests.integration.conftest import Server
+from tests.integration.runners.dataflow_service import IMAGE, DataflowService
+from tests.integration.runners.job_servers import IMPATIENT, Launcher
 from tests.integration.runners.processes import ROOT
 from transforms.stores import filesystems, storage
 
 pytestmark = pytest.mark.jobs
-IMAGE = "europe-docker.pkg.dev/my-project/images/embed-images:0.1.0"
-IMPATIENT = "from pipeline.jobs import watching; watching.LOST_SECONDS = 3; from pipeline.cli import program; program()"
 CONSOLE = "https://console.cloud.google.com/dataflow/jobs/europe-west1/job-1 in project my-project"
-
-
-@pytest.fixture
-def service() -> Iterator[DataflowService]:
-    server = DataflowService()
-    yield server
-    server.shutdown()
-    server.server_close()
-
-
-@pytest.fixture
-def store(gs_server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """For fsspec, and for the client that Beam stages with."""
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", gs_server.options["gs"]["endpoint_url"])
-    filesystems.configure(gs_server.options)
-    clear(gs_server.uri(""))
-    yield gs_server
-    filesystems.configure({})
 
 
 @pytest.fixture

@@ -22,7 +22,8 @@ from pipeline.outputs.verify import verify_output
 from pipeline.runs.run import run
 from tests.conftest import photo
 from tests.integration.runners.flink_cluster import Cluster, Ports
-from tests.integration.runners.processes import PROGRAM, ROOT, end, wait_until
+from tests.integration.runners.processes import PROGRAM, ROOT, end
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.flink
 CONFIG = ROOT / "run_configs/flink.yaml"

@@ -20,9 +20,10 @@ from pipeline.outputs.dataset import read_manifest
 from pipeline.runs.running import RunReport
 from tests.conftest import photo
 from tests.integration.runners import test_workers
-from tests.integration.runners.processes import listens, wait_until
+from tests.integration.runners.processes import listens
 from tests.integration.runners.test_workers import assert_as_here, embed
 from tests.run_configs.image_folder import Image, load
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.image
 many, here = test_workers.many, test_workers.here

@@ -19,6 +19,7 @@ from pipeline.outputs.lease import holder_of
 from pipeline.outputs.verify import verify_output
 from tests.integration.runners.job_servers import (
     IMAGES,
+    IMPATIENT,
     SHARD,
     Gate,
     JobServer,
@@ -28,12 +29,11 @@ from tests.integration.runners.job_servers import (
     gated,
     job_server,
 )
-from tests.integration.runners.processes import PROGRAM, WORKER, end, started, wait_until
+from tests.integration.runners.processes import PROGRAM, WORKER, end, started
+from tests.waiting import wait_until
 from transforms.records import leases
 
 pytestmark = pytest.mark.jobs
-# The program with shorter patience for a server that is gone.
-IMPATIENT = "from pipeline.jobs import watching; watching.LOST_SECONDS = 3; from pipeline.cli import program; program()"
 
 
 @pytest.fixture(params=["python", "prism"])

@@ -21,18 +21,8 @@ from pipeline.outputs.verify import verify_output
 from pipeline.runs.run import run
 from pipeline.runs.running import RunReport
 from tests.conftest import photo
-from tests.integration.runners.processes import (
-    ENTRY,
-    PATIENCE,
-    PROGRAM,
-    ROOT,
-    WORKER,
-    end,
-    lives,
-    started,
-    wait_until,
-    workers,
-)
+from tests.integration.runners.processes import ENTRY, PROGRAM, ROOT, WORKER, end, lives, started, workers
+from tests.waiting import PATIENCE, wait_until
 from transforms import loading
 from transforms.elements import ImageObject
 from transforms.records.leases import EXPIRY_SECONDS

@@ -16,6 +16,7 @@ from pipeline.outputs.lease import HeldError, Hold, holder_of, lease
 from pipeline.runs import resuming
 from pipeline.runs.housekeeping import contents_of, prune
 from tests.conftest import Run
+from tests.waiting import wait_until
 from transforms.records import layout, leases, removal
 
 
@@ -65,10 +66,7 @@ def test_a_lease_is_renewed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     path = Path(layout.lease_file(str(tmp_path), "r", 1))
     with lease(str(tmp_path), "r", "a", here=True):
         first = json.loads(path.read_text())["renewed"]
-        deadline = time.monotonic() + 30
-        while json.loads(path.read_text())["renewed"] == first:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_until(lambda: json.loads(path.read_text())["renewed"] > first)
     assert not path.exists()
 
 
