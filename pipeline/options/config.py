@@ -17,9 +17,8 @@ from pipeline.options.run_config_file import read_run_config
 from pipeline.options.table import BY_NAME, OPTIONS, REQUIRED, Option, closest_option
 from pipeline.options.values import NotAllowedError, options_of_store
 from transforms.engines import PRECISIONS
-from transforms.inputs.carrying import parse_columns
 from transforms.inputs.rules import Rules
-from transforms.records.columns import ALL, Column
+from transforms.records.columns import ALL, Column, parse_columns
 from transforms.stores import secrets, storage
 from transforms.stores.secrets import HIDDEN
 

@@ -12,9 +12,8 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from pipeline.options.bounded_yaml import load_yaml
-from transforms.inputs.carrying import parse_columns
 from transforms.inputs.choosing import compiled
-from transforms.records.columns import KINDS
+from transforms.records.columns import KINDS, parse_columns
 from transforms.stores import filesystems, storage
 
 SIZE_UNITS = {"": 1, "B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}

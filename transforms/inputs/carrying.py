@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -15,44 +14,13 @@ from transforms.inputs.containers.naming import container_of, member_of
 from transforms.inputs.containers.reading import read_container
 from transforms.inputs.leaving_out import kind_left_out
 from transforms.inputs.rules import ListingError, Rules
-from transforms.records.columns import ALL, KINDS, RESERVED, Column, encode, infer_kind
+from transforms.records.columns import ALL, RESERVED, Column, check_features, encode, infer_kind
 from transforms.stores import filesystems, storage
 from transforms.stores.fetching import Policy
 
 FOLDER = "\0folder"  # in place of a column's name, of the label that a folder's name is; no manifest can have it
 LABEL_OF_FOLDER = Column(FOLDER, "image/class/text", "text")
 MEMBERS = 100  # of a container, that tell the kinds of columns
-OPTION = re.compile(r"(?P<name>[^=]+?)(=(?P<feature>[^=:]+?))?(:(?P<kind>" + "|".join(KINDS) + "))?", re.DOTALL)
-
-
-def parse_columns(texts: Iterable[str]) -> list[Column]:
-    """Columns as the option --columns names them: NAME, NAME=FEATURE, each with :KIND or without; `*` for all others.
-
-    Those of which records have a feature of their own are not among these others.
-
-    Raises:
-        ValueError: a text that is none, or two columns for one feature; the text says which.
-    """
-    columns = []
-    for text in texts:
-        if not (match := OPTION.fullmatch(text)):
-            raise ValueError(f"{text!r} is none")
-        columns.append(Column(match["name"], match["feature"] or match["name"], match["kind"] or ""))
-    check_features(columns)
-    return columns
-
-
-def check_features(columns: Sequence[Column]) -> None:
-    """Raises ValueError when a feature is named twice, or is one that records have of their own."""
-    seen: dict[str, Column] = {}
-    for column in columns:
-        if column.feature in RESERVED:
-            raise ValueError(
-                f"records have a feature {column.feature!r} of their own; {column.name}=NAME gives another"
-            )
-        if other := seen.get(column.feature):
-            raise ValueError(f"{other.name!r} and {column.name!r} are both to be the feature {column.feature!r}")
-        seen[column.feature] = column
 
 
 def known_columns(asked: Sequence[Column], found: Sequence[Mapping[str, str]], rules: Rules) -> list[Column]:

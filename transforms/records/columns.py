@@ -43,6 +43,36 @@ class Column(NamedTuple):
     kind: str = ""
 
 
+def parse_columns(texts: Iterable[str]) -> list[Column]:
+    """Columns as the option --columns names them: NAME, NAME=FEATURE, each with :KIND or without; `*` for all others.
+
+    Those of which records have a feature of their own are not among these others.
+
+    Raises:
+        ValueError: a text that is none, or two columns for one feature; the text says which.
+    """
+    columns = []
+    for text in texts:
+        if not (match := OPTION.fullmatch(text)):
+            raise ValueError(f"{text!r} is none")
+        columns.append(Column(match["name"], match["feature"] or match["name"], match["kind"] or ""))
+    check_features(columns)
+    return columns
+
+
+def check_features(columns: Sequence[Column]) -> None:
+    """Raises ValueError when a feature is named twice, or is one that records have of their own."""
+    seen: dict[str, Column] = {}
+    for column in columns:
+        if column.feature in RESERVED:
+            raise ValueError(
+                f"records have a feature {column.feature!r} of their own; {column.name}=NAME gives another"
+            )
+        if other := seen.get(column.feature):
+            raise ValueError(f"{other.name!r} and {column.name!r} are both to be the feature {column.feature!r}")
+        seen[column.feature] = column
+
+
 def encode(values: Mapping[str, Any], columns: Sequence[Column]) -> str:
     """What is carried of one image.
 
@@ -155,6 +185,7 @@ def _bytes(value: Any) -> dict[str, str]:
 
 # By kind, what makes a value of it, as JSON has it. Records hold int64, float, and bytes for the last two.
 KINDS: dict[str, Callable[[Any], Any]] = {"int64": _int64, "float": _float, "text": _text, "bytes": _bytes}
+OPTION = re.compile(r"(?P<name>[^=]+?)(=(?P<feature>[^=:]+?))?(:(?P<kind>" + "|".join(KINDS) + "))?", re.DOTALL)
 
 
 def _feature(name: str, value: Any) -> bytes:

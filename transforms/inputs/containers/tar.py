@@ -17,8 +17,8 @@ from typing import IO, NamedTuple
 from transforms.inputs.containers.gzipped import unpacked
 from transforms.inputs.containers.member import Asked, DamagedContainer, Member
 from transforms.inputs.containers.samples import File, members_of
-from transforms.inputs.facts import LATEST
 from transforms.inputs.kinds import OTHER
+from transforms.records.layout import YEAR_10000
 
 LINK, DEVICE = "link", "device"
 PAX_OF_ALL, PAX, LONG_NAME = (tarfile.XGLTYPE,), (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE), tarfile.GNUTYPE_LONGNAME
@@ -69,7 +69,7 @@ def _files(plain: IO[bytes], asked: Asked) -> Iterator[File]:
             yield File(
                 header.name,
                 header.size,
-                updated if 0 <= updated < LATEST else None,
+                updated if 0 <= updated < YEAR_10000 else None,
                 f"{header.size}-{header.mtime}",
                 header.is_sparse,
                 partial(_read, plain, header),
