@@ -22,6 +22,7 @@ from pipeline.runs.running import RunReport
 from tests.conftest import Run
 from transforms.inputs.rules import ListingError
 
+pytestmark = pytest.mark.corpora
 ROWS: list[dict[str, Any]] = [
     {"uri": f"images/{i:02}.jpg", "label": i % 3, "price": i / 4, "caption": f"Bild „{i}“, das", "tags": ["a", f"{i}"]}
     for i in range(12)
