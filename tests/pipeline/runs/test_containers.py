@@ -166,6 +166,18 @@ def test_a_damaged_container_loses_the_rest_by_name(
     assert verify_output(str(tmp_path / "output")).holds
 
 
+def test_what_a_damaged_container_hides_is_not_taken_for_gone(
+    tmp_path: Path, photos: list[Photo], run_pipeline: Run
+) -> None:
+    given = forms.tar(photos, tmp_path)
+    night(run_pipeline, given, "night-1")
+    whole = Path(given[0]).read_bytes()
+    Path(given[0]).write_bytes(whole[: len(whole) * 2 // 3])
+    counts = counts_of(night(run_pipeline, given, "night-2"))
+    assert counts["failed_by_error"]["DamagedContainer"] == 1
+    assert "deleted" not in counts
+
+
 @pytest.mark.parametrize("options", [{"limit": 5}, {"dedup": "listing"}, {"limit": 100, "dedup": "listing"}])
 def test_members_that_cross_a_shuffle_are_read_again(
     tmp_path: Path, photos: list[Photo], run_pipeline: Run, options: dict[str, Any]
@@ -222,6 +234,7 @@ def test_a_killed_run_goes_on_within_a_container(
         run_pipeline(input=given, **small)
     monkeypatch.setattr(unpacking, "read_container", read)
     report = run_pipeline(input=given, **small)
+    assert report.images < COUNT - 5  # the others were taken over
     assert records(report) == wanted
     assert verify_output(str(tmp_path / "output")).holds
 
