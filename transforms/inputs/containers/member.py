@@ -70,7 +70,13 @@ class NoImagesError(ContainerError):
     error = "NoImage"
 
 
-class DamagedContainer(ContainerError):  # noqa: N818
+class CostlyContainerError(ContainerError):
+    """Few bytes of it unpack to very many."""
+
+    error = "TooCostly"
+
+
+class DamagedContainerError(ContainerError):
     """It breaks; the text says where (byte, member, record, row) and how. What was told before holds."""
 
     error = "DamagedContainer"

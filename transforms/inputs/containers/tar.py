@@ -15,7 +15,7 @@ from tarfile import BLOCKSIZE, TarInfo
 from typing import IO, NamedTuple
 
 from transforms.inputs.containers.gzipped import unpacked
-from transforms.inputs.containers.member import Asked, DamagedContainer, Member
+from transforms.inputs.containers.member import Asked, DamagedContainerError, Member
 from transforms.inputs.containers.samples import File, members_of
 from transforms.inputs.kinds import OTHER
 from transforms.records.layout import YEAR_10000
@@ -35,7 +35,7 @@ def members(file: IO[bytes], asked: Asked) -> Iterator[Member]:
     """The images of an archive in their order, with columns as `samples` tells.
 
     Raises:
-        DamagedContainer: where it breaks.
+        DamagedContainerError: where it breaks.
     """
     with unpacked(file) as plain:
         yield from members_of(_files(plain, asked), asked)
@@ -83,7 +83,7 @@ def _read(plain: IO[bytes], header: _Header) -> bytes:
     plain.seek(header.begins)
     data = plain.read(header.size)
     if len(data) < header.size:
-        raise DamagedContainer(
+        raise DamagedContainerError(
             f"at byte {header.begins:,}: it ends within {header.name!r}, after {len(data):,} of {header.size:,} bytes"
         )
     return data
@@ -107,12 +107,12 @@ def _headers(plain: IO[bytes]) -> Iterator[_Header]:
                 continue
             header = _described(info, {**of_all, **of_next}, offset + BLOCKSIZE + _sparse_bytes(plain, block, info))
         except (tarfile.HeaderError, ValueError) as e:
-            raise DamagedContainer(f"at byte {offset:,}: its header does not hold: {e}") from None
+            raise DamagedContainerError(f"at byte {offset:,}: its header does not hold: {e}") from None
         of_next.clear()
         yield header
         offset = header.ends
     if of_next:
-        raise DamagedContainer(f"at byte {offset:,}: an extended header is followed by no member")
+        raise DamagedContainerError(f"at byte {offset:,}: an extended header is followed by no member")
     _check_end(plain, offset)
 
 
@@ -120,7 +120,7 @@ def _block(plain: IO[bytes], offset: int) -> bytes:
     plain.seek(offset)
     block = plain.read(BLOCKSIZE)
     if len(block) < BLOCKSIZE:
-        raise DamagedContainer(f"at byte {offset:,}: it ends without the zeros that end an archive")
+        raise DamagedContainerError(f"at byte {offset:,}: it ends without the zeros that end an archive")
     return block
 
 
@@ -128,7 +128,7 @@ def _check_end(plain: IO[bytes], offset: int) -> None:
     """Reads to the end of the file, which for gzip compares the checksum as well."""
     while data := plain.read(READ_BYTES):
         if any(data):
-            raise DamagedContainer(
+            raise DamagedContainerError(
                 f"behind its end mark at byte {offset:,} stands more than zeros: archives that were joined by `cat` "
                 f"are read by `tar --ignore-zeros`, and joined into one by `tar --concatenate`"
             )

@@ -297,3 +297,18 @@ def test_frames_that_share_a_name_up_to_a_dot_are_no_sample(monkeypatch: pytest.
     assert len(found.errors) == 1500
     assert found.skipped == [("film.cls", ".cls")]
     assert read(tar_of(files)).errors == {}
+
+
+def test_samples_that_webdataset_wrote(tmp_path: Path) -> None:
+    import webdataset
+
+    with webdataset.TarWriter(str(tmp_path / "x.tar")) as writer:
+        for i in range(3):
+            said = {"cls": i, "json": {"a": [i], "b": "schön"}, "txt": f"naïve {i}", "pth": b"raw"}
+            writer.write({"__key__": f"shards/{i:05}", "jpg": b"image %d" % i, **said})
+    found = read((tmp_path / "x.tar").read_bytes(), columns=("*",))
+    assert [(member.name, member.content, member.columns) for member in found.members] == [
+        (f"shards/{i:05}.jpg", b"image %d" % i, {"cls": i, "txt": f"naïve {i}", "a": [i], "b": "schön"})
+        for i in range(3)
+    ]
+    assert (found.damage, [kind for _, kind in found.skipped]) == ("", [".pth"] * 3)
