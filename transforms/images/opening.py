@@ -182,8 +182,13 @@ def _heif(data: bytes, max_image_pixels: int) -> Opened:
 
 def _psd(data: bytes, max_image_pixels: int) -> Opened:
     picture = psd.merged(data)
-    image = pillow_image("PSD", picture.data)
-    return Opened("PSD", picture.size, image, lambda: psd.rgb(_loaded(image), picture))
+    image = pillow_image("PSD", picture.colors)
+
+    def rgb() -> Image.Image:
+        alpha = _loaded(pillow_image("PSD", picture.alpha)) if picture.alpha else None
+        return psd.rgb(_loaded(image), alpha, picture)
+
+    return Opened("PSD", picture.size, image, rgb)
 
 
 def _ppm(data: bytes, max_image_pixels: int) -> Opened:
