@@ -169,7 +169,7 @@ def _is_on_white(colors: Image.Image, alpha: Image.Image) -> bool:
     """
     bands = colors.split()[:1] if colors.mode == "LAB" else colors.split()
     light = [ImageChops.invert(band) for band in bands] if colors.mode == "CMYK" else bands
-    return all(ImageChops.add(band, alpha).getextrema()[0] >= 255 - ROUNDING for band in light)
+    return all(np.asarray(ImageChops.add(band, alpha)).min() >= 255 - ROUNDING for band in light)
 
 
 def _eight(image: Image.Image, depth: int) -> Image.Image:

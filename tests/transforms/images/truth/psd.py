@@ -144,7 +144,7 @@ def _refused() -> Iterator[Case]:
     planes = planes_of(numbers, 8)
     yield Case("PSD", "multichannel", 8, "plain", psd(planes, numbers.shape, 8, MULTICHANNEL))
     blank = RESOURCES + resource(1057, struct.pack(">IB", 1, 0))
-    yield Case("PSD", "RGB", 8, "layers alone", psd(planes, numbers.shape, 8, RGB, resources=blank))
+    yield Case("PSD", "RGB without its merged picture", 8, "plain", psd(planes, numbers.shape, 8, RGB, resources=blank))
     yield Case("PSD", "RGB", 8, "ZIP", psd(planes, numbers.shape, 8, RGB, ZIP))
     floats = list(np.moveaxis(numbers.astype(">f4"), -1, 0))
     yield Case(
