@@ -159,13 +159,13 @@ def _deep_tiff(data: bytes, place: int, page: Directory) -> Opened:
 
 def _jpeg2000(data: bytes, max_image_pixels: int) -> Opened:
     stream = jpeg2000.stream_of(data)
-    boxes = jpeg2000.check(data, stream)
+    channels = jpeg2000.check(data, stream)
     if jpeg2000.is_deep(stream):
         size = (stream.width, stream.height)
-        return Opened("JPEG2000", size, None, lambda: jpeg2000.read_deep(data, stream))
+        return Opened("JPEG2000", size, None, lambda: jpeg2000.read_deep(data, stream, channels))
     image = pillow_image("JPEG2000", data)
     jpeg2000.prepare(image, stream)
-    return Opened("JPEG2000", image.size, image, lambda: jpeg2000.rgb(_loaded(image), stream, boxes))
+    return Opened("JPEG2000", image.size, image, lambda: jpeg2000.rgb(_loaded(image), stream, channels))
 
 
 def _jpegxl(data: bytes, max_image_pixels: int) -> Opened:
