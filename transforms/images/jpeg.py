@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from typing import NamedTuple
 
@@ -14,7 +14,8 @@ from PIL import Image, ImageFile
 
 from transforms.images.colors import from_samples
 from transforms.images.directories import check_exif
-from transforms.images.errors import too_costly, unsupported
+from transforms.images.errors import ImageError, too_costly, unsupported
+from transforms.images.orientation import orientation_of, upright
 
 # Markers: ITU-T T.81, table B.1. Those that stand alone are passed over, as are fillers and what is none.
 SOS, EOI, APP1, APP2 = 0xDA, 0xD9, 0xE1, 0xE2
@@ -27,13 +28,16 @@ FRAMES = {
     0xF7: "JPEG-LS",
 }  # fmt: skip
 PLAIN = (0xC0, 0xC1, 0xC2, 0xC9, 0xCA)
-DEEP = (0xC0, 0xC1, 0xC2, 0xC3)  # those that imagecodecs has decoders of, of 12 bits and lossless
+LOSSLESS = 0xC3
+DEEP = (0xC0, 0xC1, 0xC2, LOSSLESS)  # those that imagecodecs has decoders of, of 12 bits and lossless
 # Scans of all pixels may cost so many times the largest image in one scan; encoders make about ten of a photo.
 SCANS_OF_LARGEST = 32
 # Pillow puts segments of EXIF together by copying all that it has for each.
 EXIF_SEGMENTS = 16
-# What may stand behind the end of the pixels without a change to them.
-TAILS = (b"", b"\x55" * 64, b"\xaa" * 64)
+# What may stand behind the end of the pixels without a change to them; a restart marker may stand before it.
+TAILS = (b"\x55" * 64, b"\xaa" * 64)
+FILLERS = b"\0\xff"  # what stands where the rest of a file was never written
+EXIF, XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
 
 
 Segment = tuple[int, int, int]  # a marker, where its parameters start, where they end
@@ -71,8 +75,8 @@ def check(data: bytes, max_image_pixels: int) -> Frame | None:
         if marker in FRAMES:
             fields = data[start : start + 6]
             frame = Frame(marker, *struct.unpack(">BHHB", fields)) if len(fields) == 6 else None
-        elif marker == APP1 and data.startswith(b"Exif\0\0", start):
-            exif.append(data[start + 6 : end])
+        elif marker == APP1 and data.startswith(EXIF, start):
+            exif.append(data[start + len(EXIF) : end])
         elif marker == APP2 and data.startswith(b"MPF\0", start):
             check_exif(data[start + 4 : end])  # an index of pictures, of the same directories
         elif marker == SOS:
@@ -111,19 +115,20 @@ def _check_scans(data: bytes, pixels: int, max_image_pixels: int) -> None:
     most = SCANS_OF_LARGEST * max_image_pixels // max(pixels, 1)
     if data.count(b"\xff\xda") <= most:  # also those of thumbnails and of what stands behind the image
         return
-    scans = sum(1 for _ in scans_of(data))
+    scans = sum(marker == SOS for marker, _, _ in scans_of(data))
     if scans > most:
         raise too_costly(f"a JPEG of {pixels:,} pixels in {scans:,} scans, each of which goes over all of them")
 
 
 def scans_of(data: bytes) -> Iterator[Segment]:
-    """The headers of all scans of the image."""
+    """The headers of all scans of the image, and its end, when it has one."""
     at = next((start - 4 for marker, start, _ in header(data) if marker == SOS), len(data))
     for found in re.compile(rb"\xff[\xc0-\xcf\xd9-\xfe]").finditer(data, at):
         if found.start() < at:
             continue  # within a segment that was passed
         marker = data[found.start() + 1]
         if marker == EOI:
+            yield EOI, found.end(), found.end()
             return
         length = int.from_bytes(data[found.end() : found.end() + 2], "big")
         at = found.end() + length
@@ -135,43 +140,94 @@ def load(image: ImageFile.ImageFile, data: bytes) -> None:
     """Decodes an opened JPEG, also one that lacks nothing but its end.
 
     Raises:
-        OSError: it is truncated.
+        ImageError, OSError: it is truncated.
     """
-    tiles = list(image.tile)
-    try:
+    if _has_end(data):
         image.load()
-    except OSError:
-        if not _has_all_scans(data):
-            raise
-        found = []
-        for tail in TAILS:
-            image.fp, image.tile = io.BytesIO(data.rstrip(b"\xff") + tail + b"\xff\xd9"), list(tiles)
-            image.load()
-            found.append(np.asarray(image))
-        if any((pixels != found[0]).any() for pixels in found):
-            raise  # what stands behind the end was taken for pixels: some are missing
+        return
+    tiles = list(image.tile)
+
+    def decoded(whole: bytes) -> np.ndarray:
+        image.fp, image.tile = io.BytesIO(whole), list(tiles)
+        image.load()
+        return np.asarray(image)
+
+    _load_without_end(data, decoded)
 
 
-def _has_all_scans(data: bytes) -> bool:
+def _has_end(data: bytes) -> bool:
+    return data.endswith(b"\xff\xd9") or any(marker == EOI for marker, _, _ in scans_of(data))
+
+
+def _load_without_end(data: bytes, decoded: Callable[[bytes], np.ndarray]) -> None:
+    """Decodes a JPEG that lacks its end, when nothing that might stand behind its last scan is taken for pixels.
+
+    Decoders take zeros for pixels, and make up what is missing.
+
+    Raises:
+        ImageError: it lacks more than its end.
+    """
+    scans = list(scans_of(data))
+    # Pixels may end in a zero, seldom in two.
+    whole = data if data.endswith(b"\0") and not data.endswith(b"\0\0") else data.rstrip(FILLERS)
+    if _has_all_scans(whole, scans):
+        # A decoder that waits for a restart marker passes over all else.
+        restarts = re.findall(rb"\xff([\xd0-\xd7])", whole[scans[-1][2] :])
+        restart = bytes([0xFF, 0xD0 + (restarts[-1][0] + 1) % 8 if restarts else 0xD0])
+        first = decoded(whole + b"\xff\xd9")
+        if all((decoded(whole + tail + b"\xff\xd9") == first).all() for tail in (*TAILS, restart + TAILS[0])):
+            return
+    raise ImageError("TruncatedImage", "a JPEG that ends before its pixels do")
+
+
+def _has_all_scans(data: bytes, scans: list[Segment]) -> bool:
     """Whether each scan that a whole image needs has begun, in a JPEG without an end."""
-    frame = next(((start, end) for marker, start, end in header(data) if marker in FRAMES), None)
-    if frame is None or data.find(b"\xff\xd9", frame[1]) >= 0:
+    frame = next(((marker, start, end) for marker, start, end in header(data) if marker in FRAMES), None)
+    if frame is None or not scans:
         return False
     # The bits that each coefficient of each component still lacks; many before its first scan.
-    lacking = {component: [99] * 64 for component in data[frame[0] + 6 : frame[1] : 3]}
-    for _, start, end in scans_of(data):
+    lacking = {component: [99] * 64 for component in data[frame[1] + 6 : frame[2] : 3]}
+    for _, start, end in scans:
         count = data[start] if start < len(data) else 0
         first, last, approximation = data[end - 3 : end].ljust(3, b"\0")
+        if frame[0] == LOSSLESS:  # whose scans have samples, all of their bits
+            first, last, approximation = 0, 63, 0
         for component in data[start + 1 : start + 1 + 2 * count : 2]:
             lacking.get(component, [])[first : last + 1] = [approximation & 15] * (last + 1 - first)
     return all(bits == 0 for left in lacking.values() for bits in left)
 
 
 def read_deep(data: bytes, frame: Frame) -> Image.Image:
-    """RGB of a JPEG of 12 bits or a lossless one, by imagecodecs."""
+    """RGB of a JPEG of 12 bits or a lossless one, upright, by imagecodecs.
+
+    Raises:
+        ImageError: it is truncated, of which imagecodecs says nothing.
+    """
     import imagecodecs
 
     shape = (frame.height, frame.width, frame.components)[: 2 if frame.components == 1 else 3]
-    samples = np.empty(shape, np.uint8 if frame.depth <= 8 else np.uint16)
-    imagecodecs.jpeg_decode(data, out=samples)
-    return from_samples(samples, (1 << frame.depth) - 1, filled=False)
+    samples = np.zeros(shape, np.uint8 if frame.depth <= 8 else np.uint16)
+
+    def decoded(whole: bytes) -> np.ndarray:
+        imagecodecs.jpeg_decode(whole, out=samples)
+        return samples.copy()
+
+    if _has_end(data):
+        decoded(data)
+    else:
+        _load_without_end(data, decoded)
+    return upright(from_samples(samples, (1 << frame.depth) - 1, filled=False), _orientation_in(data))
+
+
+def _orientation_in(data: bytes) -> int:
+    """The orientation that Pillow would find."""
+    told = Image.new("L", (1, 1))
+    exif = b""
+    for content in (data[start:end] for marker, start, end in header(data) if marker == APP1):
+        if content.startswith(EXIF):
+            exif += content.removeprefix(EXIF)
+        elif content.startswith(XMP):
+            told.info["xmp"] = content.removeprefix(XMP)
+    if exif:
+        told.info["exif"] = EXIF + exif
+    return orientation_of(told)

@@ -1,24 +1,22 @@
 """JPEG 2000: the depths of its samples, which Pillow's modes do not tell, and what its structure costs.
 
-ITU-T T.800: annex A for the codestream, annex I for the boxes around it.
+ITU-T T.800, annex A. The boxes around the codestream are jp2_boxes.py's.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageFile
+from PIL import Image, ImageChops, ImageFile
 
-from transforms.images.colors import from_samples, grey_to_rgb, on_white, scaled, to_rgb
+from transforms.images.colors import grey_to_rgb, is_filler, on_white, scaled
 from transforms.images.errors import ImageError, too_costly, unsupported
+from transforms.images.jp2_boxes import CHANNELS, PREMULTIPLIED, UNSPECIFIED, Channels, boxes, channels_of
 
 CODESTREAM, COD = b"\xff\x4f\xff\x51", b"\xff\x52"
-SPACES = {0: "bilevel", 14: "CIELab", 15: "bilevel"}  # of enumerated color spaces, those that are not read
-ORDERS = (None, (0,), (0, 3), (0, 1, 2), (0, 1, 2, 3))  # of channels, 3 standing for alpha
 DEEP = "; pip install 'embed-images[deep]' to read it"
 # OpenJPEG keeps some 200 bytes of each code block and looks at it in each layer. Encoders make blocks of 1,024 pixels
 # or more, in up to some dozens of layers.
@@ -32,6 +30,7 @@ class Stream(NamedTuple):
     width, height: of the image.
     depths: bits of a sample, by component.
     signed: whether any component has signed samples.
+    subsampled: whether any component has fewer samples than the image has pixels.
     """
 
     start: int
@@ -39,6 +38,7 @@ class Stream(NamedTuple):
     height: int
     depths: tuple[int, ...]
     signed: bool
+    subsampled: bool
 
 
 def stream_of(data: bytes) -> Stream:
@@ -49,16 +49,17 @@ def stream_of(data: bytes) -> Stream:
     """
     start = 0
     if not data.startswith(CODESTREAM):
-        start = next((start for kind, start, _ in _boxes(data, 0, len(data)) if kind == b"jp2c"), -1)
+        start = next((start for kind, start, _ in boxes(data, 0, len(data)) if kind == b"jp2c"), -1)
     if start > MAX_BOXES_BYTES:
         raise too_costly(f"a JPEG 2000 with {start:,} bytes before its picture")
     if start < 0 or start + 42 > len(data):
         raise ImageError("TruncatedImage", "a JPEG 2000 that ends within its header")
     right, bottom, left, top, tile_width, tile_height = struct.unpack_from(">6I", data, start + 8)
     (components,) = struct.unpack_from(">H", data, start + 40)
-    sizes = data[start + 42 : start + 42 + 3 * components : 3]
-    depths, signed = tuple((size & 0x7F) + 1 for size in sizes), any(size > 0x7F for size in sizes)
-    stream = Stream(start, right - left, bottom - top, depths, signed)
+    told = data[start + 42 : start + 42 + 3 * components]  # depth, and steps across and down, of each
+    depths, signed = tuple((size & 0x7F) + 1 for size in told[::3]), any(size > 0x7F for size in told[::3])
+    subsampled = any(step != 1 for step in told[1::3] + told[2::3])
+    stream = Stream(start, right - left, bottom - top, depths, signed, subsampled)
     _check_cost(data, stream, -(-right // max(tile_width, 1)) * -(-bottom // max(tile_height, 1)))
     return stream
 
@@ -83,75 +84,23 @@ def _check_cost(data: bytes, stream: Stream, tiles: int) -> None:
         )
 
 
-class Boxes(NamedTuple):
-    """Attributes:
-    space: the number of the enumerated color space; 0 for none.
-    palette: uint8 [entries, columns], None for none.
-    order: what each channel stands for, as 0 for the first color and so on, None where it is not told.
-    """
-
-    space: int | None = None
-    palette: np.ndarray | None = None
-    order: tuple[int, ...] | None = None
-
-
-def boxes_of(data: bytes, stream: Stream) -> Boxes:
-    """What the boxes before the codestream say of its colors."""
-    space, palette, order = None, None, None
-    for kind, content in _header(data, stream.start):
-        if kind == b"colr" and content[:1] == b"\x01" and space is None:
-            space = int.from_bytes(content[3:7], "big")
-        elif kind == b"pclr":
-            palette = _palette(content)
-        elif kind == b"cdef":
-            channels = sorted(struct.iter_unpack(">HHH", content[2 : 2 + (len(content) - 2) // 6 * 6]))
-            order = tuple(3 if use else association - 1 for _, use, association in channels)
-    return Boxes(space, palette, order)
-
-
-def _header(data: bytes, end: int) -> Iterator[tuple[bytes, bytes]]:
-    """The boxes within the header box before the codestream, with their contents."""
-    for kind, start, stop in _boxes(data, 0, end):
-        if kind == b"jp2h":
-            yield from ((inner, data[at:to]) for inner, at, to in _boxes(data, start, stop))
-            return
-
-
-def _boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """(kind, start of the content, its end)"""
-    while at + 8 <= end:
-        (length, kind), start = struct.unpack_from(">I4s", data, at), at + 8
-        if length == 1 and at + 16 <= end:
-            (length,), start = struct.unpack_from(">Q", data, at + 8), at + 16
-        stop = at + length if length else end  # 0 stands for all that is left
-        yield kind, start, min(stop, end)
-        if stop <= at:
-            return
-        at = stop
-
-
-def _palette(content: bytes) -> np.ndarray:
-    entries, columns = struct.unpack_from(">HB", content) if len(content) >= 3 else (0, 0)
-    depths, values = content[3 : 3 + columns], content[3 + columns :]
-    if columns not in (3, 4) or any(depth != 7 for depth in depths) or len(values) < entries * columns:
-        raise unsupported("a JPEG 2000 whose palette is not of 3 or 4 columns of 8 bits")
-    return np.frombuffer(values, np.uint8, entries * columns).reshape(entries, columns)
-
-
-def check(data: bytes, stream: Stream) -> Boxes:
-    """Raises ImageError for what is not read; tells what the colors are."""
-    boxes = boxes_of(data, stream)
-    if boxes.space in SPACES and len(stream.depths) > 1:
-        raise unsupported(f"a JPEG 2000 in the color space {SPACES[boxes.space or 0]}")
-    if boxes.order not in ORDERS:
-        raise unsupported("a JPEG 2000 whose channels are in an order of its own")
-    if max(stream.depths, default=0) > 16:
+def check(data: bytes, stream: Stream) -> Channels:
+    """Raises ImageError for what is not read; tells what the channels are."""
+    channels = channels_of(data, stream.start, len(stream.depths))
+    most = max(stream.depths, default=0)
+    if most > 16:
         raise unsupported("a JPEG 2000 of more than 16 bits a sample, which have no agreed range; store 8 or 16")
+    if channels.palette is not None and most > 8:
+        raise unsupported(f"a JPEG 2000 of a palette of {most} bits an index")
+    if channels.space == "YCbCr" and most < 8:
+        raise unsupported(f"a JPEG 2000 in the color space YCbCr of {most} bits a sample")
     if is_deep(stream) and len(set(stream.depths)) > 1:
         raise unsupported(f"a JPEG 2000 whose channels have {stream.depths} bits")
+    if is_deep(stream) and stream.subsampled:
+        raise unsupported(f"a JPEG 2000 of {most} bits a sample, of which some colors have fewer samples than others")
     if is_deep(stream) and not find_spec("imagecodecs"):
-        raise unsupported(f"a JPEG 2000 of {max(stream.depths)} bits a sample in color{DEEP}")
-    return boxes
+        raise unsupported(f"a JPEG 2000 of {most} bits a sample in color{DEEP}")
+    return channels
 
 
 def prepare(image: ImageFile.ImageFile, stream: Stream) -> None:
@@ -165,33 +114,44 @@ def is_deep(stream: Stream) -> bool:
     return len(stream.depths) > 1 and max(stream.depths) > 8
 
 
-def read_deep(data: bytes, stream: Stream) -> Image.Image:
+def read_deep(data: bytes, stream: Stream, channels: Channels) -> Image.Image:
     """RGB of samples of more than 8 bits in color, by OpenJPEG as imagecodecs has it."""
     import imagecodecs
 
     shape = (stream.height, stream.width, len(stream.depths))
-    samples = np.empty(shape[:2] if shape[2] == 1 else shape, np.int16 if stream.signed else np.uint16)
+    samples = np.zeros(shape, np.int16 if stream.signed else np.uint16)
     imagecodecs.jpeg2k_decode(data, numthreads=1, out=samples)
-    if stream.signed:
-        samples = samples.astype(np.int32) + (1 << stream.depths[0] - 1)
-    return from_samples(samples, (1 << stream.depths[0]) - 1, filled=True)
+    whole = samples.astype(np.int32) + (1 << stream.depths[0] - 1) if stream.signed else samples
+    eight = scaled(whole, (1 << stream.depths[0]) - 1)
+    count = CHANNELS[channels.space]
+    mode = "RGB" if channels.space == "YCbCr" else channels.space  # which imagecodecs has turned into RGB
+    plain = np.ascontiguousarray(eight[..., :count])
+    colors = Image.frombytes(mode, (stream.width, stream.height), plain.tobytes()).convert("RGB")
+    if channels.further is not None:
+        colors.putalpha(Image.fromarray(eight[..., count]))
+    return _opaque(colors, channels)
 
 
-def rgb(image: ImageFile.ImageFile, stream: Stream, boxes: Boxes) -> Image.Image:
+def rgb(image: ImageFile.ImageFile, stream: Stream, channels: Channels) -> Image.Image:
     """RGB of a decoded JPEG 2000, whose samples Pillow shifts to 8 or 16 bits: the largest is not 255, then."""
-    if boxes.palette is not None and len(stream.depths) == 1:
+    if channels.palette is not None:
         indices = np.asarray(image) >> max(8 - stream.depths[0], 0)
-        colors = Image.fromarray(boxes.palette[np.minimum(indices, len(boxes.palette) - 1)])
-        return on_white(colors) if colors.mode == "RGBA" else colors
+        return _opaque(Image.fromarray(channels.palette[np.minimum(indices, len(channels.palette) - 1)]), channels)
     if image.mode.startswith("I"):
         depth = stream.depths[0]
         return grey_to_rgb(np.asarray(image) >> 16 - depth, (1 << depth) - 1)
     if any(depth < 8 for depth in stream.depths):
         tables = [scaled(np.arange(256) >> 8 - depth, (1 << depth) - 1) for depth in stream.depths]
-        return to_rgb(_of_format(image.point(np.concatenate(tables).tolist()), image))
-    return to_rgb(image)
+        return _opaque(image.point(np.concatenate(tables).tolist()), channels)
+    return _opaque(image, channels)
 
 
-def _of_format(changed: Image.Image, image: Image.Image) -> Image.Image:
-    changed.format = image.format
-    return changed
+def _opaque(image: Image.Image, channels: Channels) -> Image.Image:
+    """RGB of 8-bit samples, on white. An alpha channel of 0 everywhere is none, but in a palette, which declares it."""
+    is_none = channels.palette is None and is_filler(image)
+    if image.mode not in ("LA", "RGBA") or channels.further == UNSPECIFIED or is_none:
+        return image.convert("RGB")
+    if channels.further == PREMULTIPLIED:
+        light = ImageChops.invert(image.getchannel("A"))
+        return ImageChops.add(image.convert("RGB"), Image.merge("RGB", [light] * 3))
+    return on_white(image.convert("RGBA"))

@@ -159,13 +159,13 @@ def _deep_tiff(data: bytes, place: int, page: Directory) -> Opened:
 
 def _jpeg2000(data: bytes, max_image_pixels: int) -> Opened:
     stream = jpeg2000.stream_of(data)
-    boxes = jpeg2000.check(data, stream)
+    channels = jpeg2000.check(data, stream)
     if jpeg2000.is_deep(stream):
         size = (stream.width, stream.height)
-        return Opened("JPEG2000", size, None, lambda: jpeg2000.read_deep(data, stream))
+        return Opened("JPEG2000", size, None, lambda: jpeg2000.read_deep(data, stream, channels))
     image = pillow_image("JPEG2000", data)
     jpeg2000.prepare(image, stream)
-    return Opened("JPEG2000", image.size, image, lambda: jpeg2000.rgb(_loaded(image), stream, boxes))
+    return Opened("JPEG2000", image.size, image, lambda: jpeg2000.rgb(_loaded(image), stream, channels))
 
 
 def _jpegxl(data: bytes, max_image_pixels: int) -> Opened:
@@ -182,8 +182,13 @@ def _heif(data: bytes, max_image_pixels: int) -> Opened:
 
 def _psd(data: bytes, max_image_pixels: int) -> Opened:
     picture = psd.merged(data)
-    image = pillow_image("PSD", picture.data)
-    return Opened("PSD", picture.size, image, lambda: psd.rgb(_loaded(image), picture))
+    image = pillow_image("PSD", picture.colors)
+
+    def rgb() -> Image.Image:
+        alpha = _loaded(pillow_image("PSD", picture.alpha)) if picture.alpha else None
+        return psd.rgb(_loaded(image), alpha, picture)
+
+    return Opened("PSD", picture.size, image, rgb)
 
 
 def _ppm(data: bytes, max_image_pixels: int) -> Opened:

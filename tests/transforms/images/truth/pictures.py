@@ -90,3 +90,18 @@ def packed(numbers: np.ndarray, depth: int) -> list[bytes]:
 def packed_pixels(numbers: np.ndarray, depth: int) -> list[bytes]:
     """The same of [height, width, channels], the channels of a pixel beside each other."""
     return packed(numbers.reshape(len(numbers), -1), depth)
+
+
+def lab(numbers: np.ndarray) -> np.ndarray:
+    """uint8 sRGB of CIELab [..., 3] under D50, of L from 0 to 255 and a and b about 128: CIE 15, IEC 61966-2-1."""
+    light, a, b = (numbers[..., i].astype(float) for i in range(3))
+    middle = (light / 2.55 + 16) / 116
+    parts = np.stack([middle + (a - 128) / 500, middle, middle - (b - 128) / 200], axis=-1)
+    xyz = np.where(parts > 6 / 29, parts**3, 3 * (6 / 29) ** 2 * (parts - 4 / 29)) * (0.96422, 1.0, 0.82521)
+    # From XYZ under D50, by Bradford's adaptation.
+    matrix = np.array([[3.1338561, -1.6168667, -0.4906146], [-0.9787684, 1.9161415, 0.033454],
+                       [0.0719453, -0.2289914, 1.4052427]])  # fmt: skip
+    linear = np.clip(xyz @ matrix.T, 0, 1)
+    return np.round(255 * np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)).astype(
+        np.uint8
+    )
