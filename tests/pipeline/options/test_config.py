@@ -15,10 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError
+from pipeline.options.arguments import add_arguments
 from pipeline.options.beam import runner_options
 from pipeline.options.config import RunConfig, make_config
 from pipeline.options.run_config_file import beam_flags
-from pipeline.options.table import OPTIONS, add_arguments
+from pipeline.options.table import OPTIONS
 
 NO_SCHEME = st.characters(codec="utf-8", exclude_categories=["C", "Z"], exclude_characters=":")
 MINIMAL = {"input": ["a"], "output": "/out"}
