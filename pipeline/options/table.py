@@ -24,7 +24,7 @@ from pipeline.options.values import (
     yes_or_no,
 )
 from transforms.engines import BATCH_SIZES, PRECISIONS
-from transforms.images.decoding import RESIZE_MODES
+from transforms.images import RESIZE_MODES
 from transforms.records.layout import EXTENSIONS
 
 SEED_HANDLE = "https://tfhub.dev/google/imagenet/mobilenet_v2_130_224/feature_vector/4"
