@@ -95,3 +95,8 @@ def run_pipeline(tmp_path: Path, tiny_module: str) -> Run:
         return report
 
     return run_it
+
+
+def pixels_of(count: int) -> list[np.ndarray]:
+    random = np.random.default_rng(5)
+    return list(random.integers(0, 256, (count, TINY_SIZE, TINY_SIZE, 3), dtype=np.uint8))

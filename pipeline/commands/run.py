@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pipeline.commands.command import Command
 from pipeline.console import logs
 from pipeline.console.results import say
+from pipeline.options.arguments import add_arguments
 from pipeline.options.config import make_config
-from pipeline.options.table import add_arguments
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:

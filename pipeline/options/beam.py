@@ -19,9 +19,9 @@ from apache_beam.options.pipeline_options import (
 )
 
 from pipeline.errors import ConfigError
+from pipeline.options.arguments import add_arguments
 from pipeline.options.beam_flags import secret_names
 from pipeline.options.config import RunConfig
-from pipeline.options.table import add_arguments
 from transforms.stores.filesystems import StorageOptions
 from transforms.stores.secrets import HIDDEN, secret_values
 

@@ -12,9 +12,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pipeline.errors import ConfigError
+from pipeline.options.arguments import closest_option
 from pipeline.options.beam_flags import remember_values, shown_flags
 from pipeline.options.run_config_file import read_run_config
-from pipeline.options.table import BY_NAME, OPTIONS, REQUIRED, Option, closest_option
+from pipeline.options.table import BY_NAME, OPTIONS, REQUIRED, Option
 from pipeline.options.values import NotAllowedError, options_of_store
 from transforms.engines import PRECISIONS
 from transforms.inputs.rules import Rules

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from pipeline.errors import ConfigError
+from pipeline.options.arguments import closest_option
 from pipeline.options.beam_flags import beam_flags
 from pipeline.options.bounded_yaml import MOST_CHARACTERS, load_yaml
-from pipeline.options.table import BY_NAME, OWN_FLAGS, PIPELINE_OPTIONS, closest_option
+from pipeline.options.table import BY_NAME, OWN_FLAGS, PIPELINE_OPTIONS
 from transforms.stores.secrets import HIDDEN
 
 

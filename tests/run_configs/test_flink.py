@@ -12,8 +12,8 @@ from typing import Any
 import yaml
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from pipeline.options.arguments import add_arguments
 from pipeline.options.config import make_config
-from pipeline.options.table import add_arguments
 
 CONFIGS = Path(__file__).parents[2] / "run_configs"
 CLUSTER = "embed-images-flink"

@@ -10,9 +10,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from pipeline.options.arguments import add_arguments
 from pipeline.options.config import make_config
 from pipeline.options.flex_template import metadata
-from pipeline.options.table import add_arguments
 from pipeline.outputs.dataset import read_manifest, run_ids
 
 EXAMPLES = Path(__file__).parents[2] / "run_configs" / "schedulers"

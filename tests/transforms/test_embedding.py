@@ -12,18 +12,12 @@ import pytest
 from pipeline.model.prepare import prepare_model
 from pipeline.options.beam import LOCAL_RUNNER
 from tests.collecting import Collect
-from tests.conftest import TINY_SIZE, Run, save_module
+from tests.conftest import Run, pixels_of, save_module
 from transforms import embedding
 from transforms.elements import ImageInfo, ImageObject
 from transforms.embedding import EmbedImages, FeatureModelHandler
 from transforms.engines import PRECISIONS, load_engine
 from transforms.engines.engine import Engine
-from transforms.engines.tensorflow import pad_batch
-
-
-def pixels_of(count: int) -> list[np.ndarray]:
-    random = np.random.default_rng(5)
-    return list(random.integers(0, 256, (count, TINY_SIZE, TINY_SIZE, 3), dtype=np.uint8))
 
 
 @pytest.mark.parametrize("engine", PRECISIONS)
@@ -39,35 +33,6 @@ def test_vectors_are_the_modules_and_examples_are_dropped(tiny_module: str, engi
     inputs = tf.constant(np.stack(batch) / np.float32(255))
     expected = module.signatures["serving_default"](inputs=inputs)["default"]
     np.testing.assert_allclose(np.stack([result.inference for result in results]), expected, atol=1e-5)
-
-
-@pytest.mark.parametrize("engine", PRECISIONS)
-def test_a_vector_does_not_depend_on_its_batch(tiny_module: str, engine: str) -> None:
-    batch = pixels_of(8)
-    handler = FeatureModelHandler(engine, "f32", prepare_model(tiny_module, engine).artifact, batch_size=8)
-    model = handler.load_model()
-    together = [result.inference for result in handler.run_inference(batch, model)]
-    alone = [handler.run_inference([pixels], model)[0].inference for pixels in batch]
-    np.testing.assert_array_equal(together, alone)
-
-
-@pytest.mark.parametrize("engine", PRECISIONS)
-def test_threads_share_an_engine(tiny_module: str, engine: str) -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
-    shared = load_engine(engine, Path(prepare_model(tiny_module, engine).artifact).read_bytes(), 1)
-    inputs = [pixels[None] for pixels in pixels_of(40)]
-    expected = [shared(pixels) for pixels in inputs]
-    with ThreadPoolExecutor(8) as pool:
-        np.testing.assert_array_equal(list(pool.map(shared, inputs)), expected)
-
-
-def test_padding_adds_zeros() -> None:
-    batch = pixels_of(3)
-    padded = pad_batch(batch, 4)
-    np.testing.assert_array_equal(padded[:3], np.stack(batch))
-    assert padded.shape == (4, TINY_SIZE, TINY_SIZE, 3)
-    assert not padded[3].any()
 
 
 def test_vectors_that_are_not_finite_are_dead_letters(tmp_path: Path) -> None:

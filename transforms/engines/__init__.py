@@ -6,8 +6,10 @@ An engine's file says how an artifact is loaded; how one is made is told in `pip
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
-from transforms.engines.engine import Engine
+if TYPE_CHECKING:
+    from transforms.engines.engine import Engine
 
 # By engine, the precisions that it computes in; the first is its default.
 PRECISIONS = {"litert": ("f32", "int8"), "openvino": ("f32", "bf16"), "tensorflow": ("f32",)}

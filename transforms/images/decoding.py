@@ -13,11 +13,12 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from transforms.images import RESIZE_MODES
 from transforms.images.errors import ImageError, check_pixels
 from transforms.images.formats import FORMATS, extensions, identify
 from transforms.images.opening import open_image
 from transforms.images.orientation import SWAPS_SIDES, orientation_of, upright
-from transforms.images.resizing import DRAFT_FACTOR, RESIZE_MODES, crop_box, draft_size, resize_image
+from transforms.images.resizing import DRAFT_FACTOR, crop_box, draft_size, resize_image
 
 __all__ = [
     "DRAFT_FACTOR",

@@ -6,7 +6,8 @@ import math
 
 from PIL import Image
 
-RESIZE_MODES = ("squash", "slim_eval", "fit_crop")
+from transforms.images import RESIZE_MODES
+
 # The central share of each side that MobileNet's evaluation keeps:
 # https://github.com/tensorflow/models/blob/master/research/slim/preprocessing/inception_preprocessing.py
 SLIM_EVAL_FRACTION = 0.875

@@ -7,8 +7,6 @@ import re
 from collections.abc import Callable
 from urllib.parse import unquote
 
-from fsspec.utils import glob_translate
-
 from transforms.inputs.containers.naming import container_of, kind_of, member_of
 from transforms.inputs.rules import Rules
 from transforms.records.uris import share_of
@@ -35,6 +33,8 @@ def compiled(pattern: str) -> re.Pattern[str]:
     Raises:
         ValueError: it is none.
     """
+    from fsspec.utils import glob_translate  # when there is a pattern: the command line has none to tell of
+
     if "/" in pattern and not pattern.startswith("**"):
         pattern = storage.normalize(pattern)
     return re.compile(glob_translate(pattern))

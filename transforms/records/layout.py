@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from datetime import datetime
 
-import pyarrow as pa
-
 from transforms.stores import storage
 
 SUCCESS = "_SUCCESS"
@@ -18,24 +16,6 @@ SCHEMA_VERSION = 1
 KINDS = {"features": "shards", "dead_letters": "dead_letters", "deleted": "deleted", "containers": "containers"}
 EXTENSIONS = {"none": ".tfrecord", "gzip": ".tfrecord.gz"}
 YEAR_10000 = 253_402_300_800  # in seconds since the epoch: readers of Parquet, and Python, show times before it
-
-LEDGER_SCHEMA = pa.schema(
-    [
-        pa.field("uri", pa.string(), nullable=False),
-        pa.field("version", pa.string(), nullable=False),
-        pa.field("listed_version", pa.string()),
-        pa.field("size", pa.int64(), nullable=False),
-        pa.field("updated", pa.timestamp("us", tz="UTC")),
-        pa.field("outcome", pa.string(), nullable=False),
-        pa.field("shard", pa.string()),
-        pa.field("row", pa.int64()),
-        pa.field("stage", pa.string()),
-        pa.field("error", pa.string()),
-        pa.field("columns", pa.string()),
-        pa.field("columns_digest", pa.string()),
-    ]
-)
-LATER_COLUMNS = ("columns", "columns_digest")  # which ledgers of the first builds of 0.1.0 do not have
 
 
 def run_folder(output: str, run_id: str) -> str:

@@ -15,6 +15,23 @@ from transforms.records.output_error import OutputError
 from transforms.stores import storage
 from transforms.stores.spooling import naming, open_spool
 
+SCHEMA = pa.schema(
+    [
+        pa.field("uri", pa.string(), nullable=False),
+        pa.field("version", pa.string(), nullable=False),
+        pa.field("listed_version", pa.string()),
+        pa.field("size", pa.int64(), nullable=False),
+        pa.field("updated", pa.timestamp("us", tz="UTC")),
+        pa.field("outcome", pa.string(), nullable=False),
+        pa.field("shard", pa.string()),
+        pa.field("row", pa.int64()),
+        pa.field("stage", pa.string()),
+        pa.field("error", pa.string()),
+        pa.field("columns", pa.string()),
+        pa.field("columns_digest", pa.string()),
+    ]
+)
+LATER_COLUMNS = ("columns", "columns_digest")  # which ledgers of the first builds of 0.1.0 do not have
 ROWS_IN_MEMORY = 2000
 BATCH_ROWS = 8192  # of a few columns, at a read
 
@@ -28,7 +45,7 @@ class LedgerSpool:
 
     def __init__(self) -> None:
         self._file = open_spool()
-        self._parquet = pq.ParquetWriter(self._file, layout.LEDGER_SCHEMA, compression="zstd")
+        self._parquet = pq.ParquetWriter(self._file, SCHEMA, compression="zstd")
         self._waiting: list[dict[str, Any]] = []
         self.rows = 0
 
@@ -56,12 +73,12 @@ class LedgerSpool:
     def _flush(self) -> None:
         if self._waiting:
             with naming():
-                self._parquet.write_table(pa.Table.from_pylist(self._waiting, layout.LEDGER_SCHEMA))
+                self._parquet.write_table(pa.Table.from_pylist(self._waiting, SCHEMA))
             self._waiting.clear()
 
 
 def ledger_row(source: ImageObject, row: int, outcome: str, failure: DeadLetter | None = None) -> dict[str, Any]:
-    """One row of `layout.LEDGER_SCHEMA`, but for its shard."""
+    """One row of `SCHEMA`, but for its shard."""
     return {
         "uri": source.uri,
         "version": source.version,
@@ -80,13 +97,13 @@ def ledger_row(source: ImageObject, row: int, outcome: str, failure: DeadLetter 
 def complete(staged: bytes, shard: str) -> tuple[bytes, int]:
     """A staged ledger with the name that its shard got, and the number of its rows."""
     rows = pq.ParquetFile(pa.BufferReader(staged))
-    place = layout.LEDGER_SCHEMA.get_field_index("shard")
+    place = SCHEMA.get_field_index("shard")
     sink = pa.BufferOutputStream()
-    with pq.ParquetWriter(sink, layout.LEDGER_SCHEMA, compression="zstd") as parquet:
+    with pq.ParquetWriter(sink, SCHEMA, compression="zstd") as parquet:
         for batch in rows.iter_batches(ROWS_IN_MEMORY):
             arrays = batch.columns
             arrays[place] = pa.repeat(shard, batch.num_rows)
-            parquet.write_batch(pa.RecordBatch.from_arrays(arrays, schema=layout.LEDGER_SCHEMA))
+            parquet.write_batch(pa.RecordBatch.from_arrays(arrays, schema=SCHEMA))
     return sink.getvalue().to_pybytes(), rows.metadata.num_rows
 
 
@@ -101,7 +118,7 @@ def read_columns(ledger: str, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
         check_schema(parquet.schema_arrow, ledger)
         present = set(parquet.schema_arrow.names)
         for batch in parquet.iter_batches(BATCH_ROWS, columns=[name for name in names if name in present]):
-            nothing = pa.nulls(batch.num_rows, pa.string())  # what `layout.LATER_COLUMNS` would hold
+            nothing = pa.nulls(batch.num_rows, pa.string())  # what `LATER_COLUMNS` would hold
             found = [batch.column(name) if name in present else nothing for name in names]
             if "shard" in names:
                 _check_names(batch.column("shard"), ledger)
@@ -112,8 +129,8 @@ def read_columns(ledger: str, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
 
 def check_schema(schema: pa.Schema, ledger: str) -> None:
     """Raises OutputError where the columns of a ledger are not those that runs write."""
-    for field in layout.LEDGER_SCHEMA:
-        if field.name in layout.LATER_COLUMNS and field.name not in schema.names:
+    for field in SCHEMA:
+        if field.name in LATER_COLUMNS and field.name not in schema.names:
             continue
         if field.name not in schema.names or schema.field(field.name).type != field.type:
             raise OutputError(f"{ledger}: no ledger that runs write: its column {field.name!r} is not of {field.type}")

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
-from typing import Any, ParamSpec, TypeVar
-
-import fsspec
-from fsspec import AbstractFileSystem
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from transforms.stores import secrets
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
 
 CONNECT_SECONDS = 15
 # Without a byte for so long, a connection is given up. (A limit on the whole request would end large
@@ -116,6 +115,8 @@ async def call(fs: AbstractFileSystem, method: str, *arguments: Any) -> Any:
 
 async def in_thread(function: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
     """The result of a function that may wait."""
+    import asyncio  # here, since it is a third of what a command line loads that is asked for its --help
+
     waiting = functools.partial(function, *arguments, **options)
     return await asyncio.get_running_loop().run_in_executor(_threads(os.getpid()), waiting)
 
@@ -130,7 +131,13 @@ def _make(scheme: str, retries: bool) -> AbstractFileSystem:
         raise SchemeError(scheme)
     make = {"gs": _gcs, "gcs": _gcs, "s3": _s3, "s3a": _s3}.get(scheme)
     options = options_of(scheme)
-    return make(scheme, options, retries) if make else fsspec.filesystem(scheme, **options)
+    return make(scheme, options, retries) if make else _fsspec(scheme, options)
+
+
+def _fsspec(scheme: str, options: dict[str, Any]) -> AbstractFileSystem:
+    import fsspec  # when a store is used: the command line knows their names alone
+
+    return fsspec.filesystem(scheme, **options)
 
 
 def _gcs(scheme: str, options: dict[str, Any], retries: bool) -> AbstractFileSystem:
@@ -140,9 +147,9 @@ def _gcs(scheme: str, options: dict[str, Any], retries: bool) -> AbstractFileSys
         os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
     options = {"use_listings_cache": False, "requests_timeout": client_timeout(), **options}
     if retries:
-        return fsspec.filesystem(scheme, **options)
+        return _fsspec(scheme, options)
     options["session_kwargs"] = {"trace_configs": [_tracing()], **options.get("session_kwargs", {})}
-    fs = fsspec.filesystem(scheme, own_retries=False, **options)  # no option of gcsfs: it tells instances apart
+    fs = _fsspec(scheme, {**options, "own_retries": False})  # no option of gcsfs: it tells instances apart
     undecorated: Any = type(fs)._request.__wrapped__
     fs._request = undecorated.__get__(fs)
     return fs
@@ -154,7 +161,7 @@ def _s3(scheme: str, options: dict[str, Any], retries: bool) -> AbstractFileSyst
     if not retries:
         limits["retries"] = {"total_max_attempts": 1}
     config = {**limits, **options.pop("config_kwargs", {})}
-    fs = fsspec.filesystem(scheme, **{"use_listings_cache": False, **options, "config_kwargs": config})
+    fs = _fsspec(scheme, {"use_listings_cache": False, **options, "config_kwargs": config})
     if not retries:
         fs.retries = 1
     return fs

@@ -2,16 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
-
-import pytest
-
 from pipeline.options.config import make_config
 from pipeline.runs.plan import plan
-
-PROGRAM = str(Path(sys.executable).with_name("embed-images"))
 
 
 def lines_of(**options: object) -> list[str]:
@@ -42,13 +34,3 @@ def test_a_history_meets_the_listing_in_the_same_shuffle() -> None:
     shuffles = [line for line in lines_of(incremental=True) if "shuffle" in line]
     assert len([line for line in shuffles if "SelectImages/GroupByUnit" in line]) == 1
     assert len([line for line in shuffles if "SelectImages" in line and "Count" not in line]) == 1
-
-
-@pytest.mark.parametrize("runner", ["DirectRunner", "DataflowRunner", "FlinkRunner"])
-def test_the_command_does_nothing_else(runner: str, tmp_path: Path) -> None:
-    options = ["--input", str(tmp_path / "none"), "--output", str(tmp_path / "output"), "--model", "none"]
-    command = [PROGRAM, "run", "--dry_run", *options, f"--runner={runner}"]
-    result = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "LoadImages" in result.stdout
-    assert result.stderr == ""
-    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,43 @@
+"""What each engine promises of a call."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.model.prepare import prepare_model
+from tests.conftest import TINY_SIZE, pixels_of
+from transforms.embedding import FeatureModelHandler
+from transforms.engines import PRECISIONS, load_engine
+from transforms.engines.tensorflow import pad_batch
+
+
+@pytest.mark.parametrize("engine", PRECISIONS)
+def test_a_vector_does_not_depend_on_its_batch(tiny_module: str, engine: str) -> None:
+    batch = pixels_of(8)
+    handler = FeatureModelHandler(engine, "f32", prepare_model(tiny_module, engine).artifact, batch_size=8)
+    model = handler.load_model()
+    together = [result.inference for result in handler.run_inference(batch, model)]
+    alone = [handler.run_inference([pixels], model)[0].inference for pixels in batch]
+    np.testing.assert_array_equal(together, alone)
+
+
+@pytest.mark.parametrize("engine", PRECISIONS)
+def test_threads_share_an_engine(tiny_module: str, engine: str) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    shared = load_engine(engine, Path(prepare_model(tiny_module, engine).artifact).read_bytes(), 1)
+    inputs = [pixels[None] for pixels in pixels_of(40)]
+    expected = [shared(pixels) for pixels in inputs]
+    with ThreadPoolExecutor(8) as pool:
+        np.testing.assert_array_equal(list(pool.map(shared, inputs)), expected)
+
+
+def test_padding_adds_zeros() -> None:
+    batch = pixels_of(3)
+    padded = pad_batch(batch, 4)
+    np.testing.assert_array_equal(padded[:3], np.stack(batch))
+    assert padded.shape == (4, TINY_SIZE, TINY_SIZE, 3)
+    assert not padded[3].any()
