@@ -75,7 +75,7 @@ def without_model() -> None:
             saved_model="",
         )
 
-    transforms.embedding.load_engine = zeros  # type: ignore[assignment,attr-defined]
+    transforms.embedding.load_engine = zeros  # type: ignore[assignment,attr-defined]  # the stage calls that name
     pipeline.model.prepare.prepare_model = model
 
 
