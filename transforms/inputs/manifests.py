@@ -67,7 +67,7 @@ def images_of(uri: str, rules: Rules) -> Iterator[ImageObject]:
     folder = _path(uri).rpartition("/")[0] or "/"
     here = filesystems.is_local(uri)
     unit = "row" if _extension(uri) == ".parquet" else "line"
-    with _sentences(uri), _opened(uri) as file:
+    with sentences(uri), _opened(uri) as file:
         for number, (name, *values) in READERS[_extension(uri)](file, columns_of(rules)):
             if not isinstance(name, str) or not name:
                 raise ManifestError(f"{unit} {number} has no text in its column {rules.uri_column!r}")
@@ -108,7 +108,7 @@ def _path(uri: str) -> str:
 
 @contextmanager
 def _opened(uri: str) -> Iterator[IO[bytes]]:
-    """The bytes of a manifest, unpacked when they begin as gzip does, whatever its name."""
+    """The bytes of a manifest, unpacked whatever its name."""
     with ExitStack() as files:
         if filesystems.is_local(uri):
             file: IO[bytes] = files.enter_context(open(storage.path_of(uri), "rb"))
@@ -118,31 +118,38 @@ def _opened(uri: str) -> Iterator[IO[bytes]]:
         else:
             of_store = files.enter_context(filesystems.filesystem(uri).open(uri, "rb"))
             file = files.enter_context(BufferedReader(of_store))  # whose lines can be read within a bound
-        packed = file
+        yield files.enter_context(unpacked(file))
+
+
+@contextmanager
+def unpacked(packed: IO[bytes]) -> Iterator[IO[bytes]]:
+    """The bytes of an open file from its start, unpacked when they begin as gzip does."""
+    with ExitStack() as files:
+        file = packed
         for _ in range(LAYERS):
             file.seek(0)
             if file.read(len(GZIP)) != GZIP:
                 break
             file.seek(0)
-            unpacked = files.enter_context(gzip.GzipFile(fileobj=cast(Any, file)))
-            file = files.enter_context(BufferedReader(BoundedReader(unpacked, packed)))
+            layer = files.enter_context(gzip.GzipFile(fileobj=cast(Any, file)))
+            file = files.enter_context(BufferedReader(BoundedReader(layer, packed)))
         file.seek(0)
         yield file
 
 
 @contextmanager
-def _sentences(uri: str) -> Iterator[None]:
-    """Turns what is wrong with a manifest into one sentence that names it."""
+def sentences(uri: str, what: str = "manifest") -> Iterator[None]:
+    """Turns what is wrong with a manifest, or with another list by the name `what`, into one sentence that names it."""
     try:
         yield
     except ManifestError as e:
         raise ListingError(f"{uri}: {e}") from None
     except FileNotFoundError:
-        raise ListingError(f"{uri}: no such manifest") from None
+        raise ListingError(f"{uri}: no such {what}") from None
     except FetchError as e:
         raise ListingError(f"{uri}: {e}") from None
     except (EOFError, gzip.BadGzipFile, zlib.error) as e:
-        raise ListingError(f"{uri}: not a manifest that can be read: its gzip is damaged: {e}") from None
+        raise ListingError(f"{uri}: not a {what} that can be read: its gzip is damaged: {e}") from None
     except (ValueError, KeyError, pa.ArrowException) as e:
         reason = " ".join(str(e).split())
-        raise ListingError(f"{uri}: not a manifest that can be read: {type(e).__name__}: {reason}") from None
+        raise ListingError(f"{uri}: not a {what} that can be read: {type(e).__name__}: {reason}") from None
