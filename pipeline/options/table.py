@@ -61,7 +61,8 @@ WHAT = (
         "input",
         uri,
         (),
-        "what to embed: a glob (** goes through folders), a folder, or a manifest (.txt, .csv, .tsv, .jsonl, .parquet)",
+        "what to embed: a glob (** goes through folders), a folder, a manifest (.txt, .csv, .tsv, .jsonl, .parquet), "
+        "or a bucket's inventory (the manifest.json of Amazon S3 Inventory, or of Storage Insights)",
         "URI",
         repeatable=True,
     ),

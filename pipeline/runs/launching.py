@@ -161,10 +161,10 @@ def check_inputs(inputs: Sequence[str], rules: Rules, output: str, max_object_by
 
 def _hint(left_out: Counter[str]) -> str:
     """What was left out of an input that holds no image, as the end of a sentence."""
-    not_chosen = left_out.pop(EXCLUDED, 0), left_out.pop(NOT_SAMPLED, 0)
     options = [
-        (not_chosen[0], "images are left out by --exclude"),
-        (not_chosen[1], "images are not in the --sample"),
+        (left_out.pop(EXCLUDED, 0), "images are left out by --exclude"),
+        (left_out.pop(NOT_SAMPLED, 0), "images are not in the --sample"),
+        (left_out.pop(kinds.NOT_CURRENT, 0), "rows are of no current version of an object"),
         (left_out.total(), "files have no extension of an image (--all_files takes any)"),
     ]
     return "".join(f"; {count:,} {words}" for count, words in options if count)
