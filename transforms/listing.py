@@ -1,4 +1,4 @@
-"""ListImages: from inputs (globs, folders, manifests) to image objects."""
+"""ListImages: from inputs (globs, folders, manifests, inventories) to image objects."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from transforms import tally
 from transforms.elements import ImageObject
 from transforms.holding import HoldLease
 from transforms.inputs import kinds
-from transforms.inputs.inputs import list_input, split_input
+from transforms.inputs.inputs import Part, list_part, split_input
 from transforms.inputs.rules import DEFAULT_RULES, Rules
 from transforms.records import layout
 from transforms.records.blocks import Sighting, pack, unpack
@@ -33,8 +33,8 @@ class ListImages(beam.PTransform[PCollection[str], Mapping[str, PCollection[Any]
     """Lists inputs within the graph, so that a long listing is never in the launcher's memory.
 
     In: str, inputs as `inputs.list_input` takes them. Out: {"listed": `ImageObject`; one uri may come several times,
-    "left_out": dicts, for `kinds.sum_kinds`: files of folders that are left out, by kind (see
-    `leaving_out.kind_left_out`)}.
+    "left_out": dicts, for `kinds.sum_kinds`: files of folders and rows of inventories that are
+    left out, by kind (see `leaving_out.kind_left_out` and `kinds`)}.
 
     Attributes:
         rules: how inputs are understood.
@@ -84,30 +84,30 @@ class _ListingDoFn(beam.DoFn):
 
 
 class _Split(_ListingDoFn):
-    def process(self, element: str) -> Iterator[tuple[str, str, bytes]]:
-        """(input, prefix, block of images that lie beside the prefixes: when it is not empty, they alone are meant)."""
+    def process(self, element: str) -> Iterator[tuple[Part, bytes]]:
+        """(part, block of images that lie beside the parts: when it is not empty, they alone are meant)."""
         beside: list[Sighting] = []
         for found in split_input(element, self._options.rules, self._skipped):
             if not isinstance(found, ImageObject):
-                yield *found, b""
+                yield found, b""
                 continue
             beside.append(Sighting.listed(found))
             if len(beside) >= BESIDE:
-                yield element, "", pack(beside)
+                yield Part(element), pack(beside)
                 beside.clear()
         if beside:
-            yield element, "", pack(beside)
+            yield Part(element), pack(beside)
 
 
 class _List(_ListingDoFn):
-    def process(self, element: tuple[str, str, bytes]) -> Iterator[ImageObject]:
+    def process(self, element: tuple[Part, bytes]) -> Iterator[ImageObject]:
         """Leaves out what runs of the output have written, and counts the rest."""
         for image in self._listed(*element):
             if not layout.is_own(self._options.output, image.uri):
                 tally.count("objects_listed")
                 yield image
 
-    def _listed(self, text: str, prefix: str, beside: bytes) -> Iterator[ImageObject]:
+    def _listed(self, part: Part, beside: bytes) -> Iterator[ImageObject]:
         if beside:
             return (sighting.image() for sighting in unpack(beside))
-        return list_input(text, self._options.rules, self._skipped, prefix)
+        return list_part(part, self._options.rules, self._skipped)

@@ -61,7 +61,8 @@ WHAT = (
         uri,
         (),
         "what to embed: a glob (** goes through folders), a folder, a manifest (.txt, .csv, .tsv, .jsonl, .parquet), a "
-        "container of images (.tar, .tar.gz, .tfrecord, .parquet, .zip)",
+        "container of images (.tar, .tar.gz, .tfrecord, .parquet, .zip), or a bucket's inventory (the manifest.json of "
+        "Amazon S3 Inventory, or of Storage Insights)",
         "URI",
         repeatable=True,
     ),

@@ -191,12 +191,12 @@ def find_columns(config: RunConfig) -> list[Column]:
 
 def _hint(left_out: Counter[str]) -> str:
     """What was left out of an input that holds no image, as the end of a sentence."""
-    not_chosen = left_out.pop(EXCLUDED, 0), left_out.pop(NOT_SAMPLED, 0)
     containers = sum(left_out.pop(kind) for kind in [*left_out] if kind_of(f"of{kind}"))
     options = [
         (containers, "are containers of images (name them, or give a glob such as *.tar)"),
-        (not_chosen[0], "images are left out by --exclude"),
-        (not_chosen[1], "images are not in the --sample"),
+        (left_out.pop(EXCLUDED, 0), "images are left out by --exclude"),
+        (left_out.pop(NOT_SAMPLED, 0), "images are not in the --sample"),
+        (left_out.pop(kinds.NOT_CURRENT, 0), "rows are of no current version of an object"),
         (left_out.total(), "files have no extension of an image (--all_files takes any)"),
     ]
     return "".join(f"; {count:,} {words}" for count, words in options if count)

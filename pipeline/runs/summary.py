@@ -10,6 +10,7 @@ from pipeline.console.printable import printable
 from pipeline.console.tables import table_text
 from pipeline.runs.running import RunReport
 from transforms.inputs.choosing import EXCLUDED, NOT_SAMPLED
+from transforms.inputs.kinds import NOT_CURRENT
 
 KINDS_SHOWN = 6  # of files that were left out; the manifest has more of them
 
@@ -39,7 +40,7 @@ def summary(report: RunReport) -> str:
         table.add_row("seconds", ", ".join(f"{phase} {s:.1f}" for phase, s in report.seconds.items()))
     table.add_row("engine", f"{model['engine']} {model['precision']}, {model['feature_dim']} features")
     others = {**counts.get("left_out", {})}  # runs of earlier versions did not tell
-    for kind in (EXCLUDED, NOT_SAMPLED):
+    for kind in (EXCLUDED, NOT_SAMPLED, NOT_CURRENT):
         if not_chosen := others.pop(kind, 0):
             table.add_row(kind, f"{not_chosen:,}")
     if others:

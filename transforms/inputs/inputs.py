@@ -1,4 +1,4 @@
-"""What inputs mean: globs, folders and manifests, and the image objects in them.
+"""What inputs mean: globs, folders, manifests and inventories, and the image objects in them.
 
 Beam is not imported here, so that a launcher can look before it starts anything.
 """
@@ -21,6 +21,8 @@ from transforms.inputs import manifests, paging, walking
 from transforms.inputs.carrying import carried, kinds_of_members
 from transforms.inputs.choosing import kind_not_chosen
 from transforms.inputs.containers.naming import container_of, kind_of
+from transforms.inputs.inventories.elements import DataFile
+from transforms.inputs.inventories.inventory import data_files_of, images_of
 from transforms.inputs.leaving_out import glob_takes, kind_left_out
 from transforms.inputs.rules import DEFAULT_RULES, ListingError, Rules, Skipped, ignore, web_image
 from transforms.stores import filesystems, storage
@@ -37,15 +39,17 @@ class Part(NamedTuple):
 
     Attributes:
         text: the input.
-        prefix: of a store, below which everything is listed; "" stands for the whole input.
+        prefix: of a store, below which everything is listed.
+        data_file: of an inventory. Without this and a prefix, the part is the whole input.
     """
 
     text: str
     prefix: str = ""
+    data_file: DataFile | None = None
 
 
 def split_input(text: str, rules: Rules = DEFAULT_RULES, skipped: Skipped = ignore) -> Iterator[Part | ImageObject]:
-    """Cuts a folder or glob of a store into prefixes that can be listed at once.
+    """Cuts a folder or glob of a store into prefixes that can be listed at once, and an inventory into its data files.
 
     Images that lie beside the prefixes come as themselves. Other inputs are one part.
 
@@ -54,6 +58,9 @@ def split_input(text: str, rules: Rules = DEFAULT_RULES, skipped: Skipped = igno
     """
     with _sentences(text):
         found = _store_listing(text, rules)
+        if found is None and (data_files := data_files_of(_normalized(text))) is not None:
+            yield from (Part(text, data_file=data_file) for data_file in data_files)
+            return
         if found is None or not found.recursive:
             yield Part(text)
             return
@@ -71,39 +78,46 @@ def split_input(text: str, rules: Rules = DEFAULT_RULES, skipped: Skipped = igno
             yield Part(text, prefix)
 
 
-def list_input(
-    text: str, rules: Rules = DEFAULT_RULES, skipped: Skipped = ignore, prefix: str = ""
-) -> Iterator[ImageObject]:
-    """Lists one input, or one part of it.
+def list_input(text: str, rules: Rules = DEFAULT_RULES, skipped: Skipped = ignore) -> Iterator[ImageObject]:
+    """Lists one input.
 
     A name that exists is taken literally, whatever characters it has: a folder recursively (files with
-    an extension that is decoded here, or `all_files`), a manifest by its rows, any other file as itself.
+    an extension that is decoded here, or `all_files`), a manifest by its rows, an inventory as the folder that it is
+    of, any other file as itself.
     A name that does not exist is a glob: `*` and `?` within a folder, `**` through folders; it takes
     every file that it matches. What systems keep for themselves (`leaving_out`) is not taken. Links to files are
     followed; of links to folders, each real folder is visited once, so loops end.
 
     Args:
         skipped: called with what is left out of a folder.
-        prefix: of a `Part`.
 
     Raises:
         ListingError: nothing of that name, or a manifest that cannot be read.
     """
-    with _sentences(text):
-        yield from _chosen(_listed(_normalized(text), text, rules, skipped, prefix), rules, skipped)
+    return list_part(Part(text), rules, skipped)
 
 
-def _listed(uri: str, text: str, rules: Rules, skipped: Skipped, prefix: str) -> Iterator[ImageObject]:
+def list_part(part: Part, rules: Rules = DEFAULT_RULES, skipped: Skipped = ignore) -> Iterator[ImageObject]:
+    """As `list_input`, of one part of an input."""
+    with _sentences(part.text):
+        yield from _chosen(_listed(part, rules, skipped), rules, skipped)
+
+
+def _listed(part: Part, rules: Rules, skipped: Skipped) -> Iterator[ImageObject]:
+    if part.data_file:
+        yield from images_of(part.data_file, rules, skipped)
+        return
+    uri = _normalized(part.text)
     if filesystems.is_local(uri):
         yield from _list_local(uri, rules, skipped)
         return
-    found = _store_listing(text, rules)
+    found = _store_listing(part.text, rules)
     if found is not None:
-        below = prefix or found.prefix
+        below = part.prefix or found.prefix
         for page in paging.many_pages(below) if found.recursive else paging.pages(below, recursive=False):
             yield from found.kept(page.objects, skipped)
     else:
-        yield from _list_one(uri, rules)
+        yield from _list_one(uri, rules, skipped)
 
 
 def _chosen(images: Iterable[ImageObject], rules: Rules, skipped: Skipped) -> Iterator[ImageObject]:
@@ -127,8 +141,11 @@ def kinds_of_columns(text: str, rules: Rules, asked: Sequence[str]) -> dict[str,
     """
     uri = _normalized(text)
     with _sentences(text):
-        if _is_one(uri, text, rules) and _is_manifest(uri, rules) and (kinds := manifests.kinds_of_columns(uri, rules)):
-            return kinds
+        if _is_one(uri, text, rules):
+            if data_files_of(uri) is not None:
+                return {}
+            if _is_manifest(uri, rules) and (kinds := manifests.kinds_of_columns(uri, rules)):
+                return kinds
         first = islice(list_input(text, rules), LOOKED_AT)
         container = next((image for image in first if kind_of(image.uri)), None)
         return kinds_of_members(container, rules, asked) if container else {}
@@ -145,8 +162,8 @@ def _is_one(uri: str, text: str, rules: Rules) -> bool:
 def coverage(text: str, rules: Rules = DEFAULT_RULES) -> Callable[[str], bool]:
     """Tells of a uri whether `list_input` would give it if it existed; of a member, whether its container.
 
-    A manifest covers nothing: that it does not name an image does not say that it is gone. Nor does a folder that
-    may not be listed.
+    A manifest covers nothing: that it does not name an image does not say that it is gone. Nor does an inventory, which
+    does not tell of what part of a bucket it is, and lags behind it; nor a folder that may not be listed.
 
     Raises:
         ListingError: as `list_input`.
@@ -252,11 +269,15 @@ def _list_local(uri: str, rules: Rules, skipped: Skipped) -> Iterator[ImageObjec
         if os.path.isdir(root):
             yield from walking.match_folder(root, steps, matches, rules, skipped)
     else:
-        yield from _list_one(uri, rules)
+        yield from _list_one(uri, rules, skipped)
 
 
-def _list_one(uri: str, rules: Rules) -> Iterator[ImageObject]:
-    """A manifest's images, or the one image or container of that name."""
+def _list_one(uri: str, rules: Rules, skipped: Skipped) -> Iterator[ImageObject]:
+    """An inventory's images, a manifest's, or the one image or container of that name."""
+    if (data_files := data_files_of(uri)) is not None:
+        for data_file in data_files:
+            yield from images_of(data_file, rules, skipped)
+        return
     if _is_manifest(uri, rules):
         yield from manifests.images_of(uri, rules)
         return

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 OTHER = "other"
+NOT_CURRENT = "not current"  # rows of inventories: older versions of objects, and deletions
 # Kinds that are told apart in the manifest, and on the way to it; the rarest ones are `OTHER`.
 KINDS_TOLD = 50
 KINDS_HELD = 1000

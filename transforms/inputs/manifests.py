@@ -74,7 +74,7 @@ def holds_names(uri: str, rules: Rules) -> bool:
         return True
     if filesystems.scheme_of(uri) in storage.WEB_SCHEMES:
         return not rules.image_column
-    with _sentences(uri), _opened(uri) as file:
+    with sentences(uri), _opened(uri) as file:
         return rules.uri_column in tables.names(file)
 
 
@@ -99,7 +99,7 @@ def images_of(uri: str, rules: Rules) -> Iterator[ImageObject]:
     folder = _path(uri).rpartition("/")[0] or "/"
     here = filesystems.is_local(uri)
     unit = "row" if _extension(uri) == ".parquet" else "line"
-    with _sentences(uri), _opened(uri) as file:
+    with sentences(uri), _opened(uri) as file:
         facts, names = columns_of(rules), [column.name for column in rules.columns if column.name != FOLDER]
         if _extension(uri) == ".txt":
             names.clear()  # it has none
@@ -151,7 +151,7 @@ def kinds_of_columns(uri: str, rules: Rules) -> dict[str, str]:
     extension = _extension(uri)
     if extension == ".txt":
         return {}
-    with _sentences(uri), _opened(uri) as file:
+    with sentences(uri), _opened(uri) as file:
         names = [name for name in NAMES[extension](file) if name not in columns_of(rules)]
         file.seek(0)
         rows = [values[1:] for _, values in islice(READERS[extension](file, [rules.uri_column, *names], False), ROWS)]
@@ -172,7 +172,7 @@ def _path(uri: str) -> str:
 
 @contextmanager
 def _opened(uri: str) -> Iterator[IO[bytes]]:
-    """The bytes of a manifest, unpacked when they begin as gzip does, whatever its name."""
+    """The bytes of a manifest, unpacked whatever its name."""
     with ExitStack() as files:
         if filesystems.is_local(uri):
             file: IO[bytes] = files.enter_context(open(storage.path_of(uri), "rb"))
@@ -182,31 +182,38 @@ def _opened(uri: str) -> Iterator[IO[bytes]]:
         else:
             of_store = files.enter_context(filesystems.filesystem(uri).open(uri, "rb"))
             file = files.enter_context(BufferedReader(of_store))  # whose lines can be read within a bound
-        packed = file
+        yield files.enter_context(unpacked(file))
+
+
+@contextmanager
+def unpacked(packed: IO[bytes]) -> Iterator[IO[bytes]]:
+    """The bytes of an open file from its start, unpacked when they begin as gzip does."""
+    with ExitStack() as files:
+        file = packed
         for _ in range(LAYERS):
             file.seek(0)
             if file.read(len(GZIP)) != GZIP:
                 break
             file.seek(0)
-            unpacked = files.enter_context(gzip.GzipFile(fileobj=cast(Any, file)))
-            file = files.enter_context(BufferedReader(BoundedReader(unpacked, packed)))
+            layer = files.enter_context(gzip.GzipFile(fileobj=cast(Any, file)))
+            file = files.enter_context(BufferedReader(BoundedReader(layer, packed)))
         file.seek(0)
         yield file
 
 
 @contextmanager
-def _sentences(uri: str) -> Iterator[None]:
-    """Turns what is wrong with a manifest into one sentence that names it."""
+def sentences(uri: str, what: str = "manifest") -> Iterator[None]:
+    """Turns what is wrong with a manifest, or with another list by the name `what`, into one sentence that names it."""
     try:
         yield
     except ManifestError as e:
         raise ListingError(f"{uri}: {e}") from None
     except FileNotFoundError:
-        raise ListingError(f"{uri}: no such manifest") from None
+        raise ListingError(f"{uri}: no such {what}") from None
     except FetchError as e:
         raise ListingError(f"{uri}: {e}") from None
     except (EOFError, gzip.BadGzipFile, zlib.error) as e:
-        raise ListingError(f"{uri}: not a manifest that can be read: its gzip is damaged: {e}") from None
+        raise ListingError(f"{uri}: not a {what} that can be read: its gzip is damaged: {e}") from None
     except (ValueError, KeyError, pa.ArrowException) as e:
         reason = " ".join(str(e).split())
-        raise ListingError(f"{uri}: not a manifest that can be read: {type(e).__name__}: {reason}") from None
+        raise ListingError(f"{uri}: not a {what} that can be read: {type(e).__name__}: {reason}") from None

@@ -35,30 +35,41 @@ def lines(file: IO[bytes], columns: Sequence[str], all_columns: bool) -> Iterato
 def rows_of_csv(
     file: IO[bytes], columns: Sequence[str], all_columns: bool, delimiter: str = ","
 ) -> Iterator[tuple[int, Sequence[Any]]]:
-    """(first line of the row, values of the columns) of RFC 4180's CSV, of whose rows each has all fields."""
+    """(first line of the row, values of the columns) of CSV whose first row names its columns."""
+    header: Sequence[str] | None = None
+    places: list[int | None] = []
+    for first, row in fields_of_csv(file, delimiter):
+        if header is None:
+            header = row
+            places = _places(columns, header, all_columns, delimiter)
+        elif row:
+            check_width(row, header, first)
+            yield first, [None if place is None else row[place] for place in places]
+    if header is None:
+        check_columns(columns, [])
+
+
+def fields_of_csv(file: IO[bytes], delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """(first line of the row, its fields) of RFC 4180's CSV; an empty line has no fields at all."""
     csv.field_size_limit(LONGEST_LINE)
     taken = _Lines(file)
     rows = csv.reader(taken, delimiter=delimiter, strict=True)
-    header: Sequence[str] | None = None
-    places: list[int | None] = []
     while True:
         first = taken.number + 1
         taken.of_row = 0
         try:
             row = next(rows)
         except StopIteration:
-            break
+            return
         except csv.Error as e:
             raise ManifestError(f"the row of line {first}: {_reason(e)}") from None
-        if header is None:
-            header = row
-            places = _places(columns, header, all_columns, delimiter)
-        elif row:  # an empty line has no fields at all
-            if len(row) != len(header):
-                raise ManifestError(f"the row of line {first} has {len(row)} fields, the header has {len(header)}")
-            yield first, [None if place is None else row[place] for place in places]
-    if header is None:
-        check_columns(columns, [])
+        yield first, row
+
+
+def check_width(row: Sequence[str], header: Sequence[str], first: int) -> None:
+    """Raises ManifestError unless a row has all fields and no more; `first` is its line."""
+    if len(row) != len(header):
+        raise ManifestError(f"the row of line {first} has {len(row)} fields, the header has {len(header)}")
 
 
 def rows_of_tsv(file: IO[bytes], columns: Sequence[str], all_columns: bool) -> Iterator[tuple[int, Sequence[Any]]]:

@@ -22,7 +22,7 @@ from tests.integration.stores.ranges import check_ranges
 from tests.integration.stores.versions import check_versions
 from transforms.elements import ImageObject
 from transforms.inputs import paging
-from transforms.inputs.inputs import Part, list_input, split_input
+from transforms.inputs.inputs import Part, list_input, list_part, split_input
 from transforms.publishing import claim
 from transforms.stores import filesystems, storage
 from transforms.stores.fetching import FetchError, Policy, fetch_and_wait
@@ -90,7 +90,7 @@ def test_listings_are_split_by_prefix(bucket: Server) -> None:
     found = list(split_input(bucket.uri("root"), skipped=note))
     rows = [item for item in found if isinstance(item, ImageObject)]
     for part in (item for item in found if isinstance(item, Part)):
-        rows += list_input(part.text, prefix=part.prefix, skipped=note)
+        rows += list_part(part, skipped=note)
     assert sorted(row.uri for row in rows) == sorted(bucket.uri(name) for name in names if name.endswith(".jpg"))
     assert skipped == [(bucket.uri("root/notes.txt"), ".txt")]
     assert sorted(row.uri for row in list_input(bucket.uri("root/[ab]/*.jpg"))) == sorted(

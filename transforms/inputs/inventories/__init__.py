@@ -1,0 +1,1 @@
+"""Stores' own listings as files: which are some, and the images that they list."""
