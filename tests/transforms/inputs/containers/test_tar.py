@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import io
 import os
 import subprocess
 import tarfile
+import tracemalloc
 from pathlib import Path
+from typing import IO, Any, cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.transforms.inputs.containers.making import Found, found_in, headers_of, tar_of
+from tests.transforms.inputs.containers.making import Found, found_in, headers_of, takes, tar_of
 from transforms.elements import Refusal
 from transforms.inputs.containers import tar
+from transforms.inputs.containers.member import Asked
 
 FORMATS = [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]
 FILES = [("a.jpg", b"a" * 511), ("b/c.png", b"b" * 512), ("b/readme.txt", b"text"), ("d.jpg", b"")]
@@ -238,6 +242,8 @@ def test_files_beside_an_image_are_its_columns() -> None:
 
 
 def test_only_the_columns_that_are_asked_for() -> None:
+    with_bytes = read(tar_of(SAMPLES), columns=("*", "npy"))
+    assert with_bytes.members[0].columns == COLUMNS | {"npy": b"\x93NUMPY"}
     found = read(tar_of(SAMPLES), columns=("npy", "a"))
     assert [dict(member.columns) for member in found.members] == [{"npy": b"\x93NUMPY", "a": [1, 2]}, {}, {}, {}]
     assert found.skipped == [
@@ -312,3 +318,58 @@ def test_samples_that_webdataset_wrote(tmp_path: Path) -> None:
         for i in range(3)
     ]
     assert (found.damage, [kind for _, kind in found.skipped]) == ("", [".pth"] * 3)
+
+
+SAMPLE_BYTES = 100_352 + 3 * 512
+
+
+class Made(io.RawIOBase):
+    """An archive of so many images of 100 KB, each with its class beside it, made as it is read."""
+
+    def __init__(self, samples: int):
+        self._samples = samples
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        assert whence == io.SEEK_SET
+        self._at = offset
+        return offset
+
+    def readinto(self, buffer: Any) -> int:
+        number, place = divmod(self._at, SAMPLE_BYTES)
+        data = memoryview(sample(number) if number < self._samples else bytes(1024))[place:]
+        count = min(len(data), len(buffer))
+        buffer[:count] = data[:count]
+        self._at += count
+        return count
+
+
+@functools.lru_cache(maxsize=1)
+def sample(number: int) -> bytes:
+    image, label = tarfile.TarInfo(f"{number:06}.jpg"), tarfile.TarInfo(f"{number:06}.cls")
+    image.size, label.size = 100_000, 6
+    return b"".join([image.tobuf(), bytes(100_352), label.tobuf(), (b"%6d" % number).ljust(512, b"\0")])
+
+
+def test_an_archive_is_never_in_memory() -> None:
+    """300 MB of it, read in some 3 MB; the names that were given are most of them."""
+    file = cast(IO[bytes], io.BufferedReader(Made(3000)))
+    tracemalloc.start()
+    found = sum(
+        len(member.content) + int(member.columns["cls"] == number)
+        for number, member in enumerate(tar.members(file, Asked(("cls",), takes=takes)))
+        if isinstance(member.content, bytes)
+    )
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert found == 3000 * 100_001
+    assert peak < 4 << 20
