@@ -35,8 +35,10 @@ __all__ = [
 
 PREPROCESSING_VERSION = 1
 
-# What Pillow's readers say of a kind that they know and do not read.
-UNREAD = re.compile("unsupported|unimplemented|unknown|cannot handle|not yet supported", re.IGNORECASE)
+# What readers say of a kind that they know and do not read.
+UNREAD = re.compile(
+    "unsupported|unimplemented|unknown|cannot handle|not (yet )?supported|not implemented|not configured", re.IGNORECASE
+)
 
 
 class DecodedImage(NamedTuple):
