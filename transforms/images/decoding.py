@@ -6,12 +6,14 @@ raises it, since vectors of two versions are not to be mixed.
 
 from __future__ import annotations
 
+import ctypes
 import re
 import warnings
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
+from PIL import Image, _imaging
 
 from transforms.images import RESIZE_MODES
 from transforms.images.errors import ImageError, check_pixels
@@ -36,8 +38,10 @@ __all__ = [
 
 PREPROCESSING_VERSION = 1
 
-# What Pillow's readers say of a kind that they know and do not read.
-UNREAD = re.compile("unsupported|unimplemented|unknown|cannot handle|not yet supported", re.IGNORECASE)
+# What readers say of a kind that they know and do not read.
+UNREAD = re.compile(
+    "unsupported|unimplemented|unknown|cannot handle|not (yet )?supported|not implemented|not configured", re.IGNORECASE
+)
 
 
 class DecodedImage(NamedTuple):
@@ -57,8 +61,10 @@ def configure_pillow(max_image_pixels: int) -> None:
     """Sets Pillow's process-wide guards, which cover images inside of images (ICO, ICNS, …) too.
 
     The headers of the images themselves are checked by `decode_image`, so Pillow's warning at half of
-    its limit says nothing new.
+    its limit says nothing new. libtiff, within Pillow, would write to stderr what it fails at, and not of which image.
     """
+    with suppress(AttributeError):  # where Pillow is built without it
+        ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
     Image.MAX_IMAGE_PIXELS = max_image_pixels
     warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 

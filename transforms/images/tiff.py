@@ -12,27 +12,30 @@ from transforms.images.colors import from_samples, grey_to_rgb, to_rgb
 from transforms.images.directories import SLACK_BYTES, Directory, check_exif_of, directories
 from transforms.images.errors import ImageError, too_costly, unsupported
 from transforms.images.orientation import SWAPS_SIDES, UPRIGHT, upright
+from transforms.images.tiff_blocks import MAX_BLOCKS, check_blocks, check_sizes
 
 SUBFILE, OLD_SUBFILE, WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 254, 255, 256, 257, 258, 259, 262
 ORIENTATION, SAMPLES, PLANAR, COLOR_MAP, INK_SET = 274, 277, 284, 320, 332
 STRIP_BYTES, TILE_WIDTH, TILE_HEIGHT, TILE_BYTES = 279, 322, 323, 325
 EXTRA_SAMPLES, SAMPLE_FORMAT, DNG_VERSION = 338, 339, 50706
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, CMYK, YCBCR = 0, 1, 2, 3, 5, 6
+UNSPECIFIED, PREMULTIPLIED, ALPHA = 0, 1, 2  # extra samples
 UNREAD = {
     4: "a mask", 9: "ICCLab", 10: "ITULab", 32803: "a camera's sensor (a raw file)", 32844: "LogL",
     32845: "LogLuv", 34892: "a camera's sensor (a raw file)", 51177: "a depth map",
 }  # fmt: skip
-NOT_WHOLE = {2: "signed integers", 3: "floating-point numbers", 5: "complex integers", 6: "complex numbers"}
-# Compressions that Pillow's own wheels do not unpack.
-COMPRESSIONS = {
-    34712: "JPEG 2000",
-    34887: "LERC",
-    34892: "lossy JPEG",
-    50001: "WebP",
-    50002: "JPEG XL",
-    52546: "JPEG XL",
-}
-MAX_PAGES, MAX_BLOCKS = 1_000, 1_000_000
+NOT_WHOLE = {
+    2: "signed integers", 3: "floating-point numbers", 4: "of an undefined kind", 5: "complex integers",
+    6: "complex numbers",
+}  # fmt: skip
+JPEG = 7
+# Compressions that Pillow's own wheels do not unpack, and those that imagecodecs' libtiff does not either.
+UNPACKED_BY_EXTRA = {34887: "LERC", 50001: "WebP"}
+NOT_UNPACKED = {
+    9: "JBIG", 10: "JBIG", 22610: "JPEG XR", 33003: "JPEG 2000", 33004: "JPEG 2000", 33005: "JPEG 2000", 34661: "JBIG",
+    34712: "JPEG 2000", 34892: "lossy JPEG", 34933: "PNG", 34934: "JPEG XR", 50002: "JPEG XL", 52546: "JPEG XL",
+}  # fmt: skip
+MAX_PAGES = 1_000
 LARGE_TILE = 1 << 24  # pixels; libtiff makes room for a whole one, however small the image is
 
 
@@ -51,6 +54,7 @@ def full_page(data: bytes) -> tuple[int, Directory]:
         if not _is_preview(page):
             _check_cost(page)
             _check_kind(page)
+            check_blocks(page)
             return place, page
     if pages:
         raise unsupported("its TIFF holds only previews where its pages should be, as raw files of cameras do")
@@ -77,6 +81,8 @@ def _check_kind(page: Directory) -> None:
     photometric = page.value(PHOTOMETRIC, 0)
     formats = set(page.values(SAMPLE_FORMAT, (1,))) & set(NOT_WHOLE)
     reason = ""
+    if not page.tags:
+        raise ImageError("TruncatedImage", "a TIFF that ends before its directory")
     if not page.value(WIDTH, 0) or not page.value(HEIGHT, 0):
         raise ImageError("CorruptImage", "a TIFF whose directory tells no width or height")
     if photometric in UNREAD:
@@ -89,26 +95,47 @@ def _check_kind(page: Directory) -> None:
         reason = "its inks are others than cyan, magenta, yellow and black"
     elif photometric == YCBCR and page.value(COMPRESSION, 1) == 1:
         reason = "YCbCr without compression is not read here"
+    elif page.value(COMPRESSION, 1) in NOT_UNPACKED:
+        reason = "its compression is not read here"
+    elif page.value(COMPRESSION, 1) == JPEG and page.value(BITS, 1) == 12 and _samples_of_row(page) % 2:
+        reason = "of an odd number of samples in a row, libtiff leaves out the last one"
     if reason:
         raise unsupported(f"{describe(page)}: {reason}")
+
+
+def _samples_of_row(page: Directory) -> int:
+    beside = 1 if page.value(PLANAR, 1) == 2 else page.value(SAMPLES, 1)
+    return page.value(TILE_WIDTH, page.value(WIDTH, 0)) * beside
 
 
 def describe(page: Directory) -> str:
     bits = page.values(BITS, (1,))
     samples = f"{page.value(SAMPLES, len(bits))} x {bits[0]}" if len(set(bits)) == 1 else f"{bits}"
     compression = page.value(COMPRESSION, 1)
-    packed = f", compression {COMPRESSIONS.get(compression, compression)}" if compression != 1 else ""
+    name = (UNPACKED_BY_EXTRA | NOT_UNPACKED).get(compression, compression)
+    packed = f", compression {name}" if compression != 1 else ""
     return f"a TIFF of {samples} bits{packed}"
 
 
 def is_plain(page: Directory) -> bool:
     """Whether Pillow unpacks it; of its kinds of pixels, that shows when it is opened."""
-    bits, photometric = page.values(BITS, (1,)), page.value(PHOTOMETRIC, 0)
-    in_planes = page.value(PLANAR, 1) == 2 and page.value(COMPRESSION, 1) == 1
-    without_unpacker = (photometric in (WHITE_IS_ZERO, BLACK_IS_ZERO) and len(bits) > 1) or (
-        photometric == CMYK and bits[0] == 16
-    )
-    return page.value(COMPRESSION, 1) not in COMPRESSIONS and not (in_planes and without_unpacker)
+    if page.value(COMPRESSION, 1) in UNPACKED_BY_EXTRA:
+        return False
+    return page.value(PLANAR, 1) != 2 or _has_plain_planes(page)
+
+
+def _has_plain_planes(page: Directory) -> bool:
+    """Of planes, Pillow has no layout for many kinds, and loses the alpha of others when they are compressed."""
+    bits, photometric, extra = page.values(BITS, (1,)), page.value(PHOTOMETRIC, 0), page.values(EXTRA_SAMPLES)
+    samples = page.value(SAMPLES, len(bits))
+    if photometric in (WHITE_IS_ZERO, BLACK_IS_ZERO, PALETTE):
+        return samples == 1 or (page.value(COMPRESSION, 1) != 1 and extra == (UNSPECIFIED,))
+    if page.value(COMPRESSION, 1) == 1:
+        lacks_layout = bits[0] == 16 and (photometric == CMYK or UNSPECIFIED in extra)
+        return samples <= 4 and PREMULTIPLIED not in extra and not lacks_layout
+    if photometric == RGB and samples > 3:  # where nothing is told, Pillow takes a fourth plane for premultiplied
+        return bool(extra) and (samples == 4 or extra[0] != ALPHA)
+    return True
 
 
 def is_deep(page: Directory) -> bool:
@@ -128,8 +155,9 @@ def read_deep(data: bytes, place: int, page: Directory) -> Image.Image:
     most, size = (1 << bits) - 1, (page.value(HEIGHT, 0), page.value(WIDTH, 0))
     count = page.value(SAMPLES, len(page.values(BITS, (1,))))
     shape = size if count == 1 else (count, *size) if planar else (*size, count)
+    check_sizes(page)
     # Of the size that was checked: libtiff may find another one in a directory that is broken.
-    samples = np.empty(shape, bool if bits == 1 else np.uint8 if bits <= 8 else np.uint16)
+    samples = np.zeros(shape, bool if bits == 1 else np.uint8 if bits <= 8 else np.uint16)
     imagecodecs.tiff_decode(data, index=place, out=samples)
     if count == 1:
         samples = samples[..., None]
@@ -170,6 +198,10 @@ def prepare(image: ImageFile.ImageFile, page: Directory) -> None:
 
 def rgb(image: ImageFile.ImageFile, page: Directory) -> Image.Image:
     """RGB of a decoded page."""
+    if image.mode == "LAB" and page.value(PLANAR, 1) == 2:  # whose signs Pillow mends where they are not in planes
+        light, *colors = image.split()
+        mended = Image.merge("LAB", [light, *(band.point([value ^ 128 for value in range(256)]) for band in colors)])
+        return to_rgb(mended)
     if not image.mode.startswith("I;16"):
         return to_rgb(image)
     most = (1 << page.value(BITS, 1)) - 1

@@ -187,6 +187,17 @@ def test_pillows_own_guard_is_named_too(monkeypatch: pytest.MonkeyPatch) -> None
                 decode_image(huge_png(side, side), SIZE, "squash", 1000)
 
 
+def test_libtiff_does_not_write_to_stderr(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
+    data = bytearray(encode(photo(40, 30), "TIFF", compression="tiff_lzw"))
+    data[8:1000] = bytes(992)
+    with warnings.catch_warnings():
+        configure_pillow(LIMIT)
+        with pytest.raises(ImageError, match="CorruptImage"):
+            decode(bytes(data))
+    assert capfd.readouterr().err == ""
+
+
 def test_32_bit_integers_are_refused() -> None:
     for value in (70_000, 200):
         with pytest.raises(ImageError, match="UnsupportedMode"):
