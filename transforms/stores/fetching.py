@@ -16,6 +16,7 @@ from fsspec.asyn import get_loop, sync
 
 from transforms.elements import ImageObject
 from transforms.stores import filesystems, http, reading, storage
+from transforms.stores.secrets import redacted
 from transforms.stores.store_errors import (
     ChangedError,
     OutgrownError,
@@ -175,7 +176,8 @@ async def _persist_within(
         tries = int(retrying.statistics["attempt_number"])
         suffix = f" (after {tries} tries)" if tries > 1 else ""
         gone = isinstance(e, FileNotFoundError)
-        reason = "the object is gone, or was never there" if gone else describe_error(e)
+        said = redacted(describe_error(e), source.uri, source.address)
+        reason = "the object is gone, or was never there" if gone else said
         raise FetchError(error_class(e), f"{reason}{suffix}") from e
     return result, int(retrying.statistics["attempt_number"])
 
