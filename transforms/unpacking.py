@@ -15,13 +15,13 @@ from transforms.elements import ImageObject, PastOutcome, Refusal
 from transforms.history import FAILED_BEFORE, GONE, READ, STAGED, UNCHANGED, decide, newest_outcome
 from transforms.inputs.carrying import FOLDER, carried
 from transforms.inputs.choosing import kind_not_chosen
-from transforms.inputs.containers.member import ALL_COLUMNS, Asked
+from transforms.inputs.containers.member import Asked
 from transforms.inputs.containers.naming import container_of
 from transforms.inputs.containers.reading import read_container
 from transforms.inputs.containers.stream import described
 from transforms.inputs.leaving_out import kind_left_out
 from transforms.inputs.rules import Rules, Skipped
-from transforms.records.columns import digest
+from transforms.records.columns import ALL, digest
 from transforms.stores.fetching import FetchError, Policy
 
 
@@ -47,7 +47,7 @@ class Unpacking:
         rules = self.rules
         columns = tuple(column.name for column in rules.columns if column.name != FOLDER)
         asked = Asked(
-            ALL_COLUMNS if rules.all_columns else columns,
+            (ALL, *columns) if rules.all_columns else columns,
             rules.image_column,
             self.policy.max_bytes,
             partial(kind_left_out, all_files=rules.all_files),

@@ -66,7 +66,7 @@ def runner_options(beam_args: Sequence[str], own: Mapping[str, Any] | None = Non
     _refuse_type_checks(options)
     if standard.runner is None or standard.runner.lower() in LOCAL_NAMES:
         if unknown:
-            name = unknown[0].partition("=")[0]
+            name = unknown[0].partition("=")[0] if unknown[0].startswith("--") else "a word that is no option's value"
             raise ConfigError(name, HIDDEN, "neither an option of this program nor one of Beam's")
         standard.runner = LOCAL_RUNNER
         return options

@@ -203,8 +203,13 @@ def _checked(option: Option, value: Any) -> Any:
             return tuple(option.check(item) for item in (value if isinstance(value, list) else [value]))
         return option.check(value)
     except NotAllowedError as e:
-        shown = value if option.check is not options_of_store else HIDDEN
+        shown = HIDDEN if option.check is options_of_store or _is_nested(value) else value
         raise ConfigError(f"--{option.flag or option.name}", shown, str(e)) from None
+
+
+def _is_nested(value: Any) -> bool:
+    """Whether a value may be the options of a store, in a wrong place."""
+    return isinstance(value, dict) or (isinstance(value, list) and any(isinstance(each, dict | list) for each in value))
 
 
 def _merged(stores: Sequence[tuple[str, dict[str, Any]]]) -> dict[str, dict[str, Any]]:

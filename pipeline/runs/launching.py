@@ -29,7 +29,7 @@ from transforms.inputs.inputs import kinds_of_columns, list_input
 from transforms.inputs.leaving_out import kind_left_out
 from transforms.inputs.rules import ListingError, Rules
 from transforms.records import documents, layout, removal
-from transforms.records.columns import ALL, Column
+from transforms.records.columns import Column
 from transforms.records.output_error import OutputError
 from transforms.stores import filesystems, storage
 from transforms.stores.fetching import FetchError, Policy, fetch_and_wait
@@ -184,8 +184,7 @@ def find_columns(config: RunConfig) -> list[Column]:
     """
     asked = config.columns_asked()
     names = [column.name for column in asked]
-    wanted = [ALL] if ALL in names else names
-    found = [kinds_of_columns(text, config.rules, wanted) for text in config.input] if asked else []
+    found = [kinds_of_columns(text, config.rules, names) for text in config.input] if asked else []
     return known_columns(asked, found, config.rules)
 
 

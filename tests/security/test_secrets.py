@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,16 @@ import pytest
 import yaml
 
 from pipeline.errors import ConfigError
+from pipeline.options.arguments import add_arguments
 from pipeline.options.beam import check_secrets, runner_options
 from pipeline.options.config import make_config
-from transforms.stores import secrets
+from transforms.elements import ImageObject
+from transforms.stores import filesystems, secrets
+from transforms.stores.fetching import FetchError, Policy, fetch_and_wait
 
 PROGRAM = str(Path(sys.executable).with_name("embed-images"))
 CANARY = "CANARY0123456789"
+UNKNOWN = "FINCH0123456789"  # a secret that this process was not given
 DEAD = "http://127.0.0.1:9"
 
 
@@ -104,16 +110,75 @@ CONFIGS: list[dict[str, Any]] = [
     {"pipeline_options": {"storage_options": {"s3": {"secret": CANARY}}}},
     {"pipeline_options": {"storage_option": f"s3.secret={CANARY}"}},
     {"unknown": CANARY},
+    {"model": {"s3": {"secret": CANARY}}},
+    {"exclude": {"secret": CANARY}},
+    {"exclude": [{"s3": {"secret": CANARY}}]},
 ]
+SECRET_TEXTS = {
+    f"storage_options:\n  s3:\n    secret: {CANARY}\n    - bad": "line 4, column 5: while parsing a block mapping, "
+    "expected <block end>, but found '-'",
+    f"secret: '{CANARY}": "line 1, column 26: while scanning a quoted scalar, found unexpected end of stream",
+    f"secret: %{CANARY}": "line 1, column 9: while scanning for the next token, found character '%' that cannot start",
+    f"secret: {CANARY}\n\tkey: x": r"line 2, column 1: while scanning for the next token, found character '\t'",
+    f"a: [{CANARY}\nb: 1": "line 2, column 2: while parsing a flow sequence, expected ',' or ']', but got ':'",
+    f"a: {CANARY}: b": "line 1, column 20: mapping values are not allowed here",
+    f"a: &{CANARY} 1\nb: &{CANARY} 2": "line 2, column 4: found duplicate anchor …; first occurrence",
+    f"a: *{CANARY}": "line 1: aliases are not read",
+    f"secret: !{CANARY}": "line 1: tags are not read; a text that begins with ! stands in quotes",
+    f"secret: !<{CANARY}> x": "line 1: tags are not read",
+    f"secret: !{CANARY}!x y": "line 1, column 9: while parsing a node, found undefined tag handle …",
+    f"secret: !!int {CANARY}": "line 1: tags are not read",
+    f"secret: !!bool {CANARY}": "line 1: tags are not read",
+    f"secret: !!timestamp {CANARY}": "line 1: tags are not read",
+    f"a: 1\nb: \0{CANARY}": "line 2: special characters are not allowed",
+}
 
 
-@pytest.mark.parametrize("content", CONFIGS)
-def test_refusals_of_run_configs_tell_none(content: dict[str, Any], tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", [*map(yaml.safe_dump, CONFIGS), *SECRET_TEXTS])
+def test_refusals_of_run_configs_tell_none(content: str, tmp_path: Path) -> None:
     path = tmp_path / "run.yaml"
-    path.write_text(yaml.safe_dump(content))
+    path.write_text(content)
     with pytest.raises(ConfigError) as refused:
         make_config({"config": str(path), "input": ["a"], "output": "o"}, [])
     assert CANARY not in str(refused.value)
+    assert SECRET_TEXTS.get(content, "not allowed") in str(refused.value)
+
+
+@pytest.mark.parametrize("option", ["--storage_option=s3.secret=", "--s3_secret_access_key=", "--limit=1"])
+def test_a_word_that_belongs_to_no_option_is_not_told(option: str) -> None:
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    add_arguments(parser)
+    given, rest = parser.parse_known_args(["--input=a", "--output=o", option, CANARY])
+    with pytest.raises(ConfigError, match="a word that is no option's value: not allowed") as refused:
+        runner_options(make_config(vars(given), rest).beam_args)
+    assert CANARY not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        f"s3://user:{UNKNOWN}@bucket/x.jpg",  # botocore quotes it as the name of a bucket
+        f"http://a\u2100{UNKNOWN}@host/x.jpg",  # yarl quotes the host
+        f"http://user:{UNKNOWN}/x@127.0.0.1:9/x.jpg",
+        f"http://user:{UNKNOWN}@127.0.0.1:9/x.jpg?sig={UNKNOWN}",
+    ],
+)
+def test_dead_letters_tell_none_where_a_library_quotes_a_uri(uri: str) -> None:
+    filesystems.configure({"s3": {"key": "key", "secret": "none", "endpoint_url": DEAD}})
+    try:
+        with pytest.raises(FetchError) as failed:
+            fetch_and_wait(ImageObject(uri), Policy(retries=0))
+    finally:
+        filesystems.configure({})
+    assert UNKNOWN not in str(failed.value)
+
+
+@pytest.mark.parametrize("quote", [str, repr, lambda text: " ".join(text.split())])
+def test_a_secret_of_several_lines_is_taken_out_however_it_is_quoted(quote: Callable[[str], str]) -> None:
+    """As of a file of credentials that is no JSON, which is then taken for the secret itself."""
+    secret = f'{{"private_key":\n  "{CANARY}12\n'
+    secrets.remember(secret)
+    assert CANARY not in secrets.redacted(f"invalid token: {quote(secret)}")
 
 
 def test_identities_of_signed_inputs_differ_and_tell_nothing() -> None:
@@ -171,5 +236,8 @@ def test_uris_are_shown_without_what_may_be_secret() -> None:
         "gs://bucket/what?.jpg": "gs://bucket/what?.jpg",
         "/home/a@b/c?.jpg": "/home/a@b/c?.jpg",
         f"s3://key:{CANARY}@bucket/x": "s3://…@bucket/x",
+        "https://user:pass/0@host/x is no URL": "https://user:… is no URL",
+        "http://host:8080: no, http://[::1]:9/x: no": "http://host:8080: no, http://[::1]:9/x: no",
+        "s3://: none, gs://bucket: none, gs://bucket/a:b": "s3://: none, gs://bucket: none, gs://bucket/a:b",
     }
     assert {text: secrets.redacted(text) for text in shown} == shown

@@ -134,7 +134,7 @@ def kinds_of_columns(text: str, rules: Rules, asked: Sequence[str]) -> dict[str,
     """The kinds of the columns of an input, by their names: of a manifest, and of the first container.
 
     Args:
-        asked: names of columns, or `ALL`.
+        asked: names of columns, `ALL` among them for all.
 
     Raises:
         ListingError: as `list_input`.

@@ -16,6 +16,7 @@ from fsspec.asyn import get_loop, sync
 
 from transforms.elements import ImageObject
 from transforms.stores import filesystems, http, reading, storage
+from transforms.stores.secrets import redacted
 from transforms.stores.store_errors import (
     ChangedError,
     DamagedBodyError,
@@ -62,10 +63,11 @@ class FetchError(Exception):
         self.error = error
 
 
-def fetch_error(error: Exception, tries: int = 1) -> FetchError:
-    """What is said of an object by the last error that it was met with."""
+def fetch_error(error: Exception, source: ImageObject, tries: int = 1) -> FetchError:
+    """What is said of an object by the last error that it was met with, without what its URIs may hold of secrets."""
     gone = isinstance(error, FileNotFoundError)
-    reason = "the object is gone, or was never there" if gone else describe_error(error)
+    said = redacted(describe_error(error), source.uri, source.address)
+    reason = "the object is gone, or was never there" if gone else said
     return FetchError(error_class(error), f"{reason} (after {tries} tries)" if tries > 1 else reason)
 
 
@@ -196,7 +198,7 @@ async def _persist_within(
     except OutgrownError:
         raise
     except Exception as e:
-        raise fetch_error(e, int(retrying.statistics["attempt_number"])) from e
+        raise fetch_error(e, source, int(retrying.statistics["attempt_number"])) from e
     return result, int(retrying.statistics["attempt_number"])
 
 

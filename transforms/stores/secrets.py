@@ -29,15 +29,17 @@ HARMLESS_OPTIONS = frozenset(
 TOKEN_WORDS = frozenset({"anon", "browser", "cache", "cloud", "google_default"})
 SHORTEST = 6  # characters of a value that is looked for in texts; shorter ones would take out ordinary words
 USER = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*://)[^\s/@'\"]+@")
+# What stands behind a colon and is no port: a password with a slash in it, of which no library finds the end.
+NO_PORT = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*://[^\s/@:'\"\[\]]*):(?![0-9]{1,5}(?!\w))[^\s'\"]+")
 QUERY = re.compile(r"(\bhttps?://[^\s?'\"<>]*)\?[^\s'\"<>]+", re.IGNORECASE)
 
 _remembered: set[str] = set()
 
 
 def remember(value: str) -> None:
-    """Has a value of this process taken out of what is shown."""
+    """Has a value of this process taken out of what is shown, as it is, in one line, and as libraries quote it."""
     if len(value) >= SHORTEST:
-        _remembered.add(value)
+        _remembered.update((value, " ".join(value.split()), repr(value)[1:-1]))
 
 
 def remember_options(options: Mapping[str, Any]) -> None:
@@ -48,22 +50,29 @@ def remember_options(options: Mapping[str, Any]) -> None:
 
 def remember_uri(uri: str) -> None:
     """`remember` for the password and the query that a URI has."""
+    for value in _secrets_of(uri):
+        remember(value)
+
+
+def redacted(text: str, *uris: str) -> str:
+    """A text without what may be secret, in these URIs as well, of which libraries quote parts."""
+    of_uris = {value for uri in uris for value in _secrets_of(uri) if len(value) >= SHORTEST}
+    for value in sorted(_remembered | of_uris, key=len, reverse=True):
+        text = text.replace(value, HIDDEN)
+    text = NO_PORT.sub(rf"\1:{HIDDEN}", USER.sub(rf"\1{HIDDEN}@", text))
+    return QUERY.sub(rf"\1?{HIDDEN}", text)
+
+
+def _secrets_of(uri: str) -> list[str]:
     scheme, separator, rest = uri.partition("://")
     if not separator:
-        return
-    user, at, _ = rest.partition("/")[0].rpartition("@")
-    if at:
-        remember(user)
-        remember(user.partition(":")[2])
-    if scheme.lower() in ("http", "https"):
-        remember(rest.partition("?")[2])
-
-
-def redacted(text: str) -> str:
-    """A text without what may be secret."""
-    for value in sorted(_remembered, key=len, reverse=True):
-        text = text.replace(value, HIDDEN)
-    return QUERY.sub(rf"\1?{HIDDEN}", USER.sub(rf"\1{HIDDEN}@", text))
+        return []
+    host = rest.partition("/")[0]
+    user, at, _ = host.rpartition("@")
+    found = [user, user.partition(":")[2]] if at else []
+    if not at and re.search(r":(?![0-9]*$)", host):
+        found += [host.partition(":")[2], rest.rpartition("@")[0].partition(":")[2]]
+    return [*found, rest.partition("?")[2]] if scheme.lower() in ("http", "https") else found
 
 
 def identified(uri: str) -> str:

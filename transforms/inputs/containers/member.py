@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 from transforms.elements import Refusal
 from transforms.inputs.rules import Skipped, ignore
+from transforms.records.columns import ALL
 from transforms.stores.store_errors import too_large
 
 STAGE = "unpack"
-ALL_COLUMNS = "*"
 
 
 class Member(NamedTuple):
@@ -39,7 +39,7 @@ class Asked(NamedTuple):
     """What is asked of a container.
 
     Attributes:
-        columns: names of what else of its members is wanted; `ALL_COLUMNS` among them for all, () for nothing.
+        columns: names of what else of its members is wanted; `columns.ALL` among them for all, () for nothing.
         image_column: the column, or the feature, that holds the images; "" for the one that is found.
         max_bytes: of an encoded image; larger ones are refused.
         takes: as what a member of a name is left out, "" when it is taken. Asked of tar and zip alone: records and rows
@@ -92,4 +92,4 @@ def refused_for_size(size: int, max_bytes: int) -> Refusal:
 
 def wants(columns: tuple[str, ...], name: str) -> bool:
     """Whether a column is among those that are asked for."""
-    return ALL_COLUMNS in columns or name in columns
+    return ALL in columns or name in columns

@@ -86,7 +86,7 @@ def _local(row: ImageObject) -> Iterator[IO[bytes]]:
             yield file
             _check_version(file, row)
     except OSError as e:
-        raise fetch_error(e) from e
+        raise fetch_error(e, row) from e
 
 
 def _check_version(file: IO[bytes], row: ImageObject) -> None:
