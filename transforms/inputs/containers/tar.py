@@ -25,7 +25,8 @@ PAX_OF_ALL, PAX, LONG_NAME = (tarfile.XGLTYPE,), (tarfile.XHDTYPE, tarfile.SOLAR
 EXTENSIONS = (*PAX_OF_ALL, *PAX, LONG_NAME, tarfile.GNUTYPE_LONGLINK)
 LARGEST_EXTENSION = 1 << 20  # bytes of one; names have at most 4 KB
 LARGEST_FILE = 1 << 60
-SPARSE = "GNU.sparse."
+SPARSE, SPARSE_NAME = "GNU.sparse.", "GNU.sparse.name"
+USED = frozenset({b"path", b"size", b"mtime", SPARSE_NAME.encode()})
 # Of a block of GNU's old sparse files, whether another one follows: in the header, and in those behind it.
 SPARSE_FLAG, NEXT_SPARSE_FLAG = 482, 504
 READ_BYTES = 1 << 16
@@ -152,7 +153,8 @@ def _extension(plain: IO[bytes], info: TarInfo) -> bytes:
 
 
 def _records(content: bytes) -> Iterator[tuple[str, str]]:
-    """Of an extended header of POSIX, `length keyword=value` and a line feed each, those that are used here.
+    """Of an extended header of POSIX, `length keyword=value` and a line feed each, those that are used here; of sparse
+    files, that it is one.
 
     Raises:
         ValueError: it is none.
@@ -166,8 +168,10 @@ def _records(content: bytes) -> Iterator[tuple[str, str]]:
         if end > len(content) or not equals or record[-1:] != b"\n":
             raise ValueError("an extended header holds no records")
         at = end
-        if keyword in (b"path", b"size", b"mtime") or keyword.startswith(SPARSE.encode()):
+        if keyword in USED:
             yield keyword.decode(), _text(value)
+        elif keyword.startswith(SPARSE.encode()):
+            yield SPARSE, ""
 
 
 def _described(info: TarInfo, said: dict[str, str], begins: int) -> _Header:
@@ -178,8 +182,8 @@ def _described(info: TarInfo, said: dict[str, str], begins: int) -> _Header:
     if not 0 <= size < LARGEST_FILE:
         raise ValueError(f"a size of {size:,} bytes")
     has_data = info.isreg() or info.type not in tarfile.SUPPORTED_TYPES
-    is_sparse = info.type == tarfile.GNUTYPE_SPARSE or any(keyword.startswith(SPARSE) for keyword in said)
-    name = said.get(f"{SPARSE}name") or said.get("path") or info.name
+    is_sparse = info.type == tarfile.GNUTYPE_SPARSE or SPARSE in said
+    name = said.get(SPARSE_NAME) or said.get("path") or info.name
     return _Header(name, size, mtime, info, is_sparse, begins, begins + (_rounded(size) if has_data else 0))
 
 
