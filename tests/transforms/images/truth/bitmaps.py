@@ -151,6 +151,8 @@ def _icons() -> Iterator[Case]:
         truth = where_transparent(colors[indices[..., 0]], mask[..., 0] == 1)
         yield Case("ICO", "palette with a mask", bits, "bitmap", ico(bitmap, 32, 32, bits), truth)
     yield Case("ICO", "RGB with alpha", 32, "PNG", ico(png(numbers, 8, RGB_ALPHA), 32, 32, 32), rgb(numbers), 1)
+    half = ico(png(numbers, 8, RGB_ALPHA, share=0.5), 32, 32, 32)
+    yield Case("ICO", "RGB with alpha", 32, "PNG, 50% of its rows", half, error="TruncatedImage")
 
 
 def tga(
