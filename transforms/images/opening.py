@@ -13,7 +13,22 @@ from typing import NamedTuple
 
 from PIL import Image, ImageFile
 
-from transforms.images import bitmaps, bmp_runs, gif, icons, jpeg, jpeg2000, jpegxl, png, portable, psd, tiff, webp
+from transforms.images import (
+    bitmaps,
+    bmp_runs,
+    gif,
+    icons,
+    jpeg,
+    jpeg2000,
+    jpegxl,
+    png,
+    portable,
+    psd,
+    targa,
+    textures,
+    tiff,
+    webp,
+)
 from transforms.images.colors import to_rgb
 from transforms.images.covering import loaded
 from transforms.images.directories import Directory, check_exif
@@ -240,35 +255,45 @@ def _avif(data: bytes, max_image_pixels: int) -> Opened:
 
 
 def _bmp(data: bytes, max_image_pixels: int) -> Opened:
-    plain = bmp_runs.without_runs(data)
-    opened = partial(_bitmap, "BMP", plain, 14)
-    image = opened()
-    return Opened("BMP", image.size, image, lambda: to_rgb(loaded(image, opened)))
+    return _bitmap("BMP", bmp_runs.without_runs(data), 14)
 
 
 def _dib(data: bytes, max_image_pixels: int) -> Opened:
-    opened = partial(_bitmap, "DIB", data, 0)
-    image = opened()
+    opened = _bitmap("DIB", data, 0)
     if data[16:20] == b"\2\0\0\0":
         raise unsupported("a DIB whose pixels are run lengths of four bits")
-    return Opened("DIB", image.size, image, lambda: to_rgb(loaded(image, opened)))
+    return opened
 
 
-def _bitmap(format: str, data: bytes, header: int) -> ImageFile.ImageFile:
-    image = pillow_image(format, data)
-    bitmaps.mend_palette(image, data, header)
-    return image
+def _bitmap(format: str, data: bytes, header: int) -> Opened:
+    def opened() -> ImageFile.ImageFile:
+        image = pillow_image(format, data)
+        bitmaps.mend_palette(image, data, header)
+        return image
+
+    image = opened()
+    return Opened(format, image.size, image, lambda: bitmaps.rgb(loaded(image, opened), data, header))
 
 
 def _tga(data: bytes, max_image_pixels: int) -> Opened:
-    opened = partial(pillow_image, "TGA", data)
+    opened = partial(pillow_image, "TGA", targa.plain(data))
     image = opened()
-    bitmaps.check_tga(data)
-    return Opened("TGA", image.size, image, lambda: bitmaps.tga_rgb(loaded(image, opened), data))
+    targa.check(data)
+    return Opened("TGA", image.size, image, lambda: targa.rgb(loaded(image, opened), data))
+
+
+def _dds(data: bytes, max_image_pixels: int) -> Opened:
+    textures.check_dds(data)
+    return _Plain("DDS")(data, max_image_pixels)
+
+
+def _sgi(data: bytes, max_image_pixels: int) -> Opened:
+    textures.check_sgi(data)
+    return _Plain("SGI")(data, max_image_pixels)
 
 
 OPENERS: dict[str, Callable[[bytes, int], Opened]] = {
-    "AVIF": _avif, "BMP": _bmp, "DIB": _dib, "GIF": _gif, "HEIF": _heif, "ICNS": _icon("ICNS"), "ICO": _icon("ICO"),
-    "JPEG": _jpeg, "JPEG2000": _jpeg2000, "JXL": _jpegxl, "PNG": _png, "PPM": _ppm, "PSD": _psd, "TGA": _tga,
-    "TIFF": _tiff, "WEBP": _webp,
+    "AVIF": _avif, "BMP": _bmp, "DDS": _dds, "DIB": _dib, "GIF": _gif, "HEIF": _heif, "ICNS": _icon("ICNS"),
+    "ICO": _icon("ICO"), "JPEG": _jpeg, "JPEG2000": _jpeg2000, "JXL": _jpegxl, "PNG": _png, "PPM": _ppm, "PSD": _psd,
+    "SGI": _sgi, "TGA": _tga, "TIFF": _tiff, "WEBP": _webp,
 }  # fmt: skip

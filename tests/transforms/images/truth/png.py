@@ -62,6 +62,7 @@ def cases() -> Iterator[Case]:
             if color in (GREY, RGB):
                 yield from _keyed(kind, depth, color, numbers)
     yield from _palettes()
+    yield from _transparency_of_other_lengths()
     yield from _ending_early()
     transparent = samples(8, 4)
     transparent[..., 3] = 0
@@ -93,6 +94,20 @@ def _palettes() -> Iterator[Case]:
         mixed = png(numbers, depth, PALETTE, palette(colors, alpha))
         entries = np.concatenate([colors, alpha], axis=-1)
         yield Case("PNG", "palette", depth, "transparent entries", mixed, rgb(entries[numbers[..., 0]]), 1)
+
+
+def _transparency_of_other_lengths() -> Iterator[Case]:
+    """Which is none, as it is for browsers."""
+    colors, numbers = samples(8, 3, 1, 16)[0], samples(4)
+    for length in (0, 17, 300):
+        chunks = palette(colors, np.zeros(length))
+        data = png(numbers, 4, PALETTE, chunks)
+        yield Case("PNG", "palette", 4, f"{length} transparent entries of 16", data, colors[numbers[..., 0]])
+    for color, kind, right in ((GREY, "grey", 2), (RGB, "RGB", 6)):
+        numbers = samples(8, right // 2)
+        for length in (0, right - 1, right + 1, right + 2):
+            data = png(numbers, 8, color, chunk(b"tRNS", bytes(length)))
+            yield Case("PNG", kind, 8, f"a transparent color of {length} bytes", data, rgb(numbers))
 
 
 def _ending_early() -> Iterator[Case]:
