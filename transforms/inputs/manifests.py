@@ -44,9 +44,9 @@ NAMES: Mapping[str, Callable[[IO[bytes]], Sequence[str]]] = {
 }
 # Lists, tables and containers by the names that they have elsewhere, which nobody means as an image.
 NOT_READ = frozenset({
-    ".7z", ".arrow", ".avro", ".bz2", ".db", ".feather", ".gz", ".h5", ".hdf5", ".html", ".ipc", ".lst", ".npy",
-    ".npz", ".ods", ".orc", ".parq", ".pickle", ".pkl", ".pq", ".rar", ".sqlite", ".tar", ".tfrecord", ".tgz", ".xls",
-    ".xlsx", ".xml", ".xz", ".yaml", ".yml", ".zip", ".zst",
+    ".7z", ".arrow", ".avro", ".bz2", ".db", ".feather", ".gz", ".h5", ".hdf5", ".html", ".ipc", ".jsonlines",
+    ".list", ".lst", ".npy", ".npz", ".ods", ".orc", ".parq", ".pickle", ".pkl", ".pq", ".rar", ".sqlite", ".tab",
+    ".tar", ".tfrecord", ".tgz", ".xls", ".xlsx", ".xml", ".xz", ".yaml", ".yml", ".zip", ".zst",
 })  # fmt: skip
 GZIP = b"\x1f\x8b"
 LAYERS = 2  # of gzip: a .gz that a server packs once more on its way
