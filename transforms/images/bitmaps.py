@@ -1,17 +1,17 @@
-"""BMP and TGA: what their headers say of palettes and of alpha, beside what Pillow makes of it."""
+"""BMP and DIB: what their headers say of palettes and of alpha, beside what Pillow makes of it."""
 
 from __future__ import annotations
 
+import struct
+
+import numpy as np
 from PIL import Image, ImageFile, ImagePalette
 
 from transforms.images.colors import to_rgb
-from transforms.images.errors import unsupported
+from transforms.images.errors import ImageError
 
 RAW_INDICES = {1: "P;1", 2: "P;2", 4: "P;4", 8: "P"}  # Pillow's layouts by bits of an index
-# What the extension area of a TGA calls its fourth channel: https://www.dca.fee.unicamp.br/~martino/disciplinas/ia369/tga.pdf
-FOOTER = b"TRUEVISION-XFILE.\0"
-ATTRIBUTES_AT = 494
-UNDEFINED, PREMULTIPLIED = (1, 2), 4
+MASKED_HEADER, BIT_FIELDS = 56, 3  # bytes of a header with a mask of alpha; the compression by masks
 
 
 def mend_palette(image: ImageFile.ImageFile, data: bytes, header: int) -> None:
@@ -28,21 +28,31 @@ def mend_palette(image: ImageFile.ImageFile, data: bytes, header: int) -> None:
         image.tile = [tile._replace(args=(RAW_INDICES[bits], *(tile.args or ())[1:])) for tile in image.tile]
 
 
-def check_tga(data: bytes) -> None:
-    kind, depth, attribute_bits = data[2:3], data[16:17], data[17:18]
-    if kind in (b"\x03", b"\x0b") and depth == b"\x10" and attribute_bits and not attribute_bits[0] & 15:
-        raise unsupported("a TGA of 16 bits of grey")
+def rgb(image: ImageFile.ImageFile, data: bytes, header: int) -> Image.Image:
+    """RGB of a decoded BMP."""
+    pixels = to_rgb(image)
+    if holes := _holes_of_16_bits(image.size, data, header):
+        pixels.paste("white", mask=holes)
+    return pixels
 
 
-def tga_rgb(image: ImageFile.ImageFile, data: bytes) -> Image.Image:
-    """RGB of a decoded TGA, whose header tells how many bits of alpha there are, and its end what they are."""
-    if not data[17] & 15:
-        return image.convert("RGB")
-    if image.mode == "RGBA" and data.endswith(FOOTER):
-        extension = int.from_bytes(data[-26:-22], "little")
-        attributes = data[extension + ATTRIBUTES_AT] if 0 < extension < len(data) - ATTRIBUTES_AT else None
-        if attributes in UNDEFINED:
-            return image.convert("RGB")
-        if attributes == PREMULTIPLIED:
-            return to_rgb(Image.frombytes("RGBa", image.size, image.tobytes()).convert("RGBA"))
-    return to_rgb(image)
+def _holes_of_16_bits(size: tuple[int, int], data: bytes, header: int) -> Image.Image | None:
+    """Where a BMP of 16 bits a pixel is transparent by its bit of alpha, which Pillow leaves out; of mode "1".
+
+    None where it has no such bit, or it is 0 everywhere.
+    """
+    if len(data) < header + MASKED_HEADER:
+        return None
+    (length,) = struct.unpack_from("<I", data, header)
+    fields = struct.unpack_from("<HI", data, header + 14)
+    (mask,) = struct.unpack_from("<I", data, header + MASKED_HEADER - 4)
+    if length < MASKED_HEADER or fields != (16, BIT_FIELDS) or not mask:
+        return None
+    start = struct.unpack_from("<I", data, 10)[0] if header else length
+    (width, height), from_below = size, struct.unpack_from("<i", data, header + 8)[0] > 0
+    stride = -(-width // 2) * 2  # in pixels: rows are of whole four bytes
+    if len(data) < start + 2 * stride * height:
+        raise ImageError("TruncatedImage", "a BMP that ends before its pixels do")
+    pixels = np.frombuffer(data, "<u2", stride * height, start).reshape(height, stride)[:, :width]
+    holes = pixels[:: -1 if from_below else 1] & mask == 0
+    return None if holes.all() else Image.fromarray(holes)

@@ -36,7 +36,7 @@ SIGNATURES = (
     (b"DDS ", "DDS"),
     (b"icns", "ICNS"),
     (b"\x00\x00\x01\x00", "ICO"),
-    (rb"P[1-6][\s#]|P0CMYK|P[Ff]\s|Py", "PPM"),
+    (rb"P[1-6][\s#]|P0CMYK|P[Ff]\s|Py(RGBA|CMYK)\s", "PPM"),
     (b"8BPS", "PSD"),
     (b"qoif", "QOI"),
     (b"\x01\xda[\x00\x01]", "SGI"),
@@ -98,7 +98,7 @@ PICTURES = (
 )
 # Signatures that TGAs may have, too, which have none: looked at when nothing else was found.
 WEAK = (
-    (rb"\0\0\x02\0", "a cursor of Windows (CUR)"),
+    (rb"\0\0\x02\0[^\0]\0", "a cursor of Windows (CUR)"),
     (rb".{4}[\x11\x12]\xaf", "an Autodesk animation (FLI, FLC)"),
     (rb".{20}GIMP", "a brush of GIMP (GBR)"),
     (rb"[\x01\x02]\0\x09\0\0[\x01\x03]", "a Windows metafile (WMF)"),

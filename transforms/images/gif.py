@@ -5,7 +5,7 @@ https://www.w3.org/Graphics/GIF/spec-gif89a.txt
 
 from __future__ import annotations
 
-from PIL import Image
+from PIL import Image, ImageFile
 
 from transforms.images.errors import too_costly
 
@@ -33,6 +33,11 @@ def without_extensions(data: bytes) -> bytes:
         else:
             whole = False
     return data if whole else b"".join([*kept, data[at:]])
+
+
+def prepare(image: ImageFile.ImageFile) -> None:
+    """Keeps Pillow from filling an opened GIF with its transparent color, which hides that pixels are missing."""
+    image._frame_transparency = None  # type: ignore[attr-defined]
 
 
 def on_screen(frame: Image.Image, box: tuple[int, int, int, int] | None) -> Image.Image:

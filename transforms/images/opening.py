@@ -6,14 +6,31 @@ import io
 import re
 import struct
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from itertools import islice
 from typing import NamedTuple
 
 from PIL import Image, ImageFile
 
-from transforms.images import bitmaps, bmp_runs, gif, jpeg, jpeg2000, jpegxl, png, portable, psd, tiff, webp
+from transforms.images import (
+    bitmaps,
+    bmp_runs,
+    gif,
+    icons,
+    jpeg,
+    jpeg2000,
+    jpegxl,
+    png,
+    portable,
+    psd,
+    targa,
+    textures,
+    tiff,
+    webp,
+)
 from transforms.images.colors import to_rgb
+from transforms.images.covering import loaded
 from transforms.images.directories import Directory, check_exif
 from transforms.images.errors import ImageError, check_pixels, too_costly, unsupported
 from transforms.images.formats import UNSIGNED, refusal
@@ -95,13 +112,9 @@ class _Plain:
         self._format = format
 
     def __call__(self, data: bytes, max_image_pixels: int) -> Opened:
-        image = pillow_image(self._format, data)
-        return Opened(image.format or self._format, image.size, image, lambda: to_rgb(_loaded(image)))
-
-
-def _loaded(image: ImageFile.ImageFile) -> ImageFile.ImageFile:
-    image.load()
-    return image
+        opened = partial(pillow_image, self._format, data)
+        image = opened()
+        return Opened(image.format or self._format, image.size, image, lambda: to_rgb(loaded(image, opened)))
 
 
 def _jpeg(data: bytes, max_image_pixels: int) -> Opened:
@@ -119,20 +132,29 @@ def _jpeg(data: bytes, max_image_pixels: int) -> Opened:
 
 def _png(data: bytes, max_image_pixels: int) -> Opened:
     pixels = png.only_pixels(data)
-    image = pillow_image("PNG", pixels)
-    return Opened("PNG", image.size, image, lambda: png.rgb(_loaded(image), pixels))
+    opened = partial(pillow_image, "PNG", pixels)
+    image = opened()
+    return Opened("PNG", image.size, image, lambda: png.rgb(loaded(image, opened), pixels))
 
 
 def _gif(data: bytes, max_image_pixels: int) -> Opened:
-    image = pillow_image("GIF", gif.without_extensions(data))
+    plain = gif.without_extensions(data)
+
+    def opened() -> ImageFile.ImageFile:
+        image = pillow_image("GIF", plain)
+        gif.prepare(image)
+        return image
+
+    image = opened()
     box = image.tile[0].extents if image.tile else None
-    return Opened("GIF", image.size, image, lambda: gif.on_screen(to_rgb(_loaded(image)), box))
+    return Opened("GIF", image.size, image, lambda: gif.on_screen(to_rgb(loaded(image, opened)), box))
 
 
 def _webp(data: bytes, max_image_pixels: int) -> Opened:
     check_pixels(*webp.canvas(data), max_image_pixels)  # which Pillow allocates when it opens
-    image, box = pillow_image("WEBP", data), webp.first_frame(data)
-    return Opened("WEBP", image.size, image, lambda: gif.on_screen(to_rgb(_loaded(image)), box))
+    opened = _Plain("WEBP")(data, max_image_pixels)
+    box = webp.first_frame(data)
+    return opened._replace(rgb=lambda: gif.on_screen(opened.rgb(), box))
 
 
 def _tiff(data: bytes, max_image_pixels: int) -> Opened:
@@ -146,7 +168,7 @@ def _tiff(data: bytes, max_image_pixels: int) -> Opened:
     if image is None:
         return _deep_tiff(data, place, page)
     tiff.prepare(image, page)
-    return Opened("TIFF", image.size, image, lambda: tiff.rgb(_loaded(image), page))
+    return Opened("TIFF", image.size, image, lambda: tiff.rgb(image, page))
 
 
 def _deep_tiff(data: bytes, place: int, page: Directory) -> Opened:
@@ -163,9 +185,14 @@ def _jpeg2000(data: bytes, max_image_pixels: int) -> Opened:
     if jpeg2000.is_deep(stream):
         size = (stream.width, stream.height)
         return Opened("JPEG2000", size, None, lambda: jpeg2000.read_deep(data, stream, channels))
-    image = pillow_image("JPEG2000", data)
-    jpeg2000.prepare(image, stream)
-    return Opened("JPEG2000", image.size, image, lambda: jpeg2000.rgb(_loaded(image), stream, channels))
+
+    def opened() -> ImageFile.ImageFile:
+        image = pillow_image("JPEG2000", data)
+        jpeg2000.prepare(image, stream)
+        return image
+
+    image = opened()
+    return Opened("JPEG2000", image.size, image, lambda: jpeg2000.rgb(loaded(image, opened), stream, channels))
 
 
 def _jpegxl(data: bytes, max_image_pixels: int) -> Opened:
@@ -182,11 +209,12 @@ def _heif(data: bytes, max_image_pixels: int) -> Opened:
 
 def _psd(data: bytes, max_image_pixels: int) -> Opened:
     picture = psd.merged(data)
-    image = pillow_image("PSD", picture.colors)
+    opened, opened_alpha = partial(pillow_image, "PSD", picture.colors), partial(pillow_image, "PSD", picture.alpha)
+    image = opened()
 
     def rgb() -> Image.Image:
-        alpha = _loaded(pillow_image("PSD", picture.alpha)) if picture.alpha else None
-        return psd.rgb(_loaded(image), alpha, picture)
+        alpha = loaded(opened_alpha(), opened_alpha) if picture.alpha else None
+        return psd.rgb(loaded(image, opened), alpha, picture)
 
     return Opened("PSD", picture.size, image, rgb)
 
@@ -202,7 +230,17 @@ def _icon(format: str) -> Callable[[bytes, int], Opened]:
     def open_icon(data: bytes, max_image_pixels: int) -> Opened:
         if len(data) > MAX_ICON_BYTES:
             raise too_costly(f"icons of {len(data):,} bytes; up to {MAX_ICON_BYTES:,} are read")
-        return _Plain(format)(data, max_image_pixels)
+        opened = _Plain(format)(data, max_image_pixels)
+        within = icons.png_within(opened.image, data) if opened.image else b""
+
+        def rgb() -> Image.Image:
+            if within:  # whose decoding tells whether all of it is there
+                png_alone = _png(within, max_image_pixels)
+                check_pixels(*png_alone.size, max_image_pixels)
+                png_alone.rgb()
+            return opened.rgb()
+
+        return opened._replace(rgb=rgb)
 
     return open_icon
 
@@ -217,28 +255,45 @@ def _avif(data: bytes, max_image_pixels: int) -> Opened:
 
 
 def _bmp(data: bytes, max_image_pixels: int) -> Opened:
-    plain = bmp_runs.without_runs(data)
-    image = pillow_image("BMP", plain)
-    bitmaps.mend_palette(image, plain, 14)
-    return Opened("BMP", image.size, image, lambda: to_rgb(_loaded(image)))
+    return _bitmap("BMP", bmp_runs.without_runs(data), 14)
 
 
 def _dib(data: bytes, max_image_pixels: int) -> Opened:
-    image = pillow_image("DIB", data)
+    opened = _bitmap("DIB", data, 0)
     if data[16:20] == b"\2\0\0\0":
         raise unsupported("a DIB whose pixels are run lengths of four bits")
-    bitmaps.mend_palette(image, data, 0)
-    return Opened("DIB", image.size, image, lambda: to_rgb(_loaded(image)))
+    return opened
+
+
+def _bitmap(format: str, data: bytes, header: int) -> Opened:
+    def opened() -> ImageFile.ImageFile:
+        image = pillow_image(format, data)
+        bitmaps.mend_palette(image, data, header)
+        return image
+
+    image = opened()
+    return Opened(format, image.size, image, lambda: bitmaps.rgb(loaded(image, opened), data, header))
 
 
 def _tga(data: bytes, max_image_pixels: int) -> Opened:
-    image = pillow_image("TGA", data)
-    bitmaps.check_tga(data)
-    return Opened("TGA", image.size, image, lambda: bitmaps.tga_rgb(_loaded(image), data))
+    opened = partial(pillow_image, "TGA", targa.plain(data))
+    image = opened()
+    targa.check(data)
+    return Opened("TGA", image.size, image, lambda: targa.rgb(loaded(image, opened), data))
+
+
+def _dds(data: bytes, max_image_pixels: int) -> Opened:
+    textures.check_dds(data)
+    return _Plain("DDS")(data, max_image_pixels)
+
+
+def _sgi(data: bytes, max_image_pixels: int) -> Opened:
+    textures.check_sgi(data)
+    return _Plain("SGI")(data, max_image_pixels)
 
 
 OPENERS: dict[str, Callable[[bytes, int], Opened]] = {
-    "AVIF": _avif, "BMP": _bmp, "DIB": _dib, "GIF": _gif, "HEIF": _heif, "ICNS": _icon("ICNS"), "ICO": _icon("ICO"),
-    "JPEG": _jpeg, "JPEG2000": _jpeg2000, "JXL": _jpegxl, "PNG": _png, "PPM": _ppm, "PSD": _psd, "TGA": _tga,
-    "TIFF": _tiff, "WEBP": _webp,
+    "AVIF": _avif, "BMP": _bmp, "DDS": _dds, "DIB": _dib, "GIF": _gif, "HEIF": _heif, "ICNS": _icon("ICNS"),
+    "ICO": _icon("ICO"), "JPEG": _jpeg, "JPEG2000": _jpeg2000, "JXL": _jpegxl, "PNG": _png, "PPM": _ppm, "PSD": _psd,
+    "SGI": _sgi, "TGA": _tga, "TIFF": _tiff, "WEBP": _webp,
 }  # fmt: skip

@@ -19,6 +19,7 @@ from transforms.images.errors import too_costly, unsupported
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # An encoder of 4 KiB a chunk makes so many of 400 MB. Each costs Pillow microseconds, however empty it is.
 MAX_CHUNKS = 100_000
+GREY, RGB, PALETTE = 0, 2, 3  # kinds of color, and 4 and 6 with alpha
 PIXELS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 # Where an orientation may stand besides eXIf: what ImageMagick and Adobe write.
 ORIENTED_TEXTS = (b"Raw profile type exif", b"XML:com.adobe.xmp")
@@ -32,6 +33,11 @@ class Chunk(NamedTuple):
     start: int
     end: int
 
+    @property
+    def length(self) -> int:
+        """In bytes, of its content."""
+        return self.end - self.start - 12
+
 
 def only_pixels(data: bytes) -> bytes:
     """The PNG without text, color profiles, animation and other chunks that do not change its pixels.
@@ -41,11 +47,13 @@ def only_pixels(data: bytes) -> bytes:
     Raises:
         ImageError: it has more chunks than an image needs, or is of another kind than PNG defines.
     """
-    kept, whole = [SIGNATURE], True
+    kept, whole, colors = [SIGNATURE], True, 0
     for chunk in chunks(data):
         if chunk.kind == b"CgBI":
             raise unsupported("a PNG as Apple's tools pack it for iOS (CgBI), which is no PNG by the standard")
-        if _is_needed(data, chunk):
+        if chunk.kind == b"PLTE":
+            colors = chunk.length // 3
+        if _is_needed(data, chunk) and not (chunk.kind == b"tRNS" and not _is_transparency(data, chunk, colors)):
             kept.append(data[chunk.start : chunk.end])
         else:
             whole = False
@@ -80,6 +88,12 @@ def _is_needed(data: bytes, chunk: Chunk) -> bool:
     return chunk.kind == b"eXIf" or _may_tell_the_orientation(chunk.kind, content)
 
 
+def _is_transparency(data: bytes, chunk: Chunk, colors: int) -> bool:
+    """Whether it is as long as its kind of pixels asks for; one that is not is none, as it is for libpng."""
+    color = data[25] if len(data) > 25 else GREY  # of IHDR, which comes first
+    return 0 < chunk.length <= colors if color == PALETTE else chunk.length == {GREY: 2, RGB: 6}.get(color)
+
+
 def _may_tell_the_orientation(kind: bytes, content: bytes) -> bool:
     keyword, _, text = content.partition(b"\0")
     if keyword not in ORIENTED_TEXTS or len(content) > MAX_TEXT_BYTES:
@@ -97,12 +111,12 @@ def rgb(image: ImageFile.ImageFile, data: bytes) -> Image.Image:
     """RGB of a decoded PNG. Its transparent color is compared at the depth of the file, not at Pillow's 8 bits."""
     depth, color = data[24], data[25]  # of IHDR, which comes first
     key = image.info.get("transparency")
-    if key is None or color not in (0, 2) or depth == 1:
+    if key is None or color not in (GREY, RGB) or depth == 1:
         return to_rgb(image)
     del image.info["transparency"]
     most = (1 << depth) - 1
-    keys = [value & most for value in (key if color == 2 else (key,))]
-    if color == 2 and depth == 16:
+    keys = [value & most for value in (key if color == RGB else (key,))]
+    if color == RGB and depth == 16:
         # Pillow keeps the upper half of each sample, and gives the lower one when it is asked so.
         lower = PngImagePlugin.PngImageFile(io.BytesIO(data))
         lower.tile = [tile._replace(args="RGB;16L") for tile in lower.tile]

@@ -197,7 +197,8 @@ def prepare(image: ImageFile.ImageFile, page: Directory) -> None:
 
 
 def rgb(image: ImageFile.ImageFile, page: Directory) -> Image.Image:
-    """RGB of a decoded page."""
+    """Decodes an opened page to RGB."""
+    image.load()
     if image.mode == "LAB" and page.value(PLANAR, 1) == 2:  # whose signs Pillow mends where they are not in planes
         light, *colors = image.split()
         mended = Image.merge("LAB", [light, *(band.point([value ^ 128 for value in range(256)]) for band in colors)])

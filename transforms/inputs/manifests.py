@@ -45,9 +45,9 @@ NAMES: Mapping[str, Callable[[IO[bytes]], Sequence[str]]] = {
 }
 # Lists, tables and archives by the names that they have elsewhere, which nobody means as an image.
 NOT_READ = frozenset({
-    ".7z", ".arrow", ".avro", ".bz2", ".db", ".feather", ".gz", ".h5", ".hdf5", ".html", ".ipc", ".lst", ".npy",
-    ".npz", ".ods", ".orc", ".parq", ".pickle", ".pkl", ".rar", ".sqlite", ".xls", ".xlsx", ".xml", ".xz", ".yaml",
-    ".yml", ".zst",
+    ".7z", ".arrow", ".avro", ".bz2", ".db", ".feather", ".gz", ".h5", ".hdf5", ".html", ".ipc", ".jsonlines",
+    ".list", ".lst", ".npy", ".npz", ".ods", ".orc", ".parq", ".pickle", ".pkl", ".rar", ".sqlite", ".tab", ".xls",
+    ".xlsx", ".xml", ".xz", ".yaml", ".yml", ".zst",
 })  # fmt: skip
 GZIP = b"\x1f\x8b"
 LAYERS = 2  # of gzip: a .gz that a server packs once more on its way

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import tempfile
 from collections.abc import Iterator
 from typing import IO
@@ -10,6 +11,7 @@ from typing import IO
 import google_crc32c
 
 READ_BYTES = 1 << 20
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def open_spool() -> IO[bytes]:
@@ -19,7 +21,7 @@ def open_spool() -> IO[bytes]:
 
 @contextlib.contextmanager
 def naming(path: str | None = None) -> Iterator[None]:
-    """Has an error of the disk say where it is, as one of a write does not.
+    """Has an error of the disk say where it is, as one of a write does not; and, when it is full, what helps.
 
     Args:
         path: of the file; by default the folder of temporary files, since a spool has no name.
@@ -29,7 +31,10 @@ def naming(path: str | None = None) -> Iterator[None]:
     except OSError as e:
         if e.filename is not None:
             raise
-        raise OSError(e.errno, e.strerror or str(e), path or tempfile.gettempdir()) from e
+        remedy = (
+            "" if e.errno not in FULL else "; free some" if path else "; free some, or name another folder in TMPDIR"
+        )
+        raise OSError(e.errno, (e.strerror or str(e)) + remedy, path or tempfile.gettempdir()) from e
 
 
 def size_and_crc32c(file: IO[bytes]) -> tuple[int, str]:

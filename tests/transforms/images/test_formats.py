@@ -33,6 +33,7 @@ PICTURES = {
     "XPM": b"/* XPM */\nstatic char *x[] = {",
     "XBM": b"#define picture_width 16\n",
     "PAM": b"P7\nWIDTH 4\n",
+    "CUR": b"\0\0\2\0\1\0\x20\x20\0\0\0\0\0\0" + bytes(40),
     "FLI": bytes(4) + b"\x11\xaf" + bytes(40),
     "QuickTime": b"\0\0\0\x14ftypqt  \0\0\0\0qt  ",
     "MP4": b"\0\0\0\x18ftypisom\0\0\0\1isomavc1",
@@ -93,7 +94,7 @@ def test_the_brand_of_an_avif_may_be_among_the_compatible_ones() -> None:
 
 def test_noise_and_text_are_none_of_them() -> None:
     noise = np.random.default_rng(1).bytes(3000)
-    for data in (b"no image", b"\xf3" + noise, b"{}"):
+    for data in (b"no image", b"\xf3" + noise, b"{}", b"Python is no PNM", b"PyP\n2 2\n255\n0000"):
         found = refusal(data)
         assert found.error == "NotAnImage"
         assert found.message == "no image of a format that is read here"  # and no bytes of it

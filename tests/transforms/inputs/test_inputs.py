@@ -120,7 +120,11 @@ def test_the_first_image_needs_no_full_walk(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["list.xlsx", "list.parquet.gz", "list.csv.zst", "list.tar.zst", "list.avro", "list.csv.gz.gz"]
+    "name",
+    [
+        *("list.xlsx", "list.parquet.gz", "list.csv.zst", "list.tar.zst", "list.avro", "list.csv.gz.gz"),
+        *("list.jsonlines", "list.tab", "files.list"),
+    ],
 )
 def test_lists_and_containers_by_other_names_are_no_images(tmp_path: Path, name: str) -> None:
     touch(tmp_path / name)

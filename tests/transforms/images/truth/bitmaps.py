@@ -47,6 +47,7 @@ def long_head(width: int, height: int, size: int, masks: Sequence[int]) -> bytes
 def cases() -> Iterator[Case]:
     yield from _indexed()
     yield from _direct()
+    yield from _bit_of_alpha()
     yield from _run_lengths()
     yield from _icons()
     yield from _targas()
@@ -103,6 +104,29 @@ def _direct() -> Iterator[Case]:
     yield Case("BMP", "RGB", 16, "masks of another kind", odd)
 
 
+def _bit_of_alpha() -> Iterator[Case]:
+    """16 bits a pixel, one of them of alpha."""
+    parts = [samples(5)[..., 0].astype(int), samples(5)[::-1, :, 0].astype(int), samples(5)[:, ::-1, 0].astype(int)]
+    bit = samples(1)[..., 0].astype(int)
+    colors = np.stack(parts, axis=-1) * 255 / 31
+    height, width = bit.shape
+    masks = (0x7C00, 0x3E0, 0x1F, 0x8000)
+    for size in (56, 108, 124):
+        for layout, alpha, truth in (
+            ("one bit of it", bit, where_transparent(colors, bit == 0)),
+            ("0 everywhere", bit * 0, colors),
+        ):
+            values = (alpha << 15 | parts[0] << 10 | parts[1] << 5 | parts[2]).astype("<u2")
+            head = (info(width, height, 16, size, BITFIELDS) + struct.pack("<4I", *masks)).ljust(size, b"\0")
+            name = f"{layout}, a header of {size} bytes"
+            yield Case("BMP", "RGB with alpha", 16, name, bmp(head, rows(values)), truth, 1)
+            head = head[:8] + struct.pack("<i", -height) + head[12:]
+            data = bmp(head, rows(values, bottom_up=False))
+            yield Case("BMP", "RGB with alpha", 16, f"{name}, top down", data, truth, 1)
+            if layout == "one bit of it":
+                yield Case("DIB", "RGB with alpha", 16, name, data[14:], truth, 1)
+
+
 def _run_lengths() -> Iterator[Case]:
     for bits, compression in ((8, RLE8), (4, RLE4)):
         colors, numbers = samples(8, 3, 1, 1 << bits)[0], samples(bits)
@@ -111,7 +135,16 @@ def _run_lengths() -> Iterator[Case]:
         head = info(numbers.shape[1], numbers.shape[0], bits, compression=compression)
         data = bmp(head, stream, quads(colors))
         yield Case("BMP", "palette", bits, "run lengths", data, colors[numbers[..., 0]])
-    yield Case("DIB", "palette", 4, "run lengths", data[14:])
+        # Five pixels, then two rows up and three to the right four more, and its end.
+        one, other = (0x11, 0x22) if bits == 4 else (1, 2)
+        few = bytes([5, one, 0, 2, 3, 2, 4, other, 0, 1])
+        left_out = np.zeros(numbers.shape[:2], np.uint8)
+        left_out[-1, :5], left_out[-3, 8:12] = 1, 2
+        yield Case("BMP", "palette", bits, "runs that end early", bmp(head, few, quads(colors)), colors[left_out])
+        cut = bmp(head, stream[: len(stream) // 2], quads(colors))
+        yield Case("BMP", "palette", bits, "half of the runs", cut, error="TruncatedImage")
+        if bits == 4:
+            yield Case("DIB", "palette", 4, "run lengths", data[14:])
 
 
 def _runs(row: np.ndarray, bits: int) -> bytes:
@@ -151,6 +184,8 @@ def _icons() -> Iterator[Case]:
         truth = where_transparent(colors[indices[..., 0]], mask[..., 0] == 1)
         yield Case("ICO", "palette with a mask", bits, "bitmap", ico(bitmap, 32, 32, bits), truth)
     yield Case("ICO", "RGB with alpha", 32, "PNG", ico(png(numbers, 8, RGB_ALPHA), 32, 32, 32), rgb(numbers), 1)
+    half = ico(png(numbers, 8, RGB_ALPHA, share=0.5), 32, 32, 32)
+    yield Case("ICO", "RGB with alpha", 32, "PNG, 50% of its rows", half, error="TruncatedImage")
 
 
 def tga(
@@ -181,16 +216,36 @@ def _targas() -> Iterator[Case]:
         end = extension + struct.pack("<II", len(alpha), 0) + b"TRUEVISION-XFILE.\0"
         yield Case("TGA", "RGB with alpha", 32, layout, alpha + end, truth, 1)
     five = [samples(5)[..., 0].astype(int), samples(5)[::-1, :, 0].astype(int), samples(5)[:, ::-1, 0].astype(int)]
-    truth = np.stack(five, axis=-1) * 255 / 31
+    truth = truth_of_five = np.stack(five, axis=-1) * 255 / 31
     values = (five[0] << 10 | five[1] << 5 | five[2]).astype("<u2")
     yield Case("TGA", "RGB", 16, "plain", tga(2, values.tobytes(), shape, 16, down), truth, 1)
     yield Case("TGA", "grey", 8, "plain", tga(3, samples(8).tobytes(), shape, 8, down), rgb(samples(8)))
     pair = samples(8, 2)
     yield Case("TGA", "grey with alpha", 16, "plain", tga(3, pair.tobytes(), shape, 16, down | 8), rgb(pair), 1)
     yield Case("TGA", "grey", 16, "no alpha by its header", tga(3, pair.tobytes(), shape, 16, down))
+    data = tga(2, values.tobytes(), shape, 15, down)
+    yield Case("TGA", "RGB", 15, "plain", data, truth_of_five, 1)
     table = samples(8, 3, 1, 256)[0]
+    unused = tga(2, plain, shape, 24, down, table[:, ::-1].tobytes(), 24)
+    yield Case("TGA", "RGB", 24, "a palette that is not used", unused, colors)
+    yield Case("TGA", "RGB", 24, "interleaved rows", tga(2, plain, shape, 24, down | 0x40))
+    wide = samples(8).astype("<u2")
+    yield Case("TGA", "palette", 16, "plain", tga(1, wide.tobytes(), shape, 16, down, table[:, ::-1].tobytes(), 24))
+    four = samples(8, 4, 1, 256)[0].tobytes()
+    yield Case("TGA", "palette of 32 bits", 8, "plain", tga(1, samples(8).tobytes(), shape, 8, down, four, 32))
+    for bits in (15, 16):
+        short = bytearray(tga(1, samples(8).tobytes(), shape, 8, down, _five_bits(table).tobytes(), 16))
+        short[7] = bits
+        truth = (table >> 3).astype(float)[samples(8)[..., 0]] * 255 / 31
+        yield Case("TGA", f"palette of {bits} bits", 8, "plain", bytes(short), truth, 1)
     data = tga(1, samples(8).tobytes(), shape, 8, down, table[:, ::-1].tobytes(), 24)
     yield Case("TGA", "palette", 8, "plain", data, table[samples(8)[..., 0]])
+
+
+def _five_bits(colors: np.ndarray) -> np.ndarray:
+    upper = colors.astype(int) >> 3
+    packed_colors: np.ndarray = (upper[:, 0] << 10 | upper[:, 1] << 5 | upper[:, 2]).astype("<u2")
+    return packed_colors
 
 
 def _packets(pixels: np.ndarray) -> bytes:

@@ -25,20 +25,28 @@ def cases() -> Iterator[Case]:
     picture = png(numbers, 8, RGB_ALPHA)
     entry = b"ic07" + struct.pack(">I", 8 + len(picture)) + picture
     yield Case("ICNS", "RGB with alpha", 8, "PNG", b"icns" + struct.pack(">I", 8 + len(entry)) + entry, rgb(numbers), 1)
+    half = png(numbers, 8, RGB_ALPHA, share=0.5)
+    entry = b"ic07" + struct.pack(">I", 8 + len(half)) + half
+    data = b"icns" + struct.pack(">I", 8 + len(entry)) + entry
+    yield Case("ICNS", "RGB with alpha", 8, "PNG, 50% of its rows", data, error="TruncatedImage")
 
 
 def gif(
     numbers: np.ndarray, table: np.ndarray, screen: tuple[int, int], at: tuple[int, int] = (0, 0),
-    transparent: int | None = None, interlaced: bool = False, before: bytes = b"",
+    transparent: int | None = None, interlaced: bool = False, before: bytes = b"", share: float = 1.0,
 ) -> bytes:  # fmt: skip
-    """A GIF of one frame on a screen of (width, height); `before` are extensions that come first."""
+    """A GIF of one frame on a screen of (width, height); `before` are extensions that come first.
+
+    A `share` of less than 1 leaves the last pixels out, in a stream that is sound.
+    """
     height, width = numbers.shape[:2]
     head = b"GIF89a" + struct.pack("<HHBBB", *screen, 0xF7, 0, 0) + table.tobytes() + before
     if transparent is not None:
         head += b"\x21\xf9\x04" + struct.pack("<BHB", 1, 0, transparent) + b"\0"
     order = [numbers[0::8], numbers[4::8], numbers[2::4], numbers[1::2]] if interlaced else [numbers]
     frame = b"\x2c" + struct.pack("<HHHHB", *at, width, height, 0x40 * interlaced)
-    return head + frame + lzw(np.concatenate(order).ravel()) + b"\x3b"
+    values = np.concatenate(order).ravel()
+    return head + frame + lzw(values[: round(len(values) * share)]) + b"\x3b"
 
 
 def lzw(values: np.ndarray) -> bytes:
@@ -69,6 +77,12 @@ def _gif() -> Iterator[Case]:
         data = gif(numbers, table, (50, 40), (9, 6), transparent)
         layout = "a frame smaller than its screen" + ("" if transparent is None else ", transparent")
         yield Case("GIF", "palette", 8, layout, data, around)
+    for interlaced in (False, True):
+        for name, entry in (("", None), (", transparent", hole)):
+            for share in (0.5, 0.97):
+                data = gif(numbers, table, (50, 40), (9, 6), entry, interlaced, share=share)
+                layout = f"{'interlaced, ' * interlaced}{share:.0%} of its pixels{name}"
+                yield Case("GIF", "palette", 8, layout, data, error="TruncatedImage")
 
 
 def _webp() -> Iterator[Case]:

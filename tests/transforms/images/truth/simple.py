@@ -1,4 +1,4 @@
-"""PNM, PCX, SGI, QOI and DDS: formats of a short header, by struct; QOI by imagecodecs."""
+"""PNM, PCX, SGI and QOI: formats of a short header, by struct; QOI by imagecodecs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ def cases() -> Iterator[Case]:
     yield from _pcx()
     yield from _sgi()
     yield from _qoi()
-    yield from _dds()
 
 
 def _portable() -> Iterator[Case]:
@@ -39,6 +38,8 @@ def _portable() -> Iterator[Case]:
             yield Case("PNM", kind, depth, f"text, to {most}", data, truth, 1)
     floats = b"Pf\n" + head + b"-1.0\n" + samples(8).astype("<f4").tobytes()
     yield Case("PNM", "floating-point grey", 32, "PFM", floats)
+    of_tests = b"PyRGBA\n" + head + b"255\n" + samples(8, 4).tobytes()
+    yield Case("PNM", "RGB with alpha", 8, "of Pillow's tests", of_tests, rgb(samples(8, 4)), 1)
     pam = f"P7\nWIDTH {width}\nHEIGHT {height}\nDEPTH 1\nMAXVAL 255\nTUPLTYPE GRAYSCALE\nENDHDR\n".encode()
     yield Case("PAM", "grey", 8, "plain", pam + samples(8).tobytes(), error="UnsupportedFormat")
 
@@ -95,6 +96,11 @@ def _sgi() -> Iterator[Case]:
                 _literal(row, depth) for band in range(channels) for row in numbers[::-1, :, band]
             ]  # fmt: skip
             yield Case("SGI", kind, depth, "run lengths", sgi(numbers, depth, rows), truth, near)
+    for number, name in ((1, "RGB of 3, 3 and 2 bits"), (2, "indices"), (3, "a palette alone")):
+        numbers = samples(8, 3 if number == 3 else 1)
+        data = bytearray(sgi(numbers, 8))
+        struct.pack_into(">I", data, 104, number)
+        yield Case("SGI", name, 8, "plain", bytes(data))
 
 
 def _literal(row: np.ndarray, depth: int) -> bytes:
@@ -111,32 +117,3 @@ def _qoi() -> Iterator[Case]:
         numbers = samples(8, channels)
         numbers[2:6, 3:20] = numbers[2, 3]
         yield Case("QOI", kind, 8, "plain", imagecodecs.qoi_encode(numbers), rgb(numbers), channels - 3)
-
-
-def dds(
-    pixels: bytes, shape: tuple[int, ...], flags: int, bits: int, masks: tuple[int, ...], code: bytes = b""
-) -> bytes:
-    head = b"DDS " + struct.pack("<7I44x", 124, 0x1007, shape[0], shape[1], 0, 0, 0)
-    form = struct.pack("<II4sI4I", 32, flags, code, bits, *masks)
-    return head + form + struct.pack("<5I", 0x1000, 0, 0, 0, 0) + pixels
-
-
-def _dds() -> Iterator[Case]:
-    numbers = samples(8, 4)
-    masks = (0xFF, 0xFF00, 0xFF0000, 0xFF000000)
-    plain = dds(numbers[..., :3].tobytes(), numbers.shape, 0x40, 24, (*masks[:3], 0))
-    yield Case("DDS", "RGB", 24, "plain", plain, numbers[..., :3])
-    yield Case(
-        "DDS", "RGB", 32, "plain", dds(numbers.tobytes(), numbers.shape, 0x40, 32, (*masks[:3], 0)), numbers[..., :3]
-    )
-    alpha = dds(numbers.tobytes(), numbers.shape, 0x41, 32, masks)
-    yield Case("DDS", "RGB with alpha", 32, "plain", alpha, rgb(numbers), 1)
-    zero = dds((numbers * np.array([1, 1, 1, 0], np.uint8)).tobytes(), numbers.shape, 0x41, 32, masks)
-    yield Case("DDS", "RGB with alpha", 32, "zero everywhere", zero, numbers[..., :3])
-    grey = samples(8)
-    yield Case("DDS", "grey", 8, "plain", dds(grey.tobytes(), grey.shape, 0x20000, 8, (255, 0, 0, 0)), rgb(grey))
-    flat = np.repeat(np.repeat(samples(8, 3, 4, 6) // 8 * 8, 4, axis=0), 4, axis=1)  # blocks of one color
-    blocks = flat[::4, ::4].astype(int)
-    codes = (blocks[..., 0] >> 3 << 11 | blocks[..., 1] >> 2 << 5 | blocks[..., 2] >> 3).astype("<u2")
-    data = b"".join(struct.pack("<HHI", code, code, 0) for code in codes.ravel())
-    yield Case("DDS", "RGB", 8, "DXT1", dds(data, flat.shape, 4, 0, (0, 0, 0, 0), b"DXT1"), flat, 8)
