@@ -12,6 +12,8 @@ from apache_beam.pvalue import PBegin, PCollection
 
 from transforms.elements import EncodedBatch, ImageObject, PlacedRecord
 from transforms.history import READ
+from transforms.packing import PackByShard
+from transforms.records.blocks import unpack
 from transforms.records.ledger import read_columns
 from transforms.records.tfrecord import open_shard, read_records
 from transforms.records.uris import uri_hash
@@ -72,13 +74,15 @@ class ReadRecords(beam.PTransform[PCollection[tuple[str, PlacedRecord]], PCollec
     def expand(self, wanted: PCollection[tuple[str, PlacedRecord]]) -> PCollection[EncodedBatch]:
         batches: PCollection[EncodedBatch] = (
             wanted
+            | "Pack" >> PackByShard()
             | "GroupByShard" >> beam.GroupByKey()
             | "Read" >> beam.FlatMapTuple(self._read).with_output_types(EncodedBatch)
         )
         return batches
 
-    def _read(self, shard: str, wanted: Iterable[PlacedRecord]) -> Iterator[EncodedBatch]:
+    def _read(self, shard: str, blocks: Iterable[bytes]) -> Iterator[EncodedBatch]:
         filesystems.configure(self.storage_options)
+        wanted = (sighting.placed_record() for block in blocks for sighting in unpack(block))
         images = {record.row: record.image for record in wanted}
         found = 0
         with open_shard(shard) as file:

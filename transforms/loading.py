@@ -96,12 +96,10 @@ class _Load(beam.DoFn):
             yield self._next()
         admitted = threading.Event()
         loading = asyncio.run_coroutine_threadsafe(self._load(element, admitted), get_loop())
-        while isinstance(element.content, bytes) and not admitted.is_set():
-            # Its bytes are here already: no more of them are asked for until these are within the budget.
-            if self._in_flight:
-                yield self._next()
-            else:
-                admitted.wait()
+        if isinstance(element.content, bytes):
+            # Its bytes are here already: no more of them are asked for until these are within the budget, which others
+            # leave when they are decoded, whether or not they are asked for.
+            admitted.wait()
         self._in_flight.append(loading)
 
     def finish_bundle(self) -> Iterator[Any]:

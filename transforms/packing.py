@@ -1,26 +1,30 @@
-"""PackByUnit: listing rows and what is known of earlier runs, in blocks, before they cross the one shuffle."""
+"""PackByUnit and PackByShard: rows in blocks, before they cross a shuffle."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from typing import Generic, TypeVar
 
 import apache_beam as beam
 from apache_beam.pvalue import PCollection
 from apache_beam.transforms.window import GlobalWindows
 from apache_beam.utils.windowed_value import WindowedValue
 
+from transforms.elements import PlacedRecord
 from transforms.inputs.containers.naming import container_of
 from transforms.records.blocks import Sighting, pack
 from transforms.records.uris import unit_of
 
-HELD_SIGHTINGS = 1 << 14  # of all units together, while their blocks grow; about 7 MB
+HELD_SIGHTINGS = 1 << 14  # of all keys together, while their blocks grow; about 7 MB
+K = TypeVar("K")
 
 
 @dataclass
 class PackByUnit(beam.PTransform[PCollection[Sighting], PCollection[tuple[int, bytes]]]):
-    """Packs the sightings of each unit of uris into blocks.
+    """Packs the sightings of each unit of uris into blocks, for the one shuffle.
 
     In: `Sighting`. Out: (unit, block), for `unpack`.
 
@@ -31,22 +35,38 @@ class PackByUnit(beam.PTransform[PCollection[Sighting], PCollection[tuple[int, b
     units: int
 
     def expand(self, sightings: PCollection[Sighting]) -> PCollection[tuple[int, bytes]]:
-        packed: PCollection[tuple[int, bytes]] = sightings | "Pack" >> beam.ParDo(_Pack(self.units)).with_output_types(
-            tuple[int, bytes]
+        packed: PCollection[tuple[int, bytes]] = sightings | "Pack" >> beam.ParDo(
+            _Pack(partial(_unit, units=self.units))
+        ).with_output_types(tuple[int, bytes])
+        return packed
+
+
+@dataclass
+class PackByShard(beam.PTransform[PCollection[tuple[str, PlacedRecord]], PCollection[tuple[str, bytes]]]):
+    """Packs what is wanted of each shard into blocks.
+
+    In: (shard, `PlacedRecord`). Out: (shard, block), for `unpack`.
+    """
+
+    def expand(self, placed: PCollection[tuple[str, PlacedRecord]]) -> PCollection[tuple[str, bytes]]:
+        packed: PCollection[tuple[str, bytes]] = (
+            placed
+            | "See" >> beam.MapTuple(lambda _, record: Sighting.placed(record)).with_output_types(Sighting)
+            | "Pack" >> beam.ParDo(_Pack(_shard)).with_output_types(tuple[str, bytes])
         )
         return packed
 
 
-class _Pack(beam.DoFn):
-    def __init__(self, units: int):
-        self._units = units
+class _Pack(beam.DoFn, Generic[K]):
+    def __init__(self, key: Callable[[Sighting], K]):
+        self._key = key
 
     def start_bundle(self) -> None:
-        self._growing: dict[int, list[Sighting]] = defaultdict(list)
+        self._growing: dict[K, list[Sighting]] = defaultdict(list)
         self._held = 0
 
-    def process(self, element: Sighting) -> Iterator[tuple[int, bytes]]:
-        self._growing[unit_of(container_of(element.uri) or element.uri, self._units)].append(element)
+    def process(self, element: Sighting) -> Iterator[tuple[K, bytes]]:
+        self._growing[self._key(element)].append(element)
         self._held += 1
         if self._held >= HELD_SIGHTINGS:
             yield from self._blocks()
@@ -55,8 +75,16 @@ class _Pack(beam.DoFn):
         for block in self._blocks():
             yield GlobalWindows.windowed_value_at_end_of_window(block)
 
-    def _blocks(self) -> Iterator[tuple[int, bytes]]:
+    def _blocks(self) -> Iterator[tuple[K, bytes]]:
         growing = self._growing
         self.start_bundle()
-        for unit, sightings in growing.items():
-            yield unit, pack(sightings)
+        for key, sightings in growing.items():
+            yield key, pack(sightings)
+
+
+def _unit(sighting: Sighting, units: int) -> int:
+    return unit_of(container_of(sighting.uri) or sighting.uri, units)
+
+
+def _shard(sighting: Sighting) -> str:
+    return sighting.shard

@@ -7,6 +7,7 @@ import functools
 import hashlib
 import os
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +146,60 @@ def test_no_more_is_in_flight_than_allowed(many: list[ImageObject], monkeypatch:
     load_dofn.teardown()
     assert held == 0
     assert 1 < most <= 6
+
+
+def test_images_that_come_with_their_bytes_are_decoded_at_once(
+    many: list[ImageObject], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each decode waits for two others: one after the other they would wait in vain."""
+    together = threading.Barrier(3)
+
+    def decode(data: bytes, *options: Any) -> Any:
+        together.wait(20)
+        return decode_image(data, *options)
+
+    monkeypatch.setattr(loading, "decode_image", decode)
+    members = [image._replace(content=Path(image.uri).read_bytes()) for image in many[:39]]
+    loaded, failed = load(members, threads=3, fetch_concurrency=59)
+    assert failed == []
+    assert [info.source for info, _ in loaded] == many[:39]
+
+
+def test_no_more_members_are_asked_for_than_the_budget_holds(
+    many: list[ImageObject], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on, decoded = threading.Event(), []
+
+    def decode(data: bytes, *options: Any) -> Any:
+        go_on.wait()
+        decoded.append(data)
+        return decode_image(data, *options)
+
+    monkeypatch.setattr(loading, "decode_image", decode)
+    contents = [Path(image.uri).read_bytes() for image in many]
+    budget = sum(map(len, contents[:5]))
+    load_dofn = loading._Load(LoadImages(SIZE, "squash", 10**6, 10**6, prefetch_bytes=budget))
+    load_dofn.setup()
+    load_dofn.start_bundle()
+    asked, loaded = 0, []
+
+    def work() -> None:
+        nonlocal asked
+        for image, content in zip(many, contents, strict=True):
+            asked += 1
+            loaded.extend(load_dofn.process(image._replace(content=content)))
+        loaded.extend(load_dofn.finish_bundle())
+
+    bundle = threading.Thread(target=work)
+    bundle.start()
+    while asked < 6:
+        time.sleep(0.01)
+    bundle.join(0.3)
+    assert asked == 6  # five are held, and one waits for room
+    go_on.set()
+    bundle.join(60)
+    assert len(loaded) == len(decoded) == len(many)
+    load_dofn.teardown()
 
 
 def test_the_byte_budget_is_kept_and_oversized_ones_go_alone() -> None:

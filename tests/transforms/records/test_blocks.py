@@ -1,4 +1,4 @@
-"""What crosses the one shuffle: blocks of rows, and what is in them on the other side."""
+"""What crosses shuffles: blocks of rows, and what is in them on the other side."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from pipeline.options.beam import LOCAL_RUNNER
 from tests.collecting import Collect
 from transforms import packing
-from transforms.elements import ImageObject, PastOutcome
-from transforms.packing import PackByUnit
+from transforms.elements import ImageObject, PastOutcome, PlacedRecord
+from transforms.packing import PackByShard, PackByUnit
 from transforms.records.blocks import Sighting, pack, unpack
 from transforms.records.uris import unit_of
 
@@ -53,6 +53,8 @@ def test_a_block_holds_what_was_packed(sightings: list[Sighting]) -> None:
 def test_sightings_give_back_what_they_are_of(image: ImageObject, outcome: PastOutcome) -> None:
     assert Sighting.listed(image).image() == image
     assert Sighting.past(outcome).outcome_then() == outcome
+    record = PlacedRecord(image, outcome.run, outcome.shard, outcome.row)
+    assert Sighting.placed(record).placed_record() == record
 
 
 def test_every_sighting_is_in_a_block_of_its_unit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,6 +67,17 @@ def test_every_sighting_is_in_a_block_of_its_unit(monkeypatch: pytest.MonkeyPatc
     assert all(unit == unit_of(sighting.uri, 4) for unit, sighting in found)
     assert sorted(sighting for _, sighting in found) == sorted(sightings)
     assert len(packed.elements) >= 10  # a block ends before all are in it
+
+
+def test_every_record_that_is_wanted_is_in_a_block_of_its_shard(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packing, "HELD_SIGHTINGS", 10)
+    placed = [PlacedRecord(ImageObject(f"{n}.jpg", n, columns="{}"), n % 2, f"{n % 3}.tfrecord", n) for n in range(95)]
+    packed = Collect()
+    with beam.Pipeline(runner=LOCAL_RUNNER) as pipeline:
+        _ = pipeline | beam.Create([(record.shard, record) for record in placed]) | PackByShard() | packed
+    found = [(shard, sighting.placed_record()) for shard, block in packed.elements for sighting in unpack(block)]
+    assert sorted(found) == sorted((record.shard, record) for record in placed)
+    assert 10 <= len(packed.elements) < len(placed)
 
 
 def test_many_rows_make_small_blocks() -> None:
