@@ -99,6 +99,7 @@ class _Load(beam.DoFn):
         if isinstance(element.content, bytes):
             # Its bytes are here already: no more of them are asked for until these are within the budget, which others
             # leave when they are decoded, whether or not they are asked for.
+            loading.add_done_callback(lambda _: admitted.set())
             admitted.wait()
         self._in_flight.append(loading)
 

@@ -43,8 +43,8 @@ def known_columns(asked: Sequence[Column], found: Sequence[Mapping[str, str]], r
         named += [Column(name, name) for name in sorted(others)]
     for column in named:
         if column.name not in kinds:
-            others = f"; there are {', '.join(sorted(kinds)[:20])}" if kinds else ", nor any other"
-            raise ListingError(f"--columns: no input has a column {column.name!r}{others}")
+            there = f"; there are {', '.join(sorted(kinds)[:20])}" if kinds else ", nor any other"
+            raise ListingError(f"--columns: no input has a column {column.name!r}{there}")
     if rules.label_from:
         named.append(LABEL_OF_FOLDER)
     try:
