@@ -18,7 +18,7 @@ class Member(NamedTuple):
 
     Attributes:
         name: unique within the container; a number, from 0, of records and rows.
-        size: bytes of the encoded image, also where it is refused for them.
+        size: bytes of the encoded image, also where it is refused for them; of a record that is not read, its own.
         updated: seconds since the epoch, UTC; None where the container does not tell.
         fingerprint: what the container tells that changes with the member: of a tar size and time, of a zip the CRC32,
             of a TFRecord the CRC32C, both in hexadecimal; "" of Parquet, which tells nothing.

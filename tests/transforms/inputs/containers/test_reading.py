@@ -14,6 +14,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.transforms.inputs.containers.making import takes, tar_of
 from transforms.elements import ImageObject, Refusal
@@ -181,3 +183,27 @@ def test_a_parquet_file_without_images_is_told_by_its_columns(tmp_path: Path) ->
     refusal = refusal_of(put(tmp_path / "x.parquet", parquet_of(b"one")), image_column="picture")
     assert refusal.error == "NoImage"
     assert refusal.message.endswith("among image (binary), label (int64)")
+
+
+WHOLE = [TAR, TFRECORD * 3, parquet_of(b"one", b"two" * 500), zip_of(b"one", b"two" * 500)]
+WHOLE += [gzip.compress(TAR, mtime=0), gzip.compress(TFRECORD * 3, mtime=0)]
+TEXTS = st.binary(max_size=600)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.sampled_from(WHOLE), st.data())
+def test_whatever_a_container_holds_is_members_and_one_row_for_the_rest(
+    tmp_path_factory: pytest.TempPathFactory, data: bytes, draw: st.DataObject
+) -> None:
+    """Cut, flipped, overwritten, or with something behind it."""
+    place = draw.draw(st.integers(0, len(data)))
+    end = draw.draw(st.integers(place, len(data)))
+    broken = data[:place] + draw.draw(TEXTS) + data[end:]
+    row = put(tmp_path_factory.getbasetemp() / "broken", broken)
+    found = rows_of(row, columns=("*",))
+    members, last = (found[:-1], found[-1:]) if found and found[-1].uri == row.uri else (found, [])
+    assert all(
+        member.uri.endswith(f"::{row.uri}") and isinstance(member.content, bytes | Refusal) for member in members
+    )
+    assert len({member.uri for member in members}) == len(members)
+    assert all(isinstance(rest.content, Refusal) and rest.content.stage == "unpack" for rest in last)
