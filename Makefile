@@ -24,7 +24,8 @@ FLINK_FOLDER := $(CACHE)/flink
 
 .PHONY: help setup demo test test-fuzz test-stores test-kills test-corpora test-schedulers test-dockerfile test-prism test-jobs \
 	test-flink flink-up flink-run flink-down prism prism-location boot boot-location bench bench-quick bench-stages \
-	bench-fidelity bench-scaling bench-fetch bench-listing template-metadata formats lint types check lock clean
+	bench-fidelity bench-scaling bench-fetch bench-listing bench-containers template-metadata formats lint types check \
+	lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -115,6 +116,9 @@ bench-fetch: setup $(FAKE_GCS)  ## fetching beside Beam's own ways, and containe
 
 bench-listing: setup  ## listing 200,000 objects of one prefix, beside page by page, at 50 ms a page
 	$(BIN)/python -m benchmarks.listing
+
+bench-containers: setup $(FAKE_GCS)  ## the members of a tar: header to header, beside streaming it, at 20 ms latency
+	FAKE_GCS_SERVER=$(FAKE_GCS) $(BIN)/python -m benchmarks.containers
 
 template-metadata: setup  ## the Flex Template's metadata.json, from the options of a run
 	$(BIN)/python -m pipeline.options.flex_template > run_configs/dataflow/metadata.json

@@ -6,8 +6,11 @@ import gzip
 import io
 import random
 import time
+import zipfile
 from collections.abc import Iterator
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from fsspec.asyn import get_loop, sync
 
@@ -60,7 +63,7 @@ def test_reads_and_seeks_are_those_of_the_bytes(server: Server) -> None:
     row = put(server, DATA)
     draw, plain = random.Random(1), io.BytesIO(DATA)
     with open_container(row, Policy()) as file:
-        for _ in range(400):
+        for _ in range(100):
             if draw.random() < 0.4:
                 whence = draw.choice([0, 0, 1, 2])
                 place = draw.choice(
@@ -135,6 +138,37 @@ def test_lasting_faults_end_with_a_row_of_the_container(server: Server) -> None:
     assert isinstance(last.content, Refusal)
     assert last.content[:2] == ("fetch", "FetchFailed")
     assert last.content.message.endswith("(after 3 tries)")
+
+
+@pytest.mark.parametrize("name", ["x.parquet", "x.zip"])
+def test_what_is_read_from_its_end_is_read_in_pieces_as_well(server: Server, name: str) -> None:
+    """Through faults; and where these last, the error is the store's and not the library's."""
+    written = io.BytesIO()
+    if name == "x.zip":
+        with zipfile.ZipFile(written, "w") as archive:
+            for member, data in FILES:
+                archive.writestr(member, data)
+    else:
+        table = pa.table({"image": [data for _, data in FILES], "label": list(range(60))})
+        pq.write_table(table, written, row_group_size=10)
+    row = put(server, written.getvalue(), f"images/{name}")
+    with fault_proxy(server.port, now_and_then(0.3, OF_PARTS)) as proxy:
+        through(server, proxy)
+        found = list(read_container(row, Asked(("*",), takes=takes), Policy(retries=20), str))
+        assert [image.content for image in found] == [data for _, data in FILES]
+        assert proxy.met[""] < 3 * row.size / PIECE
+    seen: list[str] = []
+
+    def decide(path: str) -> str:
+        seen.append(path)
+        return "403" if len(seen) > 12 else ""
+
+    with fault_proxy(server.port, decide) as proxy:
+        through(server, proxy)
+        *found, last = read_container(row, Asked(takes=takes), Policy(), str)
+    assert [image.content for image in found] == [data for _, data in FILES[: len(found)]]
+    assert isinstance(last.content, Refusal)
+    assert last.content[:2] == ("fetch", "PermissionDenied")
 
 
 def test_another_version_is_not_mixed_into_the_listed_one(s3_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

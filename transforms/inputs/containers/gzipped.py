@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any, cast
 
-from transforms.inputs.containers.member import DamagedContainer
+from transforms.inputs.containers.member import DamagedContainerError
 
 GZIP = b"\x1f\x8b"
 
@@ -18,7 +18,7 @@ def unpacked(file: IO[bytes]) -> Iterator[IO[bytes]]:
     """A file from its first byte, unpacked when it is packed. It is for reading forward: back costs all of it again.
 
     Raises:
-        DamagedContainer: within the block, when its gzip breaks.
+        DamagedContainerError: within the block, when its gzip breaks.
     """
     file.seek(0)
     is_packed = file.read(len(GZIP)) == GZIP
@@ -30,7 +30,7 @@ def unpacked(file: IO[bytes]) -> Iterator[IO[bytes]]:
     try:
         yield plain
     except EOFError:
-        raise DamagedContainer(f"its gzip is cut short at byte {file.tell():,}") from None
+        raise DamagedContainerError(f"its gzip is cut short at byte {file.tell():,}") from None
     except (gzip.BadGzipFile, zlib.error) as e:
         # The checksum stands at the end of gzip: what was unpacked before may be wrong, and nothing tells where.
-        raise DamagedContainer(f"its gzip is damaged at byte {file.tell():,} or before: {e}") from None
+        raise DamagedContainerError(f"its gzip is damaged at byte {file.tell():,} or before: {e}") from None

@@ -10,7 +10,7 @@ from transforms.inputs.rules import Skipped, ignore
 from transforms.stores.store_errors import too_large
 
 STAGE = "unpack"
-ALL_COLUMNS = ("*",)
+ALL_COLUMNS = "*"
 
 
 class Member(NamedTuple):
@@ -39,7 +39,7 @@ class Asked(NamedTuple):
     """What is asked of a container.
 
     Attributes:
-        columns: names of what else of its members is wanted; `ALL_COLUMNS` for all, () for nothing.
+        columns: names of what else of its members is wanted; `ALL_COLUMNS` among them for all, () for nothing.
         image_column: the column, or the feature, that holds the images; "" for the one that is found.
         max_bytes: of an encoded image; larger ones are refused.
         takes: as what a member of a name is left out, "" when it is taken. Asked of tar and zip alone: records and rows
@@ -70,7 +70,13 @@ class NoImagesError(ContainerError):
     error = "NoImage"
 
 
-class DamagedContainer(ContainerError):  # noqa: N818
+class CostlyContainerError(ContainerError):
+    """Few bytes of it unpack to very many."""
+
+    error = "TooCostly"
+
+
+class DamagedContainerError(ContainerError):
     """It breaks; the text says where (byte, member, record, row) and how. What was told before holds."""
 
     error = "DamagedContainer"
@@ -86,4 +92,4 @@ def refused_for_size(size: int, max_bytes: int) -> Refusal:
 
 def wants(columns: tuple[str, ...], name: str) -> bool:
     """Whether a column is among those that are asked for."""
-    return columns == ALL_COLUMNS or name in columns
+    return ALL_COLUMNS in columns or name in columns

@@ -7,6 +7,8 @@ container gives the same names every night, and a member that is appended change
 from __future__ import annotations
 
 import hashlib
+from array import array
+from bisect import bisect_left
 
 import numpy as np
 
@@ -20,26 +22,32 @@ class Namesakes:
     """
 
     def __init__(self) -> None:
-        self._sorted = np.empty(0, np.uint64)
+        self._sorted = array("Q")
         self._recent: set[int] = set()
+        self._reached: dict[str, int] = {}  # the numbers up to which names are given, so that they are not tried again
 
     def named(self, name: str) -> str:
         """The name that the next member of `name` gets."""
-        given, number = name, 1
-        while not self._is_new(given):
+        if self._is_new(name):
+            return name
+        number = self._reached.get(name, 1) + 1
+        while not self._is_new(f"{name}#{number}"):
             number += 1
-            given = f"{name}#{number}"
-        return given
+        if len(self._reached) == RECENT:
+            self._reached.clear()
+        self._reached[name] = number
+        return f"{name}#{number}"
 
     def _is_new(self, name: str) -> bool:
         digest = hashlib.blake2b(name.encode(errors="surrogateescape"), digest_size=8).digest()
         key = int.from_bytes(digest, "big")
-        place = int(np.searchsorted(self._sorted, np.uint64(key)))
-        if key in self._recent or (place < len(self._sorted) and int(self._sorted[place]) == key):
+        place = bisect_left(self._sorted, key)
+        if key in self._recent or (place < len(self._sorted) and self._sorted[place] == key):
             return False
         self._recent.add(key)
         if len(self._recent) == RECENT:
             recent = np.fromiter(self._recent, np.uint64, RECENT)
-            self._sorted = np.sort(np.concatenate([self._sorted, recent]))
+            merged = np.sort(np.concatenate([np.frombuffer(self._sorted, np.uint64), recent]))
+            self._sorted = array("Q", merged.tobytes())
             self._recent.clear()
         return True

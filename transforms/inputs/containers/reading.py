@@ -8,9 +8,9 @@ from tarfile import BLOCKSIZE
 from typing import IO, Any
 
 from transforms.elements import ImageObject, Refusal
-from transforms.inputs.containers import tar, tfrecord
+from transforms.inputs.containers import parquet, tar, tfrecord, zips
 from transforms.inputs.containers.gzipped import GZIP
-from transforms.inputs.containers.member import Asked, ContainerError, DamagedContainer, Member, refused
+from transforms.inputs.containers.member import Asked, ContainerError, DamagedContainerError, Member, refused
 from transforms.inputs.containers.naming import kind_of, member_uri
 from transforms.inputs.containers.stream import described, open_container
 from transforms.inputs.containers.tar import is_tar
@@ -18,7 +18,9 @@ from transforms.records.tfrecord import begins_with_frame
 from transforms.stores.fetching import FetchError, Policy
 
 Read = Callable[[IO[bytes], Asked], Iterator[Member]]
-READERS: Mapping[str, Read] = {"tar": tar.members, "tfrecord": tfrecord.members}
+READERS: Mapping[str, Read] = {
+    "tar": tar.members, "tfrecord": tfrecord.members, "parquet": parquet.members, "zip": zips.members,
+}  # fmt: skip
 FIRST_BYTES = 4096  # of gzip, which make at least the block that tells a tar
 SHOWN_BYTES = 16
 
@@ -82,7 +84,13 @@ def _family(file: IO[bytes], name: str) -> str:
         try:
             first = zlib.decompressobj(wbits=31).decompress(first, BLOCKSIZE)
         except zlib.error as e:
-            raise DamagedContainer(f"its gzip is damaged at its beginning: {e}") from None
+            raise DamagedContainerError(f"its gzip is damaged at its beginning: {e}") from None
+    if first.startswith(zips.MAGICS):
+        return "zip"
+    if first.startswith(parquet.MAGIC):
+        return "parquet"
+    if first.startswith(parquet.ENCRYPTED_MAGIC):
+        raise ContainerError("it is a Parquet file whose footer is encrypted, which is not read here")
     if is_tar(first[:BLOCKSIZE]):
         return "tar"
     if begins_with_frame(first) or (not first and kind_of(name) == "tfrecord"):

@@ -26,7 +26,7 @@ LARGEST_SIBLING = 1 << 20
 # What is held of one sample: as many encoded bytes as are read ahead of the model, and no folder of frames that share
 # their name up to a dot.
 LARGEST_SAMPLE = 256 << 20
-MOST_IMAGES = 1000
+MOST_FILES = 1000
 
 
 class File(NamedTuple):
@@ -51,12 +51,11 @@ def members_of(files: Iterator[File], asked: Asked) -> Iterator[Member]:
     sample = _Sample("", asked)
     for file in files:
         kind = asked.takes(file.name)
-        if asked.columns:
-            key, suffix = _split(file.name)
-            if key != sample.key or suffix in sample.suffixes:
-                yield from sample.ended()
-                sample = _Sample(key, asked)
-            sample.suffixes.add(suffix)
+        key, suffix = _split(file.name)
+        if asked.columns and not sample.goes_on(key, suffix):
+            yield from sample.ended()
+            sample = _Sample(key, asked)
+            sample.goes_on(key, suffix)
         if not kind:
             image = Member(names.named(file.name), file.size, file.updated, file.fingerprint, _content(file, asked))
             yield from sample.with_image(image) if asked.columns else (image,)
@@ -84,8 +83,8 @@ class _Sample:
     """What was seen of one sample."""
 
     def __init__(self, key: str, asked: Asked):
-        self.key = key
-        self.suffixes: set[str] = set()
+        self._key = key
+        self._suffixes: set[str] = set()
         self._asked = asked
         self._images: list[Member] = []
         self._held = 0
@@ -95,19 +94,23 @@ class _Sample:
         self._refusal: Refusal | None = None
         self._is_too_large = False
 
+    def goes_on(self, key: str, suffix: str) -> bool:
+        """Whether the next file is of this sample, which may become too large by it."""
+        if key != self._key or suffix in self._suffixes:
+            return False
+        if len(self._suffixes) == MOST_FILES:
+            self._outgrow()
+        if not self._is_too_large:
+            self._suffixes.add(suffix)
+        return True
+
     def with_image(self, image: Member) -> Iterator[Member]:
         """Holds an image until the sample ends; of a sample that is too large, gives it, and all before it, refused."""
         self._images.append(image)
         self._held += len(image.content) if isinstance(image.content, bytes) else 0
-        if self._held > max(LARGEST_SAMPLE, self._asked.max_bytes) or len(self._images) > MOST_IMAGES:
-            self._is_too_large = True
+        if self._held > max(LARGEST_SAMPLE, self._asked.max_bytes):
+            self._outgrow()
         if self._is_too_large:
-            self.suffixes.clear()
-            self._refusal = refused(
-                "ColumnMismatch",
-                f"more than {MOST_IMAGES:,} images, or {LARGEST_SAMPLE:,} bytes of them, share the name {self.key!r} "
-                f"up to a dot, and so the columns of one sample; without columns they are read",
-            )
             yield from self._given()
             self._images.clear()
             self._siblings.clear()
@@ -145,6 +148,14 @@ class _Sample:
         for image in self._images:
             refusal = image.content if isinstance(image.content, Refusal) else self._refusal
             yield image._replace(content=refusal) if refusal else image._replace(columns=columns)
+
+    def _outgrow(self) -> None:
+        self._is_too_large = True
+        self._refusal = refused(
+            "ColumnMismatch",
+            f"more than {MOST_FILES:,} files, or {LARGEST_SAMPLE:,} bytes of images, share the name {self._key!r} up "
+            f"to a dot, and so the columns of one sample; without columns they are read",
+        )
 
     def _refuse(self, file: File, why: str) -> None:
         self._refusal = refused("ColumnMismatch", f"{file.name!r} beside it {why}")

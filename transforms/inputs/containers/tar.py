@@ -2,7 +2,7 @@
 
 The standard library decodes the headers. It does not walk from one to the next here: it takes a damaged header for the
 end of the archive, without a word; ignores what it cannot read of an extended one, and reads one of any size; and keeps
-them all. An archive ends at its end mark, blocks of zeros up to the end of the file; where it does not, it is damaged.
+them all. An archive ends at its end mark, some zeros up to the end of the file; where it does not, it is damaged.
 The data of members has no checksum: damage within it is found in a `.tar.gz` alone, at its end.
 """
 
@@ -15,7 +15,7 @@ from tarfile import BLOCKSIZE, TarInfo
 from typing import IO, NamedTuple
 
 from transforms.inputs.containers.gzipped import unpacked
-from transforms.inputs.containers.member import Asked, DamagedContainer, Member
+from transforms.inputs.containers.member import Asked, DamagedContainerError, Member
 from transforms.inputs.containers.samples import File, members_of
 from transforms.inputs.facts import LATEST
 from transforms.inputs.kinds import OTHER
@@ -25,17 +25,19 @@ PAX_OF_ALL, PAX, LONG_NAME = (tarfile.XGLTYPE,), (tarfile.XHDTYPE, tarfile.SOLAR
 EXTENSIONS = (*PAX_OF_ALL, *PAX, LONG_NAME, tarfile.GNUTYPE_LONGLINK)
 LARGEST_EXTENSION = 1 << 20  # bytes of one; names have at most 4 KB
 LARGEST_FILE = 1 << 60
-SPARSE = "GNU.sparse."
+SPARSE, SPARSE_NAME = "GNU.sparse.", "GNU.sparse.name"
+USED = frozenset({b"path", b"size", b"mtime", SPARSE_NAME.encode()})
 # Of a block of GNU's old sparse files, whether another one follows: in the header, and in those behind it.
 SPARSE_FLAG, NEXT_SPARSE_FLAG = 482, 504
-READ_BYTES = 1 << 20
+READ_BYTES = 1 << 16
+LONGEST_PADDING = 1 << 20  # what GNU tar fills up with the largest of its common blocking factors, 2048
 
 
 def members(file: IO[bytes], asked: Asked) -> Iterator[Member]:
     """The images of an archive in their order, with columns as `samples` tells.
 
     Raises:
-        DamagedContainer: where it breaks.
+        DamagedContainerError: where it breaks.
     """
     with unpacked(file) as plain:
         yield from members_of(_files(plain, asked), asked)
@@ -83,7 +85,7 @@ def _read(plain: IO[bytes], header: _Header) -> bytes:
     plain.seek(header.begins)
     data = plain.read(header.size)
     if len(data) < header.size:
-        raise DamagedContainer(
+        raise DamagedContainerError(
             f"at byte {header.begins:,}: it ends within {header.name!r}, after {len(data):,} of {header.size:,} bytes"
         )
     return data
@@ -107,12 +109,12 @@ def _headers(plain: IO[bytes]) -> Iterator[_Header]:
                 continue
             header = _described(info, {**of_all, **of_next}, offset + BLOCKSIZE + _sparse_bytes(plain, block, info))
         except (tarfile.HeaderError, ValueError) as e:
-            raise DamagedContainer(f"at byte {offset:,}: its header does not hold: {e}") from None
+            raise DamagedContainerError(f"at byte {offset:,}: its header does not hold: {e}") from None
         of_next.clear()
         yield header
         offset = header.ends
     if of_next:
-        raise DamagedContainer(f"at byte {offset:,}: an extended header is followed by no member")
+        raise DamagedContainerError(f"at byte {offset:,}: an extended header is followed by no member")
     _check_end(plain, offset)
 
 
@@ -120,15 +122,22 @@ def _block(plain: IO[bytes], offset: int) -> bytes:
     plain.seek(offset)
     block = plain.read(BLOCKSIZE)
     if len(block) < BLOCKSIZE:
-        raise DamagedContainer(f"at byte {offset:,}: it ends without the zeros that end an archive")
+        raise DamagedContainerError(f"at byte {offset:,}: it ends without the zeros that end an archive")
     return block
 
 
 def _check_end(plain: IO[bytes], offset: int) -> None:
     """Reads to the end of the file, which for gzip compares the checksum as well."""
+    zeros = BLOCKSIZE
     while data := plain.read(READ_BYTES):
-        if any(data):
-            raise DamagedContainer(
+        zeros += len(data)
+        if zeros > LONGEST_PADDING:
+            raise DamagedContainerError(
+                f"behind its end mark at byte {offset:,} stand more zeros than any writer leaves there: of a file that "
+                f"was written, or fetched, in part, what is missing is zeros as well"
+            )
+        if data.count(0) < len(data):
+            raise DamagedContainerError(
                 f"behind its end mark at byte {offset:,} stands more than zeros: archives that were joined by `cat` "
                 f"are read by `tar --ignore-zeros`, and joined into one by `tar --concatenate`"
             )
@@ -144,21 +153,25 @@ def _extension(plain: IO[bytes], info: TarInfo) -> bytes:
 
 
 def _records(content: bytes) -> Iterator[tuple[str, str]]:
-    """Of an extended header of POSIX, `length keyword=value` and a line feed each, those that are used here.
+    """Of an extended header of POSIX, `length keyword=value` and a line feed each, those that are used here; of sparse
+    files, that it is one.
 
     Raises:
         ValueError: it is none.
     """
-    while content:
-        digits, space, _ = content[:20].partition(b" ")
-        length = int(digits)
-        record = content[len(digits + space) : length]
+    at = 0
+    while at < len(content):
+        digits = content[at : at + 20].partition(b" ")[0]
+        end = at + int(digits)
+        record = content[at + len(digits) + 1 : end]
         keyword, equals, value = record[:-1].partition(b"=")
-        if length > len(content) or not equals or record[-1:] != b"\n":
+        if end > len(content) or not equals or record[-1:] != b"\n":
             raise ValueError("an extended header holds no records")
-        content = content[length:]
-        if keyword in (b"path", b"size", b"mtime") or keyword.startswith(SPARSE.encode()):
+        at = end
+        if keyword in USED:
             yield keyword.decode(), _text(value)
+        elif keyword.startswith(SPARSE.encode()):
+            yield SPARSE, ""
 
 
 def _described(info: TarInfo, said: dict[str, str], begins: int) -> _Header:
@@ -169,8 +182,8 @@ def _described(info: TarInfo, said: dict[str, str], begins: int) -> _Header:
     if not 0 <= size < LARGEST_FILE:
         raise ValueError(f"a size of {size:,} bytes")
     has_data = info.isreg() or info.type not in tarfile.SUPPORTED_TYPES
-    is_sparse = info.type == tarfile.GNUTYPE_SPARSE or any(keyword.startswith(SPARSE) for keyword in said)
-    name = said.get(f"{SPARSE}name") or said.get("path") or info.name
+    is_sparse = info.type == tarfile.GNUTYPE_SPARSE or SPARSE in said
+    name = said.get(SPARSE_NAME) or said.get("path") or info.name
     return _Header(name, size, mtime, info, is_sparse, begins, begins + (_rounded(size) if has_data else 0))
 
 

@@ -11,7 +11,7 @@ from typing import IO, Any
 
 from transforms.elements import Refusal
 from transforms.inputs.containers.gzipped import unpacked
-from transforms.inputs.containers.member import Asked, DamagedContainer, Member, refused, refused_for_size, wants
+from transforms.inputs.containers.member import Asked, DamagedContainerError, Member, refused, refused_for_size, wants
 from transforms.records.examples import features_of
 from transforms.records.tfrecord import DamagedRecordError, Framed, read_frames
 
@@ -23,7 +23,7 @@ def members(file: IO[bytes], asked: Asked) -> Iterator[Member]:
     """One for each record, with its other features as columns: one value as it is, several as a list.
 
     Raises:
-        DamagedContainer: where it breaks.
+        DamagedContainerError: where it breaks.
     """
     with unpacked(file) as plain:
         try:
@@ -32,7 +32,7 @@ def members(file: IO[bytes], asked: Asked) -> Iterator[Member]:
                 size = framed.size if isinstance(content, Refusal) else len(content)
                 yield Member(str(number), size, None, f"{framed.crc32c:08x}", content, columns)
         except DamagedRecordError as e:
-            raise DamagedContainer(str(e)) from None
+            raise DamagedContainerError(str(e)) from None
 
 
 def _read(framed: Framed, asked: Asked) -> tuple[bytes | Refusal, dict[str, Any]]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Any, NamedTuple
 
 from transforms.elements import Refusal
-from transforms.inputs.containers.member import Asked, DamagedContainer, Member
+from transforms.inputs.containers.member import Asked, DamagedContainerError, Member
 from transforms.inputs.leaving_out import kind_left_out
 
 Read = Callable[[IO[bytes], Asked], Iterator[Member]]
@@ -46,7 +46,7 @@ def found_in(read: Read, data: bytes, **asked: Any) -> Found:
     try:
         for member in read(io.BytesIO(data), Asked(**options)):
             found.members.append(member)
-    except DamagedContainer as e:
+    except DamagedContainerError as e:
         return found._replace(damage=str(e))
     return found
 

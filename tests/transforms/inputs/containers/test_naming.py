@@ -67,7 +67,8 @@ def test_names_and_containers_come_back_as_they_were(kind: str, member: str, con
 
 @given(NAMES)
 def test_what_is_no_member_has_no_container(name: str) -> None:
-    for uri in (f"/data/{name}", f"s3://bucket/{name}", f"file:///{name}", f"tar://{name.replace(':', '')}"):
+    plain = name.replace(":", "")
+    for uri in (f"/data/{name}", f"s3://bucket/{name}", f"file:///{name}", f"tar://{plain}", f"tar://{plain}::"):
         assert container_of(uri) == member_of(uri) == ""
 
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import gzip
+import io
 import os
+import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.transforms.inputs.containers.making import takes, tar_of
@@ -138,3 +143,41 @@ def test_nothing_is_left_open_when_reading_is_given_up(tmp_path: Path) -> None:
     before = len(os.listdir("/proc/self/fd"))
     found.close()
     assert len(os.listdir("/proc/self/fd")) == before - 1
+
+
+def parquet_of(*images: bytes) -> bytes:
+    written = io.BytesIO()
+    pq.write_table(pa.table({"image": list(images), "label": list(range(len(images)))}), written)
+    return written.getvalue()
+
+
+def zip_of(*images: bytes) -> bytes:
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w") as archive:
+        for i, image in enumerate(images):
+            archive.writestr(f"{i}.jpg", image)
+    return written.getvalue()
+
+
+@pytest.mark.parametrize("name", ["x.tar", "x.zip", "x.parquet", "x.tfrecord"])
+def test_parquet_and_zip_are_told_by_their_first_bytes_as_well(tmp_path: Path, name: str) -> None:
+    row = put(tmp_path / name, parquet_of(b"one", b"two"))
+    assert [(found.uri, found.version, found.content, found.columns) for found in rows_of(row, columns=("*",))] == [
+        (f"parquet://{i}::{row.uri}", row.version, image, f"{{'label': {i}}}")
+        for i, image in enumerate([b"one", b"two"])
+    ]
+    row = put(tmp_path / name, zip_of(b"one", b"two"))
+    assert [(found.uri, found.content) for found in rows_of(row)] == [
+        (f"zip://0.jpg::{row.uri}", b"one"), (f"zip://1.jpg::{row.uri}", b"two"),
+    ]  # fmt: skip
+    assert rows_of(row)[0].version == f"{row.version}/{zlib.crc32(b'one'):08x}"
+    assert refusal_of(put(tmp_path / name, zip_of(b"one")[:-1])).error == "DamagedContainer"
+    assert refusal_of(put(tmp_path / name, parquet_of(b"one")[:-1])).error == "DamagedContainer"
+    encrypted = refusal_of(put(tmp_path / name, b"PARE" + bytes(100) + b"PARE"))
+    assert encrypted.message == "it is a Parquet file whose footer is encrypted, which is not read here"
+
+
+def test_a_parquet_file_without_images_is_told_by_its_columns(tmp_path: Path) -> None:
+    refusal = refusal_of(put(tmp_path / "x.parquet", parquet_of(b"one")), image_column="picture")
+    assert refusal.error == "NoImage"
+    assert refusal.message.endswith("among image (binary), label (int64)")

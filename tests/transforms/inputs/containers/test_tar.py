@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import io
 import os
 import subprocess
 import tarfile
+import tracemalloc
 from pathlib import Path
+from typing import IO, Any, cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.transforms.inputs.containers.making import Found, found_in, headers_of, tar_of
-from transforms.elements import Refusal
+from tests.transforms.inputs.containers.making import Found, found_in, headers_of, takes, tar_of
 from transforms.inputs.containers import tar
+from transforms.inputs.containers.member import Asked
 
 FORMATS = [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]
 FILES = [("a.jpg", b"a" * 511), ("b/c.png", b"b" * 512), ("b/readme.txt", b"text"), ("d.jpg", b"")]
@@ -176,6 +179,15 @@ def test_extended_headers_without_a_member() -> None:
     assert "it ends without the zeros" in read(data[:1024]).damage
 
 
+def test_an_archive_that_ends_in_very_many_zeros_is_damaged() -> None:
+    """As one does whose space was reserved before it was written; no writer leaves more than a mebibyte."""
+    data = tar_of([("a.jpg", b"a")])
+    padded = data.ljust(1024 + (1 << 20), b"\0")
+    assert read(padded).damage == ""
+    for zeros in (padded + bytes(1 << 16), bytes(len(padded) + (1 << 16))):
+        assert "stand more zeros than any writer leaves there" in read(zeros).damage
+
+
 SMALL = [(f"{'n' * 98 + '/' if i == 2 else ''}{i}.{kind}", bytes([65 + i]) * (200 + 300 * i)) for i, kind in enumerate(
     ["jpg", "txt", "jpg", "png", "jpg"]
 )]  # fmt: skip
@@ -217,83 +229,56 @@ def test_a_byte_that_is_flipped_anywhere_loses_no_member_without_a_word(tar_form
     assert found.damage or intact  # some bits of gzip mean nothing
 
 
-SAMPLES = [
-    ("s/0001.jpg", b"one"), ("s/0001.cls", b"7\n"), ("s/0001.json", b'{"a": [1, 2], "cls": 9, "ok": true}'),
-    ("s/0001.caption", "schön".encode()), ("s/0001.npy", b"\x93NUMPY"),
-    ("s/0002.cls", b"-3"), ("s/0002.left.JPG", b"left"), ("s/0002.right.jpg", b"right"),
-    ("s/0003.txt", b"no image"), ("s/0004.png", b"alone"),
-]  # fmt: skip
-COLUMNS = {"cls": 7, "a": [1, 2], "ok": True, "caption": "schön"}
+SAMPLE_BYTES = 100_352 + 3 * 512
 
 
-def test_files_beside_an_image_are_its_columns() -> None:
-    found = read(tar_of(SAMPLES), columns=("*",))
-    assert [(member.name, member.content, member.columns) for member in found.members] == [
-        ("s/0001.jpg", b"one", COLUMNS),
-        ("s/0002.left.JPG", b"left", {"cls": -3}),
-        ("s/0002.right.jpg", b"right", {"cls": -3}),
-        ("s/0004.png", b"alone", {}),
-    ]
-    assert found.skipped == [("s/0001.npy", ".npy"), ("s/0003.txt", ".txt")]
+class Made(io.RawIOBase):
+    """An archive of so many images of 100 KB, each with its class beside it, made as it is read."""
+
+    def __init__(self, samples: int):
+        self._samples = samples
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        assert whence == io.SEEK_SET
+        self._at = offset
+        return offset
+
+    def readinto(self, buffer: Any) -> int:
+        number, place = divmod(self._at, SAMPLE_BYTES)
+        data = memoryview(sample(number) if number < self._samples else bytes(1024))[place:]
+        count = min(len(data), len(buffer))
+        buffer[:count] = data[:count]
+        self._at += count
+        return count
 
 
-def test_only_the_columns_that_are_asked_for() -> None:
-    found = read(tar_of(SAMPLES), columns=("npy", "a"))
-    assert [dict(member.columns) for member in found.members] == [{"npy": b"\x93NUMPY", "a": [1, 2]}, {}, {}, {}]
-    assert found.skipped == [
-        ("s/0001.cls", ".cls"), ("s/0001.caption", ".caption"), ("s/0002.cls", ".cls"), ("s/0003.txt", ".txt"),
-    ]  # fmt: skip
+@functools.lru_cache(maxsize=1)
+def sample(number: int) -> bytes:
+    image, label = tarfile.TarInfo(f"{number:06}.jpg"), tarfile.TarInfo(f"{number:06}.cls")
+    image.size, label.size = 100_000, 6
+    return b"".join([image.tobuf(), bytes(100_352), label.tobuf(), (b"%6d" % number).ljust(512, b"\0")])
 
 
-def test_without_columns_all_that_are_no_images_are_left_out() -> None:
-    found = read(tar_of(SAMPLES))
-    assert [name for name, _ in found.skipped] == [name for name, _ in SAMPLES if name[-3:].lower() not in "jpgpng"]
-
-
-@pytest.mark.parametrize(
-    ("name", "data", "reason"),
-    [
-        ("1.cls", b"cat", "'1.cls' beside it is no integer"),
-        ("1.json", b"[1]", "'1.json' beside it is no JSON object: it holds list"),
-        ("1.json", b"{", "'1.json' beside it is no JSON object"),
-        ("1.json", b'{"a":' * 100_000, "'1.json' beside it is no JSON object"),
-        ("1.txt", b"\xff", "'1.txt' beside it is no UTF-8"),
-        ("1.txt", b"x" * ((1 << 20) + 1), "'1.txt' beside it has 1,048,577 bytes; beside an image, 1,048,576 are read"),
-    ],
-)
-def test_a_column_that_is_none_refuses_its_sample_alone(name: str, data: bytes, reason: str) -> None:
-    for files in ([("1.jpg", b"one"), (name, data)], [(name, data), ("1.jpg", b"one")]):
-        found = read(tar_of([*files, ("2.jpg", b"two")]), columns=("*",))
-        refusal = found.images["1.jpg"]
-        assert isinstance(refusal, Refusal)
-        assert (refusal.stage, refusal.error) == ("unpack", "ColumnMismatch")
-        assert refusal.message.startswith(reason)
-        assert found.images["2.jpg"] == b"two"
-        assert found.skipped == []
-
-
-def test_no_half_of_a_sample_is_given() -> None:
-    data = tar_of([("1.jpg", b"one"), ("1.cls", b"1"), ("2.jpg", b"two"), ("2.cls", b"2")])
-    for cut in (2 * 2048 - 512, 2 * 2048 - 1024, 2 * 2048 - 1025, 3 * 1024):
-        found = read(data[:cut], columns=("cls",))
-        assert found.damage
-        assert [(member.name, member.columns) for member in found.members] == [("1.jpg", {"cls": 1})]
-    assert len(read(data[: 2 * 2048 - 512]).members) == 2  # images alone are whole
-
-
-def test_a_name_that_comes_again_begins_a_sample() -> None:
-    files = [("1.jpg", b"one"), ("1.cls", b"1"), ("1.jpg", b"two"), ("1.cls", b"2"), (".a.jpg", b""), (".a.cls", b"3")]
-    found = read(tar_of(files), columns=("cls",))
-    assert [(member.name, member.columns) for member in found.members] == [
-        ("1.jpg", {"cls": 1}), ("1.jpg#2", {"cls": 2}), (".a.jpg", {}),
-    ]  # fmt: skip
-
-
-def test_frames_that_share_a_name_up_to_a_dot_are_no_sample(monkeypatch: pytest.MonkeyPatch) -> None:
-    files = [(f"film.{i:04}.jpg", b"x") for i in range(1500)] + [("film.cls", b"1"), ("still.jpg", b"y")]
-    found = read(tar_of(files), columns=("*",))
-    assert len(found.members) == 1501
-    assert set(found.errors.values()) == {"ColumnMismatch"}
-    assert len(found.errors) == 1500
-    assert found.skipped == [("film.cls", ".cls")]
-    assert read(tar_of(files)).errors == {}
+def test_an_archive_is_never_in_memory() -> None:
+    """300 MB of it, read in some 3 MB; the names that were given are most of them."""
+    file = cast(IO[bytes], io.BufferedReader(Made(3000)))
+    tracemalloc.start()
+    found = sum(
+        len(member.content) + int(member.columns["cls"] == number)
+        for number, member in enumerate(tar.members(file, Asked(("cls",), takes=takes)))
+        if isinstance(member.content, bytes)
+    )
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert found == 3000 * 100_001
+    assert peak < 4 << 20
