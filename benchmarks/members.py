@@ -1,6 +1,6 @@
 """Images in containers beside the same ones loose: on a local disk, and in a store at 20 ms a request.
 
-2,000 photos of 62 KB as files, in tars and in TFRecords of 1,000. Each way is a process of its own, in turns. "Read"
+2,000 photos of 62 KB as files, and in containers of 1,000 each. Each way is a process of its own, in turns. "Read"
 reads the bytes and does nothing else with them; "decoded" is a run up to the model: listed, selected, read, decoded and
 resized, by the real transforms. `make bench-fetch` prints a table and writes benchmarks/results/members.json.
 """
@@ -15,11 +15,14 @@ import sys
 import tarfile
 import tempfile
 import time
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from benchmarks import corpora
 from benchmarks.fetch import BUCKET, counted, fetch_all, filesystem, store, store_options
@@ -58,7 +61,24 @@ def tfrecord(images: list[Path], file: Path) -> None:
             records.write(frame(example(bytes_feature("image/encoded", image.read_bytes()))))
 
 
-WRITERS: Mapping[str, Callable[[list[Path], Path], None]] = {"tar": tar, "tfrecord": tfrecord}
+def parquet(images: list[Path], file: Path) -> None:
+    """As Hugging Face keeps images, 100 in a group of rows."""
+    rows = [{"image": {"bytes": image.read_bytes(), "path": image.name}} for image in images]
+    pq.write_table(pa.Table.from_pylist(rows), file, row_group_size=100)
+
+
+def zipped(images: list[Path], file: Path) -> None:
+    with zipfile.ZipFile(file, "w") as archive:
+        for image in images:
+            archive.write(image, image.name)
+
+
+WRITERS: Mapping[str, Callable[[list[Path], Path], None]] = {
+    "tar": tar,
+    "tfrecord": tfrecord,
+    "parquet": parquet,
+    "zip": zipped,
+}
 FORMS = ("loose", *WRITERS)
 
 
