@@ -107,11 +107,12 @@ bench-stages: setup  ## where the core-milliseconds of one image go
 bench-fidelity: setup  ## what bf16 and int8 lose with trained weights, by the layers left in f32
 	$(BIN)/python benchmarks/fidelity.py
 
-bench-scaling: setup  ## listing, ledger and publishing without a model, 1,000 to 100,000 images
-	$(BIN)/python benchmarks/scaling.py
+bench-scaling: setup  ## listing, ledger and publishing without a model, 1,000 to 100,000 images in four forms
+	$(BIN)/python -m benchmarks.scaling
 
-bench-fetch: setup $(FAKE_GCS)  ## fetching beside Beam's own ways, at 20 ms latency
-	FAKE_GCS_SERVER=$(FAKE_GCS) $(BIN)/python benchmarks/fetch.py
+bench-fetch: setup $(FAKE_GCS)  ## fetching beside Beam's own ways, and containers beside loose files, at 20 ms latency
+	FAKE_GCS_SERVER=$(FAKE_GCS) $(BIN)/python -m benchmarks.fetch
+	FAKE_GCS_SERVER=$(FAKE_GCS) $(BIN)/python -m benchmarks.members
 
 bench-listing: setup  ## listing 200,000 objects of one prefix, beside page by page, at 50 ms a page
 	$(BIN)/python -m benchmarks.listing

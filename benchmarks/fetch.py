@@ -19,8 +19,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import fsspec
@@ -35,6 +36,7 @@ Work = Callable[[], int]  # what is timed; the bytes that it read
 
 BUCKET = "bench"
 SIZE = 45_000
+COUNTED = b"COUNTED\n"  # to the proxy, in place of a request
 RESULTS = Path(__file__).parent / "results" / "fetch.json"
 
 
@@ -136,21 +138,29 @@ def filesystem(port: int) -> fsspec.AbstractFileSystem:
 
 
 async def delay(port: int, target: int, seconds: float) -> None:
-    """A proxy of bytes that passes each answer on after `seconds`."""
+    """A proxy of bytes that passes each answer on after `seconds`; `counted` asks it for what passed."""
+    requests, size = 0, 0
 
     async def connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         upstream_reader, upstream_writer = await asyncio.open_connection("127.0.0.1", target, limit=1 << 20)
         asked = 0.0
 
         async def up() -> None:
-            nonlocal asked
+            nonlocal asked, requests, size
             while data := await reader.read(1 << 16):
+                if data == COUNTED:
+                    writer.write(f"{requests} {size}\n".encode())
+                    requests, size = 0, 0
+                    break
                 asked = time.monotonic()
+                requests += data.startswith(b"GET ")
                 upstream_writer.write(data)
             upstream_writer.close()
 
         async def down() -> None:
+            nonlocal size
             while data := await upstream_reader.read(1 << 20):
+                size += len(data)
                 await asyncio.sleep(max(0.0, asked + seconds - time.monotonic()))
                 writer.write(data)
             writer.close()
@@ -160,6 +170,32 @@ async def delay(port: int, target: int, seconds: float) -> None:
     server = await asyncio.start_server(connection, "127.0.0.1", port, backlog=512)
     async with server:
         await server.serve_forever()
+
+
+def counted(port: int) -> tuple[int, int]:
+    """Requests that the proxy has passed on since it was last asked, and bytes of their answers."""
+    with socket.create_connection(("127.0.0.1", port)) as asking:
+        asking.sendall(COUNTED)
+        requests, size = asking.makefile().readline().split()
+    return int(requests), int(size)
+
+
+@contextmanager
+def store(latency_ms: float) -> Iterator[tuple[int, int]]:
+    """A store with an empty bucket: the ports of its server, and of the proxy before it."""
+    direct, proxy = free_port(), free_port()
+    address = ["-scheme=http", "-host=127.0.0.1", f"-port={direct}", f"-public-host=127.0.0.1:{proxy}"]
+    server = subprocess.Popen([os.environ["FAKE_GCS_SERVER"], *address, "-backend=memory", "-log-level=error"])
+    own = ["--port", str(proxy), "--target", str(direct), "--latency_ms", str(latency_ms)]
+    delaying = subprocess.Popen([sys.executable, "-m", "benchmarks.fetch", *own])
+    try:
+        wait_for(direct)
+        wait_for(proxy)
+        filesystem(direct).mkdir(BUCKET)
+        yield direct, proxy
+    finally:
+        delaying.terminate()
+        server.terminate()
 
 
 def free_port() -> int:
@@ -179,7 +215,7 @@ def wait_for(port: int) -> None:
 def measure(way: str, port: int, count: int) -> float:
     """Seconds of one way in a process of its own, without its imports."""
     environment = {**os.environ, "STORAGE_EMULATOR_HOST": f"http://127.0.0.1:{port}", "GOOGLE_CLOUD_PROJECT": "test"}
-    command = [sys.executable, __file__, "--way", way, "--port", str(port), "--objects", str(count)]
+    command = [sys.executable, "-m", "benchmarks.fetch", "--way", way, "--port", str(port), "--objects", str(count)]
     output = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if output.returncode:
         raise RuntimeError(f"{way} failed:\n{output.stderr[-2000:]}")
@@ -219,25 +255,13 @@ def main() -> None:
         asyncio.run(delay(options.port, options.target, options.latency_ms / 1000))
         return
 
-    store, proxy = free_port(), free_port()
-    address = ["-scheme=http", "-host=127.0.0.1", f"-port={store}", f"-public-host=127.0.0.1:{proxy}"]
-    server = subprocess.Popen([os.environ["FAKE_GCS_SERVER"], *address, "-backend=memory", "-log-level=error"])
-    own = ["--port", str(proxy), "--target", str(store), "--latency_ms", str(options.latency_ms)]
-    delaying = subprocess.Popen([sys.executable, __file__, *own])
-    try:
-        wait_for(store)
-        wait_for(proxy)
-        fs = filesystem(store)
-        fs.mkdir(BUCKET)
+    with store(options.latency_ms) as (direct, proxy):
         data = os.urandom(SIZE)
-        fs.pipe({f"{BUCKET}/{name}": data for name in names_of(options.objects)})
+        filesystem(direct).pipe({f"{BUCKET}/{name}": data for name in names_of(options.objects)})
         seconds: dict[str, list[float]] = {way: [] for way in options.ways}
         for _ in range(options.rounds):
             for way in options.ways:
                 seconds[way].append(measure(way, proxy, options.objects))
-    finally:
-        delaying.terminate()
-        server.terminate()
     report(seconds, options)
 
 

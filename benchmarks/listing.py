@@ -1,13 +1,16 @@
 """Listing a flat prefix of 200,000 objects at 50 ms a page: in ranges of names, beside page by page.
 
 A process of its own answers as Cloud Storage's list API does, 1,000 objects a page, each page some time after it was
-asked for. `make bench-listing` prints a table.
+asked for; and, for `scaling`, which embeds them as well, each object as the same small image. `make bench-listing`
+prints a table.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import base64
+import hashlib
 import json
 import re
 import statistics
@@ -18,8 +21,10 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from functools import partial
 
+import google_crc32c
 from aiohttp import web
 
+from benchmarks import tiny
 from benchmarks.fetch import free_port, store_options, wait_for
 from transforms.inputs import paging
 from transforms.stores import filesystems
@@ -32,13 +37,14 @@ PATTERNS = {
 }
 
 
+CONTENT = tiny.jpeg()
 # As the client asks for it by `fields`.
 ITEM = {
-    "size": "45000",
+    "size": str(len(CONTENT)),
     "generation": "1795613105236388",
     "updated": "2026-11-25T12:30:00.000Z",
-    "md5Hash": "ndTlWUJWxXWHQbRiF6XgqQ==",
-    "crc32c": "AAAAAA==",
+    "md5Hash": base64.b64encode(hashlib.md5(CONTENT, usedforsecurity=False).digest()).decode(),
+    "crc32c": base64.b64encode(google_crc32c.Checksum(CONTENT).digest()).decode(),
 }
 
 
@@ -68,8 +74,13 @@ def serve(port: int, pattern: str, count: int, seconds: float) -> None:
         await asyncio.sleep(max(0.0, began + seconds - time.monotonic()))
         return web.Response(text=text, content_type="application/json")
 
+    async def read(_: web.Request) -> web.Response:
+        await asyncio.sleep(seconds)
+        return web.Response(body=CONTENT, content_type="image/jpeg")
+
     app = web.Application()
     app.router.add_get("/storage/v1/b/bucket/o", listed)
+    app.router.add_get("/download/storage/v1/b/bucket/o/{name:.+}", read)
     web.run_app(app, host="127.0.0.1", port=port, print=None, access_log=None)
 
 
