@@ -158,7 +158,7 @@ def _webp(data: bytes, max_image_pixels: int) -> Opened:
 
 
 def _tiff(data: bytes, max_image_pixels: int) -> Opened:
-    place, page = tiff.full_page(data)
+    place, page = tiff.full_page(data, max_image_pixels)
     try:
         image = pillow_image("TIFF", data) if tiff.is_plain(page) else None
         if image and place:

@@ -10,7 +10,7 @@ from PIL import Image, ImageFile, ImagePalette
 
 from transforms.images.colors import from_samples, grey_to_rgb, to_rgb
 from transforms.images.directories import SLACK_BYTES, Directory, check_exif_of, directories
-from transforms.images.errors import ImageError, too_costly, unsupported
+from transforms.images.errors import ImageError, check_pixels, too_costly, unsupported
 from transforms.images.orientation import SWAPS_SIDES, UPRIGHT, upright
 from transforms.images.tiff_blocks import MAX_BLOCKS, check_blocks, check_sizes
 
@@ -39,7 +39,7 @@ MAX_PAGES = 1_000
 LARGE_TILE = 1 << 24  # pixels; libtiff makes room for a whole one, however small the image is
 
 
-def full_page(data: bytes) -> tuple[int, Directory]:
+def full_page(data: bytes, max_image_pixels: int) -> tuple[int, Directory]:
     """The first page that is no preview: its place, and its directory.
 
     Raises:
@@ -54,6 +54,7 @@ def full_page(data: bytes) -> tuple[int, Directory]:
         if not _is_preview(page):
             _check_cost(page)
             _check_kind(page)
+            check_pixels(*size_of(page), max_image_pixels)
             check_blocks(page)
             return place, page
     if pages:
