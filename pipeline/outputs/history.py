@@ -76,7 +76,7 @@ def _read_run(output: str, run_id: str) -> PublishedRun | OutputError:
     except FileNotFoundError:
         return OutputError(f"{folder}: it has {layout.SUCCESS} and no {layout.MANIFEST}")
     except OutputError as e:
-        return e
+        return OutputError(str(e))  # itself it would keep, by its traceback, all that was read
 
 
 def place_in_time(started: datetime, runs: Sequence[PublishedRun]) -> datetime:

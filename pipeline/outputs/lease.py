@@ -17,7 +17,7 @@ from pipeline.console.logs import logger
 from pipeline.errors import RunError
 from transforms.records import documents, layout, leases, removal
 from transforms.records.leases import Lease
-from transforms.records.output_error import OutputError
+from transforms.records.output_error import OutputError, UnreadableError
 from transforms.stores import storage
 
 
@@ -122,6 +122,7 @@ def lease(
 
     Raises:
         HeldError: the run id is held.
+        UnreadableError: it may be, by a lease that may not be read.
     """
     number, holder = last_lease(output, run_id)
     if holder is not None and is_alive(holder) and not (has_ended and "job" in holder and has_ended(holder["job"])):
@@ -154,17 +155,27 @@ def holder_of(output: str, run_id: str, silence: float = leases.EXPIRY_SECONDS) 
     Args:
         silence: seconds without a sign of life after which a job elsewhere is taken for dead.
     """
-    _, holder = last_lease(output, run_id)
+    try:
+        _, holder = last_lease(output, run_id)
+    except UnreadableError as e:
+        logger.warning("whoever wrote it may be at work: %s", e)
+        return "somebody whose lease cannot be read"
     return who(holder) if holder is not None and is_alive(holder, silence) else ""
 
 
 def last_lease(output: str, run_id: str) -> tuple[int, dict[str, Any] | None]:
-    """Number and content of the last lease; (0, None) where there is none, None of one that no run has written."""
+    """Number and content of the last lease; (0, None) where there is none, None of one that no run has written.
+
+    Raises:
+        UnreadableError: it may be one, and may not be read.
+    """
     number = leases.last_number(output, run_id)
     if not number:
         return 0, None
     try:
         return number, documents.read_lease(layout.lease_file(output, run_id, number))
+    except UnreadableError:
+        raise
     except OutputError as e:
         logger.warning("not believed: %s", e)
         return number, None

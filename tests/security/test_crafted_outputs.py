@@ -14,17 +14,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import OutputError, RunError
-from pipeline.options.config import CompactConfig, make_config
+from pipeline.options.config import make_config
 from pipeline.outputs.dataset import load_features
 from pipeline.outputs.latest import latest
 from pipeline.outputs.verify import verify_output
-from pipeline.runs.compact import compact
-from pipeline.runs.housekeeping import contents_of
 from pipeline.runs.run import run
 from pipeline.runs.running import RunReport
 from tests.conftest import Run, photo
 from tests.full_disk import full_after
-from transforms.records import documents, layout
 from transforms.records.tfrecord import frame
 from transforms.writing import STAGED_FILE
 
@@ -68,17 +65,6 @@ def staged(killed: tuple[Path, Run]) -> Path:
     shutil.copytree(root / "as it was", root / "output")
     (folder,) = (path for path in (root / "output/.staging/r").iterdir() if path.is_dir())
     return folder
-
-
-@pytest.fixture(scope="module")
-def two_runs(tmp_path_factory: pytest.TempPathFactory, tiny_module: str) -> Path:
-    root = tmp_path_factory.mktemp("two")
-    (root / "images").mkdir()
-    photo(40, 30).save(root / "images/0.jpg")
-    for run_id in ("bad", "good"):
-        given = {"input": str(root / "images"), "output": str(root / "output"), "model": tiny_module, "run_id": run_id}
-        run(make_config(given, []))
-    return root
 
 
 def rewrite(ledger: Path, change: Callable[[dict[str, Any]], None], rows: Callable[[pa.Table], pa.Table]) -> None:
@@ -192,73 +178,6 @@ def test_a_shard_with_an_image_that_is_listed_no_more_is_embedded_anew(staged: P
     assert report.manifest["counts"]["embedded"] == report.manifest["counts"]["listed"] == 59
     assert str(gone) not in load_features(report.folder)[0]
     assert verify_output(str(root / "output")).holds
-
-
-def huge(path: Path) -> None:
-    with path.open("wb") as file:
-        file.truncate(documents.MANIFEST_BYTES + 1)
-
-
-BAD_MANIFESTS: dict[str, Callable[[Path], object]] = {
-    "a list": lambda path: path.write_text("[]"),
-    "no JSON": lambda path: path.write_text("{"),
-    "nested": lambda path: path.write_text("[" * 100_000),
-    "huge": huge,
-    "missing": lambda path: path.unlink(),
-    "a ledger elsewhere": lambda path: edit(path, lambda m: m["ledgers"][0].update(path="../../../elsewhere/x")),
-    "a shard elsewhere": lambda path: edit(path, lambda m: m["shards"][0].update(path="/etc/passwd")),
-    "counts of text": lambda path: edit(path, lambda m: m["counts"].update(embedded="12")),
-    "another run's": lambda path: edit(path, lambda m: m.update(run_id="other")),
-    "no time": lambda path: edit(path, lambda m: m.update(as_of="\x1b[2J")),
-}
-
-
-def edit(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
-    manifest = json.loads(path.read_text())
-    change(manifest)
-    path.write_text(json.dumps(manifest))
-
-
-@pytest.mark.parametrize("kind", BAD_MANIFESTS)
-def test_a_bad_manifest_is_passed_over_and_named_or_refused_where_it_would_be_missed(
-    kind: str, two_runs: Path, tiny_module: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    output = str(tmp_path / "output")
-    shutil.copytree(two_runs / "output", output)
-    BAD_MANIFESTS[kind](tmp_path / "output/runs/bad/run.json")
-    assert [run.run_id for run in contents_of(output).published] == ["good"]
-    assert set(latest(output)["run_id"].to_pylist()) == {"good"}
-    assert "passed over: " in caplog.text
-    assert "runs/bad" in caplog.text
-    assert not verify_output(output).holds
-    given = {"input": str(two_runs / "images"), "output": output, "model": tiny_module, "run_id": "next"}
-    for refuse in (
-        lambda: run(make_config(given | {"incremental": True}, [])),
-        lambda: compact(CompactConfig(output, "compacted", 1 << 20, "none", {})),
-    ):
-        with pytest.raises(OutputError, match=r"runs/bad.* mend it, or move its folder away"):
-            refuse()
-    report = run(make_config(given, []))
-    assert report is not None
-    assert report.manifest["counts"]["embedded"] == 1
-
-
-@pytest.mark.parametrize("content", ["{", "[]", "null", json.dumps({"attempt": "a", "host": "\x1b[2J", "pid": -1})])
-def test_a_lease_that_is_none_blocks_nothing(content: str, images: Path, run_pipeline: Run, tmp_path: Path) -> None:
-    path = Path(layout.lease_file(str(tmp_path / "output"), "other", 1))
-    path.parent.mkdir(parents=True)
-    path.write_text(content)
-    assert run_pipeline(input=str(images), run_id="r").manifest["counts"]["embedded"] == 12
-    assert [run.run_id for run in contents_of(str(tmp_path / "output")).published] == ["r"]
-    assert len(latest(str(tmp_path / "output"))) == 12
-
-
-def test_a_lease_from_the_far_future_does_not_hold_for_ever(images: Path, run_pipeline: Run, tmp_path: Path) -> None:
-    path = Path(layout.lease_file(str(tmp_path / "output"), "r", 1))
-    path.parent.mkdir(parents=True)
-    holder = {"attempt": HEX, "host": "elsewhere", "pid": 1, "here": True, "since": 4e9, "renewed": 4e9}
-    path.write_text(json.dumps(holder))
-    assert run_pipeline(input=str(images), run_id="r").manifest["counts"]["embedded"] == 12
 
 
 def test_a_ledger_that_names_shards_elsewhere_is_refused(

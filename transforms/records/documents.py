@@ -7,32 +7,36 @@ never joined to a path as they come.
 from __future__ import annotations
 
 import json
+import threading
 from typing import Any
 
 from transforms.records import layout
-from transforms.records.output_error import OutputError
-from transforms.stores import storage
+from transforms.records.output_error import OutputError, UnreadableError
+from transforms.stores import filesystems, storage
+from transforms.stores.store_errors import describe_error, is_forbidden, is_transient
 
-# A billion images in shards of 38,000 have a manifest of some 10 MB.
-MANIFEST_BYTES = 64 << 20
+# A shard and its ledger take 275 bytes of a manifest, and 18 marks: a billion images in shards of 38,000 have 7 MB. The
+# bounds are those of 120,000 shards, of 4.6 billion such images.
+MANIFEST_BYTES = 32 << 20
 NOTE_BYTES = 1 << 20  # of leases and attempts
+# No value of JSON is without a mark that begins or separates it: a file with many small ones, of which a megabyte would
+# be thirty in memory, is known before it is parsed. A mark is worth some 70 bytes at most.
+MARKS = (b"[", b"{", b",", b":")
+MOST_MARKS = 2_500_000
+
+_parsing = threading.Lock()  # many are fetched at once; of crafted ones, one at a time is in memory as objects
 
 
 def read_manifest(folder: str, run_id: str) -> dict[str, Any]:
     """The manifest of a published run.
 
     Raises:
-        OutputError: it is none, or of another run, or of a later version of this program.
-        OSError: it cannot be read; stores have error classes of their own.
+        OutputError: it is none, or of another run, or of a later version of this program; `UnreadableError` where it
+            may not be read.
+        OSError: there is none, or its store does not answer; stores have error classes of their own.
     """
     uri = storage.join(folder, layout.MANIFEST)
-    content = _read(uri, MANIFEST_BYTES)
-    version = content.get("schema_version") if isinstance(content, dict) else None
-    if isinstance(version, int) and version > layout.SCHEMA_VERSION:
-        raise OutputError(
-            f"{uri}: schema_version {version}, but this program knows {layout.SCHEMA_VERSION}; take a later one"
-        )
-    manifest = _checked(uri, content, "Manifest")
+    manifest = _read(uri, MANIFEST_BYTES, "Manifest")
     if manifest["run_id"] != run_id:
         raise OutputError(f"{uri}: it is of the run {manifest['run_id']!r}")
     return manifest
@@ -54,7 +58,7 @@ def read_attempt(uri: str) -> dict[str, Any] | None:
 def parse_staged_note(text: bytes, uri: str) -> dict[str, Any]:
     """The note in the metadata of the staged ledger `uri`. Raises OutputError."""
     try:
-        return _checked(uri, json.loads(text), "StagedNote")
+        return _checked(uri, _parsed(uri, text), "StagedNote")
     except (ValueError, RecursionError):
         raise OutputError(f"{uri}: its note of a shard is not JSON") from None
 
@@ -66,22 +70,47 @@ def read_lease(uri: str) -> dict[str, Any] | None:
 
 def _read_if_there(uri: str, limit: int, shape: str) -> dict[str, Any] | None:
     try:
-        content = _read(uri, limit)
+        return _read(uri, limit, shape)
     except FileNotFoundError:
         return None
-    return _checked(uri, content, shape)
 
 
-def _read(uri: str, limit: int) -> Any:
+def _read(uri: str, limit: int, shape: str) -> dict[str, Any]:
     try:
-        return json.loads(storage.read_bytes(uri, limit))
-    except storage.TooLargeError as e:
+        text = storage.read_bytes(uri, limit)
+        with _parsing:
+            return _checked(uri, _parsed(uri, text), shape)
+    except OutputError:
+        raise
+    except (storage.TooLargeError, storage.NotAFileError) as e:
         raise OutputError(f"{uri}: {e}; no run writes such a file") from None
     except (ValueError, RecursionError) as e:
         raise OutputError(f"{uri}: not JSON ({type(e).__name__}); no run writes such a file") from None
+    except Exception as e:  # stores have error classes of their own
+        if not _is_of_the_file(uri, e):
+            raise
+        raise UnreadableError(f"{uri}: it cannot be read ({getattr(e, 'strerror', '') or describe_error(e)})") from e
+
+
+def _parsed(uri: str, text: bytes) -> Any:
+    if (marks := sum(map(text.count, MARKS))) > MOST_MARKS:
+        raise OutputError(f"{uri}: {marks:,} marks of JSON, more than {MOST_MARKS:,}; no run writes such a file")
+    return json.loads(text)
+
+
+def _is_of_the_file(uri: str, error: Exception) -> bool:
+    """Whether an error tells of one file that is there, and not of its store or the way to it."""
+    if isinstance(error, FileNotFoundError) or is_transient(error):
+        return False
+    return is_forbidden(error) or (isinstance(error, OSError) and filesystems.is_local(uri))
 
 
 def _checked(uri: str, content: Any, shape: str) -> dict[str, Any]:
+    version = content.get("schema_version") if shape == "Manifest" and isinstance(content, dict) else None
+    if isinstance(version, int) and version > layout.SCHEMA_VERSION:
+        raise OutputError(
+            f"{uri}: schema_version {version}, but this program knows {layout.SCHEMA_VERSION}; take a later one"
+        )
     # Most workers write documents and read none: pydantic would be a third of what they load of ours.
     from transforms.records import shapes
 

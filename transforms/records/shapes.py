@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, FailFast, Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from transforms.records import layout
@@ -20,7 +20,11 @@ YEAR_10000 = 253_402_300_800  # in seconds since the epoch
 def _time(text: str) -> str:
     if not text.endswith("Z"):
         raise ValueError("a time in UTC, with a Z")
-    if datetime.fromisoformat(text).year >= LAST_YEAR:
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError("a time like 2026-01-31T12:00:00Z") from None  # Python's own would quote all of the text
+    if time.year >= LAST_YEAR:
         raise ValueError(f"a time before the year {LAST_YEAR}")
     return text
 
@@ -45,6 +49,23 @@ LedgerName = Annotated[str, AfterValidator(_whole(layout.LEDGER.pattern))]
 Host = Annotated[str, AfterValidator(_whole("[A-Za-z0-9_.:-]{1,255}"))]
 Shown = Annotated[str, Field(max_length=1000)]
 Json = dict[str, Any]
+
+
+def _moves(moves: Json) -> Json:
+    if not all(layout.SHARD.fullmatch(name) and isinstance(staged, str) for name, staged in moves.items()):
+        raise ValueError("names of shards, and where each was staged")
+    return moves
+
+
+def _errors(counts: Json) -> Json:
+    if not all(type(count) is int and count >= 0 for count in counts.values()):
+        raise ValueError("how often each error was met")
+    return counts
+
+
+# Faults are told one at a time: pydantic would collect those of all entries, of which a file can have millions.
+Moves = Annotated[Json, AfterValidator(_moves)]
+Errors = Annotated[Json, AfterValidator(_errors)]
 
 
 class FileEntry(TypedDict):
@@ -72,13 +93,13 @@ class Counts(TypedDict):
     embedded: Count
     columns_changed: NotRequired[Count]
     failed: Count
-    failed_by_error: dict[str, Count]
+    failed_by_error: Errors
     duplicates: Count
     deleted: Count
 
 
 class Identity(TypedDict):
-    compacted: NotRequired[list[RunId]]
+    compacted: NotRequired[Annotated[list[RunId], FailFast()]]
 
 
 class Model(TypedDict):
@@ -111,19 +132,19 @@ class Manifest(TypedDict):
     model: Model
     preprocessing: Json
     counts: Counts
-    shards: list[ShardEntry]
-    dead_letters: list[ShardEntry]
-    deleted: list[ShardEntry]
-    ledgers: list[LedgerEntry]
+    shards: Annotated[list[ShardEntry], FailFast()]
+    dead_letters: Annotated[list[ShardEntry], FailFast()]
+    deleted: Annotated[list[ShardEntry], FailFast()]
+    ledgers: Annotated[list[LedgerEntry], FailFast()]
     compression: Literal["none", "gzip"]
-    columns: NotRequired[list[ColumnEntry]]
+    columns: NotRequired[Annotated[list[ColumnEntry], FailFast()]]
 
 
 class Claim(TypedDict):
     """run.json from the moment on that an attempt claims the run."""
 
     attempt: Attempt
-    moves: NotRequired[dict[ShardName, str]]
+    moves: NotRequired[Moves]
     identity: NotRequired[Json]
     refused: NotRequired[str]
 

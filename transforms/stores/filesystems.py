@@ -10,6 +10,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from transforms.stores import secrets
+from transforms.stores.regular import open_regular
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -129,7 +130,7 @@ def _threads(process: int) -> ThreadPoolExecutor:
 def _make(scheme: str, retries: bool) -> AbstractFileSystem:
     if scheme not in SCHEMES:
         raise SchemeError(scheme)
-    make = {"gs": _gcs, "gcs": _gcs, "s3": _s3, "s3a": _s3}.get(scheme)
+    make = {"file": _local, "gs": _gcs, "gcs": _gcs, "s3": _s3, "s3a": _s3}.get(scheme)
     options = options_of(scheme)
     return make(scheme, options, retries) if make else _fsspec(scheme, options)
 
@@ -138,6 +139,18 @@ def _fsspec(scheme: str, options: dict[str, Any]) -> AbstractFileSystem:
     import fsspec  # when a store is used: the command line knows their names alone
 
     return fsspec.filesystem(scheme, **options)
+
+
+def _local(scheme: str, options: dict[str, Any], _: bool) -> AbstractFileSystem:
+    """Of this process's own, as it opens regular files alone for reading."""
+    fs = _fsspec(scheme, {**options, "skip_instance_cache": True})
+    open_any = fs._open
+
+    def open_checked(path: str, mode: str = "rb", **how: Any) -> Any:
+        return open_regular(path) if mode == "rb" else open_any(path, mode, **how)
+
+    fs._open = open_checked
+    return fs
 
 
 def _gcs(scheme: str, options: dict[str, Any], retries: bool) -> AbstractFileSystem:

@@ -12,6 +12,7 @@ from fsspec import AbstractFileSystem
 
 from transforms.elements import ImageObject
 from transforms.stores import filesystems, storage
+from transforms.stores.regular import open_regular
 from transforms.stores.store_errors import ChangedError, DamagedBodyError, WebError, status_of, too_large
 
 # Checksums of larger bodies are computed in a thread, so that the other fetches go on meanwhile.
@@ -47,7 +48,7 @@ def _compare(row: ImageObject, data: bytes) -> None:
 
 def read_local(source: ImageObject, max_bytes: int) -> tuple[ImageObject, bytes]:
     row = bound(storage.describe(source.uri), max_bytes)
-    with open(storage.path_of(source.uri), "rb") as file:
+    with open_regular(storage.path_of(source.uri)) as file:
         return row, file.read(row.size + 1)  # more than that, and it has grown meanwhile
 
 

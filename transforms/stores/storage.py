@@ -15,12 +15,13 @@ import re
 import shutil
 import uuid
 from datetime import datetime
-from stat import S_ISREG
 from typing import IO, Any
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from transforms.elements import ImageObject
 from transforms.stores.filesystems import filesystem, is_local, scheme_of
+from transforms.stores.regular import NotAFileError as NotAFileError
+from transforms.stores.regular import check_regular, open_regular
 from transforms.stores.spooling import naming
 
 LOCAL_SCHEME = "file://"
@@ -29,10 +30,6 @@ WEB_SCHEMES = ("http", "https")
 # Larger files are uploaded in such parts (resumable, multipart), of which one that fails is sent again alone.
 UPLOAD_CHUNK_BYTES = 8 << 20
 COPY_BYTES = 1 << 20
-
-
-class NotAFileError(OSError):
-    """A local name that is no regular file."""
 
 
 class TooLargeError(OSError):
@@ -114,8 +111,7 @@ def describe_local(uri: str, stat: os.stat_result) -> ImageObject:
     Raises:
         NotAFileError: a folder, or a device or pipe, which might never end.
     """
-    if not S_ISREG(stat.st_mode):
-        raise NotAFileError(f"{uri} is a folder, a device or a pipe, not a file")
+    check_regular(uri, stat)
     return ImageObject(uri, stat.st_size, f"{stat.st_size}-{stat.st_mtime_ns}", stat.st_mtime)
 
 
@@ -160,11 +156,27 @@ def read_bytes(uri: str, limit: int | None = None) -> bytes:
 
     Raises:
         TooLargeError: there are more than `limit`.
+        NotAFileError: a local name of no regular file.
     """
-    if limit is not None and (size := describe(uri).size) > limit:
-        raise TooLargeError(f"{size:,} bytes, more than {limit:,}")
-    data: bytes = filesystem(uri).cat_file(uri)
+    if not is_local(uri):
+        if limit is not None:
+            _check_size(describe(uri).size, limit)
+        data: bytes = filesystem(uri).cat_file(uri)
+        return data
+    with open_regular(path_of(uri)) as file:
+        if limit is None:
+            return file.read()
+        size = os.fstat(file.fileno()).st_size
+        _check_size(size, limit)
+        data = file.read(size + 1)
+    if len(data) > size:  # as of files in /proc, some of which do not end
+        raise TooLargeError(f"more than the {size:,} bytes that it tells of")
     return data
+
+
+def _check_size(size: int, limit: int) -> None:
+    if size > limit:
+        raise TooLargeError(f"{size:,} bytes, more than {limit:,}")
 
 
 def write_bytes(uri: str, data: bytes, *, exclusive: bool = False) -> None:
