@@ -26,6 +26,7 @@ from pipeline.runs.run import run
 from tests.conftest import Run, photo
 from transforms.records import documents, layout
 from transforms.stores.regular import NotAFileError
+from transforms.stores.storage import TooLargeError, read_bytes
 
 HEX = "0123456789abcdef" * 2
 
@@ -55,7 +56,6 @@ ODD_FILES: dict[str, Callable[[Path], object]] = {
     "a pipe": lambda path: [path.unlink(missing_ok=True), os.mkfifo(path)],
     "a folder": lambda path: [path.unlink(missing_ok=True), path.mkdir()],
     "a device": a_link("/dev/zero"),
-    "a file without an end": a_link("/proc/self/pagemap"),
     "a link to itself": a_link("run.json"),
 }
 BAD_MANIFESTS: dict[str, Callable[[Path], object]] = {
@@ -217,6 +217,9 @@ def test_a_large_manifest_costs_no_memory_of_note(kind: str, tmp_path: Path) -> 
         folder.mkdir(parents=True)
         (folder / "run.json").write_text(LARGE[kind])
         (folder / "_SUCCESS").touch()
+    assert documents.read_claim(str(tmp_path)) is None
+    with pytest.raises(OutputError):
+        documents.parse_staged_note(b"{}", "what is imported for the first time is counted for nobody")
     tracemalloc.start()
     try:
         assert published_runs(str(tmp_path), all_of_them=False) == []
@@ -226,6 +229,13 @@ def test_a_large_manifest_costs_no_memory_of_note(kind: str, tmp_path: Path) -> 
     finally:
         tracemalloc.stop()
     assert peak < 50e6
+
+
+def test_a_file_that_does_not_tell_its_size_is_not_read() -> None:
+    """As those of /proc, behind a link; some of them do not end."""
+    assert os.stat("/proc/self/status").st_size == 0
+    with pytest.raises(TooLargeError, match="more than the 0 bytes"):
+        read_bytes("/proc/self/status", 1 << 20)
 
 
 def test_a_manifest_of_a_hundred_thousand_shards_is_read(two_runs: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Addresses that are within a machine or on its link: loopback, link-local, the metadata services of clouds."""
+"""Addresses within a machine or on its link: its own, loopback, link-local, the metadata services of clouds."""
 
 from __future__ import annotations
 
@@ -17,13 +17,28 @@ class InternalAddressError(OSError):
 
 
 def is_internal(host: str) -> bool:
-    """Whether a numeric address is one; a name is none."""
+    """Whether a numeric address is one of these; a name is none."""
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
         return False
     plain = getattr(address, "ipv4_mapped", None) or address
-    return plain.is_loopback or plain.is_link_local or plain.is_unspecified or plain in METADATA
+    known = plain.is_loopback or plain.is_link_local or plain.is_unspecified or plain in METADATA
+    return known or _is_own(plain)
+
+
+def _is_own(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    """Whether the machine has an address, as its kernel says: at no other can a socket be bound.
+
+    (Where `ip_nonlocal_bind` is set it can, and then every address is taken for an own one.)
+    """
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((str(address), 0))
+    except OSError:
+        return False
+    return True
 
 
 async def resolves_inside(host: str) -> bool:

@@ -23,10 +23,7 @@ READ_SECONDS = 30
 BLOCKING_CALLS = 256
 
 # The schemes that are read. All else that fsspec knows is refused: chains (`simplecache::s3://…`), archives, shells.
-SCHEMES = frozenset(
-    {"file", "gs", "gcs", "s3", "s3a", "az", "abfs", "abfss", "http", "https"}
-    | {"memory"}  # fsspec's store within one process
-)
+SCHEMES = frozenset({"file", "gs", "gcs", "s3", "s3a", "az", "abfs", "abfss", "http", "https"})
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -158,16 +158,25 @@ def read_bytes(uri: str, limit: int | None = None) -> bytes:
         TooLargeError: there are more than `limit`.
         NotAFileError: a local name of no regular file.
     """
-    if limit is not None and (size := describe(uri).size) > limit:
-        raise TooLargeError(f"{size:,} bytes, more than {limit:,}")
     if not is_local(uri):
+        if limit is not None:
+            _check_size(describe(uri).size, limit)
         data: bytes = filesystem(uri).cat_file(uri)
         return data
     with open_regular(path_of(uri)) as file:
-        data = file.read() if limit is None else file.read(limit + 1)
-    if limit is not None and len(data) > limit:  # as files of /proc have, which tell no size
-        raise TooLargeError(f"more than {limit:,} bytes")
+        if limit is None:
+            return file.read()
+        size = os.fstat(file.fileno()).st_size
+        _check_size(size, limit)
+        data = file.read(size + 1)
+    if len(data) > size:  # as of files in /proc, some of which do not end
+        raise TooLargeError(f"more than the {size:,} bytes that it tells of")
     return data
+
+
+def _check_size(size: int, limit: int) -> None:
+    if size > limit:
+        raise TooLargeError(f"{size:,} bytes, more than {limit:,}")
 
 
 def write_bytes(uri: str, data: bytes, *, exclusive: bool = False) -> None:

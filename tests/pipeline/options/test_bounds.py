@@ -58,7 +58,8 @@ def test_inputs_have_a_scheme_that_is_read(uri: str) -> None:
 @pytest.mark.parametrize(
     "uri",
     ["ftp://h/x", "simplecache::s3://b/x", "filecache::http://h/x", "zip://a::s3://b/x.zip", "github://a:b@c/x",
-     "reference://x", "sftp://h/x", "ssh://h/x", "data://x", "hdfs://h/x", "local:///x", "tar://x::/y", "jdbc://x"],
+     "reference://x", "sftp://h/x", "ssh://h/x", "data://x", "hdfs://h/x", "local:///x", "tar://x::/y", "jdbc://x",
+     "memory://x"],
 )  # fmt: skip
 def test_inputs_and_outputs_of_other_schemes_are_refused(uri: str) -> None:
     for name in ("input", "output"):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
 
+import psutil
 import pytest
 
 from tests.web import Site, body, redirect, serving
@@ -45,9 +47,16 @@ def test_redirects_stay_on_the_web(target: str) -> None:
     assert sentence == f"it is redirected to {target.partition(':')[0]}:, which is not followed"
 
 
+def own_addresses() -> list[str]:
+    """Those that the machine's interfaces have, as hosts of URLs; perhaps none but loopback's."""
+    found = [address for interface in psutil.net_if_addrs().values() for address in interface]
+    of_ip = [address.address for address in found if address.family in (socket.AF_INET, socket.AF_INET6)]
+    return [f"[{address}]" if ":" in address else address for address in of_ip if "%" not in address]
+
+
 @pytest.mark.parametrize(
     "host",
-    ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", ANY, "169.254.169.254", "[fe80::1]"],
+    [*own_addresses(), "localhost", "[::ffff:127.0.0.1]", ANY, "169.254.169.254", "[fe80::1]"],
 )
 def test_from_outside_no_redirect_leads_into_the_machine(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """As if the first server were elsewhere: one that is here may lead here."""
@@ -79,6 +88,15 @@ def test_a_server_of_the_machine_may_lead_within_it() -> None:
 )  # fmt: skip
 def test_internal_addresses_are_known(host: str, internal: bool) -> None:
     assert addresses.is_internal(host) == internal
+
+
+def test_own_addresses_are_internal_and_no_neighbours() -> None:
+    """By what psutil lists, where the code asks the kernel."""
+    own = {address.strip("[]") for address in own_addresses()}
+    assert own
+    assert all(map(addresses.is_internal, own))
+    neighbours = {str(ipaddress.ip_address(address) + 7) for address in own if not address.startswith(("127.", "::1"))}
+    assert not any(map(addresses.is_internal, neighbours - own))
 
 
 def test_another_server_is_not_told_what_is_for_the_first() -> None:
