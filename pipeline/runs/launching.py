@@ -22,7 +22,7 @@ from transforms.elements import ImageObject, Refusal
 from transforms.inputs import kinds
 from transforms.inputs.carrying import known_columns
 from transforms.inputs.choosing import EXCLUDED, NOT_SAMPLED
-from transforms.inputs.containers.member import Asked
+from transforms.inputs.containers.member import STAGE, Asked
 from transforms.inputs.containers.naming import kind_of
 from transforms.inputs.containers.reading import read_container
 from transforms.inputs.inputs import kinds_of_columns, list_input
@@ -169,11 +169,12 @@ def check_inputs(inputs: Sequence[str], rules: Rules, output: str, max_object_by
 
 
 def _check_container(container: ImageObject, rules: Rules) -> None:
-    """Refuses an input whose first container gives nothing at all."""
+    """Refuses an input whose first container gives nothing at all, or may not be read."""
     asked = Asked(image_column=rules.image_column, takes=partial(kind_left_out, all_files=rules.all_files))
     first = next(read_container(container, asked, Policy(1), lambda *_: ""), None)
-    if first is not None and first.uri == container.uri and isinstance(first.content, Refusal):
-        raise RunError(f"--input: {container.uri}: {first.content.message}")
+    refusal = first.content if first is not None and first.uri == container.uri else None
+    if isinstance(refusal, Refusal) and (refusal.stage == STAGE or refusal.error == "PermissionDenied"):
+        raise RunError(f"--input: {container.uri}: {refusal.message}")
 
 
 def find_columns(config: RunConfig) -> list[Column]:

@@ -81,11 +81,9 @@ class FaultProxy:
             ClientSession(auto_decompress=False, skip_auto_headers=("Content-Type",)) as session,
             session.request(request.method, url, headers=headers, data=await request.read()) as response,
         ):
-            kept = {
-                k: v
-                for k, v in response.headers.items()
-                if k.lower() not in ("transfer-encoding", "content-length", "date", "server")
-            }
+            # The length of a body is set anew; an answer to HEAD has one and no body.
+            dropped = ["transfer-encoding", "date", "server", *(["content-length"] if request.method != "HEAD" else [])]
+            kept = {k: v for k, v in response.headers.items() if k.lower() not in dropped}
             kept = {k: v.replace(f":{self._target}/", f":{self.port}/") for k, v in kept.items()}
             return response.status, kept, await response.read()
 

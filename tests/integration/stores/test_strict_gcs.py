@@ -18,6 +18,7 @@ from pipeline.outputs.verify import verify_output
 from pipeline.runs.run import run
 from tests.conftest import Run, photo
 from tests.integration.conftest import BUCKET, Server, check_large_upload, clear
+from tests.integration.stores.corpora import check_corpus
 from tests.integration.stores.ranges import check_ranges
 from tests.integration.stores.versions import check_versions
 from transforms.elements import ImageObject
@@ -153,3 +154,9 @@ def test_parts_of_a_container_are_of_the_listed_generation(bucket: Server, monke
 
 def test_ranges_of_names_give_what_the_plain_listing_gives(bucket: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     check_ranges(bucket, monkeypatch)
+
+
+def test_all_forms_of_a_corpus_give_the_same_through_faults(
+    bucket: Server, tmp_path: Path, tiny_module: str, run_pipeline: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_corpus(bucket, tmp_path, tiny_module, run_pipeline, monkeypatch)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import io
 import json
-import tarfile
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from tests.conftest import photo
 
@@ -43,28 +42,24 @@ def loose(photos: Sequence[Photo], folder: Path) -> list[str]:
         path = folder / "loose" / f"{each.name}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(each.data)
-        rows.append({"uri": str(path), "cls": each.label, "caption": each.caption})
+        rows.append({"uri": f"loose/{each.name}.jpg", "cls": each.label, "caption": each.caption})
     (folder / "labels.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return [str(folder / "loose"), str(folder / "labels.jsonl")]
 
 
-def tar(photos: Sequence[Photo], folder: Path, mode: str = "w", name: str = "shard.tar") -> list[str]:
-    """As WebDataset keeps samples."""
-    with tarfile.open(folder / name, mode) as archive:
+def tar(photos: Sequence[Photo], folder: Path, name: str = "shard.tar") -> list[str]:
+    """As WebDataset writes samples; its name tells it whether to pack them."""
+    import webdataset
+
+    with webdataset.TarWriter(str(folder / name), mtime=1_600_000_000) as writer:
         for each in photos:
-            for suffix, data in (
-                ("jpg", each.data),
-                ("cls", str(each.label).encode()),
-                ("json", json.dumps({"caption": each.caption}).encode()),
-            ):
-                info = tarfile.TarInfo(f"{each.name}.{suffix}")
-                info.size, info.mtime = len(data), 1_600_000_000
-                archive.addfile(info, io.BytesIO(data))
+            sample = {"__key__": each.name, "jpg": each.data, "cls": each.label, "json": {"caption": each.caption}}
+            writer.write(sample)
     return [str(folder / name)]
 
 
 def tgz(photos: Sequence[Photo], folder: Path) -> list[str]:
-    return tar(photos, folder, "w:gz", "shard.tar.gz")
+    return tar(photos, folder, "shard.tar.gz")
 
 
 def tfrecord(photos: Sequence[Photo], folder: Path) -> list[str]:
@@ -93,17 +88,19 @@ def zipped(photos: Sequence[Photo], folder: Path) -> list[str]:
 
 def parquet(photos: Sequence[Photo], folder: Path) -> list[str]:
     """As Hugging Face keeps images: structs of bytes and path, in small groups of rows."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    import datasets
 
-    rows = [
-        {"image": {"bytes": each.data, "path": f"{each.name}.jpg"}, "cls": each.label, "caption": each.caption}
-        for each in photos
-    ]
-    pq.write_table(pa.Table.from_pylist(rows), folder / "train-00000-of-00001.parquet", row_group_size=5)
-    return [str(folder / "train-00000-of-00001.parquet")]
+    path = folder / "train-00000-of-00001.parquet"
+    rows = {
+        "image": [{"bytes": each.data, "path": f"{each.name}.jpg"} for each in photos],
+        "cls": [each.label for each in photos],
+        "caption": [each.caption for each in photos],
+    }
+    kinds = {"image": datasets.Image(), "cls": datasets.Value("int64"), "caption": datasets.Value("string")}
+    datasets.Dataset.from_dict(rows, features=datasets.Features(kinds)).to_parquet(str(path), batch_size=5)
+    return [str(path)]
 
 
 Make = Callable[[Sequence[Photo], Path], list[str]]
-FORMS: Mapping[str, Make] = {"tar": tar, "tgz": tgz, "tfrecord": tfrecord}
-COLUMNS: Mapping[str, dict[str, Any]] = {"zip": {}}  # the options of a form that has none
+FORMS: Mapping[str, Make] = {"tar": tar, "tgz": tgz, "tfrecord": tfrecord, "parquet": parquet, "zip": zipped}
+LABELLED = [form for form in FORMS if form != "zip"]  # which says nothing of its images but their folders

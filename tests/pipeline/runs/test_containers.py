@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 
-from pipeline.outputs.dataset import load_features, read_dead_letters, read_ledger, read_shard
+from pipeline.outputs.dataset import load_features, read_shard
 from pipeline.outputs.latest import load_latest
 from pipeline.outputs.verify import verify_output
 from pipeline.runs.running import RunReport
 from tests.conftest import Run
 from tests.pipeline.runs import forms
-from tests.pipeline.runs.forms import BROKEN, COUNT, FORMS, Photo, corpus
+from tests.pipeline.runs.corpora import dead_letters, ledger_rows
+from tests.pipeline.runs.forms import BROKEN, COUNT, FORMS, LABELLED, Photo, corpus
 from transforms.inputs.containers.naming import container_of, member_of
 from transforms.inputs.rules import ListingError
 
@@ -44,20 +45,12 @@ def records(report: RunReport) -> Counter[tuple[bytes, bytes, int | None, bytes 
     return found
 
 
-def dead_letters(report: RunReport) -> list[dict[str, Any]]:
-    return [
-        letter
-        for entry in report.manifest["dead_letters"]
-        for letter in read_dead_letters(f"{report.folder}/{entry['path']}")
-    ]
-
-
 def counts_of(report: RunReport) -> dict[str, Any]:
     """The counts that are not zero."""
     return {name: count for name, count in report.manifest["counts"].items() if count}
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", LABELLED)
 def test_containers_give_what_loose_files_give(
     tmp_path: Path, photos: list[Photo], run_pipeline: Run, form: str
 ) -> None:
@@ -83,7 +76,7 @@ def night(run_pipeline: Run, given: list[str], run_id: str, **options: Any) -> R
     return run_pipeline(input=given, run_id=run_id, incremental=True, **{"columns": "cls,caption", **options})
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", LABELLED)
 def test_an_unchanged_container_is_not_opened(
     tmp_path: Path, photos: list[Photo], run_pipeline: Run, form: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -206,8 +199,7 @@ def test_what_is_chosen_of_a_container(tmp_path: Path, photos: list[Photo], run_
     labelled = run_pipeline(input=given, label_from="folder", run_id="labelled")
     carried = {
         member_of(row["uri"]): json.loads(row["columns"])["image/class/text"]
-        for entry in labelled.manifest["ledgers"]
-        for row in read_ledger(f"{labelled.folder}/{entry['path']}").to_pylist()
+        for row in ledger_rows(labelled)
         if row["outcome"] == "embedded"
     }
     assert carried == {f"{each.name}.jpg": each.name.partition("/")[0] for i, each in enumerate(photos) if i != BROKEN}
