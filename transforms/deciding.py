@@ -14,9 +14,10 @@ from apache_beam.transforms.window import GlobalWindows
 from transforms import tally
 from transforms.elements import ImageObject, PastOutcome, PlacedRecord, ReadContainer, Refusal
 from transforms.history import COLUMNS_CHANGED, DELETED, EMBED, OUTSIDE, STAGED, decide, newest_outcome
-from transforms.inputs import inputs, kinds
+from transforms.inputs import kinds
 from transforms.inputs.carrying import carried
 from transforms.inputs.containers.naming import container_of, kind_of
+from transforms.inputs.coverage import coverage
 from transforms.inputs.rules import DEFAULT_RULES, Rules
 from transforms.listing import LEFT_OUT
 from transforms.records.blocks import LISTED, Sighting, unpack
@@ -165,7 +166,7 @@ class Decide(beam.DoFn):
         """Whether an object of that uri would have been listed."""
         if self._covered is None:
             options = self._options
-            self._covered = [inputs.coverage(text, options.rules) for text in options.input]
+            self._covered = [coverage(text, options.rules) for text in options.input]
         return any(covers(uri) for covers in self._covered)
 
 

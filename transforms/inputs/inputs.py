@@ -8,22 +8,19 @@ from __future__ import annotations
 import glob
 import os
 import posixpath
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from typing import NamedTuple
 
-from fsspec.utils import glob_translate
-
 from transforms.elements import ImageObject
-from transforms.inputs import manifests, paging, walking
+from transforms.inputs import globs, manifests, paging, walking
 from transforms.inputs.carrying import carried, kinds_of_members
 from transforms.inputs.choosing import kind_not_chosen
-from transforms.inputs.containers.naming import container_of, kind_of
+from transforms.inputs.containers.naming import kind_of
 from transforms.inputs.inventories.elements import DataFile
 from transforms.inputs.inventories.inventory import data_files_of, images_of
-from transforms.inputs.leaving_out import glob_takes, kind_left_out
+from transforms.inputs.leaving_out import kind_left_out
 from transforms.inputs.rules import DEFAULT_RULES, ListingError, Rules, Skipped, ignore, web_image
 from transforms.stores import filesystems, storage
 from transforms.stores.store_errors import describe_error, is_forbidden
@@ -56,9 +53,9 @@ def split_input(text: str, rules: Rules = DEFAULT_RULES, skipped: Skipped = igno
     Raises:
         ListingError: as `list_input`.
     """
-    with _sentences(text):
-        found = _store_listing(text, rules)
-        if found is None and (data_files := data_files_of(_normalized(text))) is not None:
+    with sentences(text):
+        found = store_listing(text, rules)
+        if found is None and (data_files := data_files_of(normalized(text))) is not None:
             yield from (Part(text, data_file=data_file) for data_file in data_files)
             return
         if found is None or not found.recursive:
@@ -99,7 +96,7 @@ def list_input(text: str, rules: Rules = DEFAULT_RULES, skipped: Skipped = ignor
 
 def list_part(part: Part, rules: Rules = DEFAULT_RULES, skipped: Skipped = ignore) -> Iterator[ImageObject]:
     """As `list_input`, of one part of an input."""
-    with _sentences(part.text):
+    with sentences(part.text):
         yield from _chosen(_listed(part, rules, skipped), rules, skipped)
 
 
@@ -107,11 +104,11 @@ def _listed(part: Part, rules: Rules, skipped: Skipped) -> Iterator[ImageObject]
     if part.data_file:
         yield from images_of(part.data_file, rules, skipped)
         return
-    uri = _normalized(part.text)
+    uri = normalized(part.text)
     if filesystems.is_local(uri):
         yield from _list_local(uri, rules, skipped)
         return
-    found = _store_listing(part.text, rules)
+    found = store_listing(part.text, rules)
     if found is not None:
         below = part.prefix or found.prefix
         for page in paging.many_pages(below) if found.recursive else paging.pages(below, recursive=False):
@@ -139,8 +136,8 @@ def kinds_of_columns(text: str, rules: Rules, asked: Sequence[str]) -> dict[str,
     Raises:
         ListingError: as `list_input`.
     """
-    uri = _normalized(text)
-    with _sentences(text):
+    uri = normalized(text)
+    with sentences(text):
         if _is_one(uri, text, rules):
             if data_files_of(uri) is not None:
                 return {}
@@ -154,59 +151,12 @@ def kinds_of_columns(text: str, rules: Rules, asked: Sequence[str]) -> dict[str,
 def _is_one(uri: str, text: str, rules: Rules) -> bool:
     """Whether an input is one object, and neither a folder nor a pattern."""
     if not filesystems.is_local(uri):
-        return _store_listing(text, rules) is None
+        return store_listing(text, rules) is None
     path = storage.path_of(uri)
     return not os.path.isdir(path) and (os.path.lexists(path) or not glob.has_magic(path))
 
 
-def coverage(text: str, rules: Rules = DEFAULT_RULES) -> Callable[[str], bool]:
-    """Tells of a uri whether `list_input` would give it if it existed; of a member, whether its container.
-
-    A manifest covers nothing: that it does not name an image does not say that it is gone. Nor does an inventory, which
-    does not tell of what part of a bucket it is, and lags behind it; nor a folder that may not be listed.
-
-    Raises:
-        ListingError: as `list_input`.
-    """
-    covers = _coverage(text, rules)
-    return lambda name: covers(container_of(name) or name) and not kind_not_chosen(name, rules)
-
-
-def _coverage(text: str, rules: Rules) -> Callable[[str], bool]:
-    uri = _normalized(text)
-    with _sentences(text):
-        if filesystems.is_local(uri):
-            return _local_coverage(storage.path_of(uri), rules)
-        if (found := _store_listing(text, rules)) is not None:
-            return lambda name: name.startswith(found.prefix) and not found.left_out(name)
-        return lambda name: False
-
-
-def _local_coverage(path: str, rules: Rules) -> Callable[[str], bool]:
-    if os.path.isdir(path):
-        below = path.rstrip("/") + "/"
-
-        def covers(name: str) -> bool:
-            found = storage.path_of(name) if filesystems.is_local(name) else ""
-            return (
-                found.startswith(below)
-                and not kind_left_out(found.removeprefix(below), rules.all_files)
-                and walking.accessible(os.path.dirname(found), path)
-            )
-
-        return covers
-    if glob.has_magic(path) and not os.path.lexists(path):
-        matches = _matcher(path)
-        root, _ = _plain_part(path)
-        return lambda name: (
-            filesystems.is_local(name)
-            and matches(storage.path_of(name))
-            and walking.accessible(os.path.dirname(storage.path_of(name)), root)
-        )
-    return lambda name: False
-
-
-class _StoreListing(NamedTuple):
+class StoreListing(NamedTuple):
     """What to list of a store, and what of it to keep.
 
     Attributes:
@@ -229,9 +179,9 @@ class _StoreListing(NamedTuple):
                 skipped(image.uri, kind)
 
 
-def _store_listing(text: str, rules: Rules) -> _StoreListing | None:
+def store_listing(text: str, rules: Rules) -> StoreListing | None:
     """The listing that an input of a store asks for; None for a single object, and for what lies elsewhere."""
-    uri = _normalized(text)
+    uri = normalized(text)
     scheme = filesystems.scheme_of(uri)
     if filesystems.is_local(uri) or scheme in storage.WEB_SCHEMES:
         return None
@@ -242,15 +192,15 @@ def _store_listing(text: str, rules: Rules) -> _StoreListing | None:
                 f"and a manifest can name the object"
             )
         below = uri.rstrip("/") + "/"
-        return _StoreListing(below, True, lambda name: kind_left_out(name.removeprefix(below), rules.all_files), False)
+        return StoreListing(below, True, lambda name: kind_left_out(name.removeprefix(below), rules.all_files), False)
     if not glob.has_magic(uri) or storage.exists(uri):
         return None
-    matches = _matcher(uri)
+    matches = globs.matcher(uri)
     recursive = "**" in uri or glob.has_magic(posixpath.dirname(uri))
-    plain = _before_magic(uri)
+    plain = globs.before_magic(uri)
     if scheme not in ("gs", "gcs", "s3", "s3a"):
         plain = plain.rpartition("/")[0] + "/"
-    return _StoreListing(plain, recursive, lambda name: "" if matches(name) else "unmatched", True)
+    return StoreListing(plain, recursive, lambda name: "" if matches(name) else "unmatched", True)
 
 
 def _list_local(uri: str, rules: Rules, skipped: Skipped) -> Iterator[ImageObject]:
@@ -264,8 +214,8 @@ def _list_local(uri: str, rules: Rules, skipped: Skipped) -> Iterator[ImageObjec
             else:
                 yield image
     elif glob.has_magic(path) and not os.path.lexists(path):
-        matches = _matcher(path)
-        root, steps = _plain_part(path)
+        matches = globs.matcher(path)
+        root, steps = globs.plain_part(path)
         if os.path.isdir(root):
             yield from walking.match_folder(root, steps, matches, rules, skipped)
     else:
@@ -293,34 +243,13 @@ def _is_manifest(uri: str, rules: Rules) -> bool:
     return manifests.is_manifest(uri) and manifests.holds_names(uri, rules)
 
 
-def _plain_part(pattern: str) -> tuple[str, list[str]]:
-    """The folder in which a local pattern begins, and its steps from there."""
-    steps = pattern.split("/")
-    plain = next(i for i, step in enumerate(steps) if glob.has_magic(step))
-    return "/".join(steps[:plain]) or "/", steps[plain:]
-
-
-def _before_magic(pattern: str) -> str:
-    return re.split(r"[*?[]", pattern, maxsplit=1)[0]
-
-
-def _matcher(pattern: str) -> Callable[[str], bool]:
-    try:
-        matches = re.compile(glob_translate(pattern)).match
-    except ValueError as e:
-        raise ListingError(f"{pattern}: {e}") from None
-    takes = glob_takes(pattern)
-    root = _before_magic(pattern).rpartition("/")[0] + "/"
-    return lambda name: matches(name) is not None and takes(name.removeprefix(root))
-
-
-def _normalized(text: str) -> str:
-    with _sentences(text):
+def normalized(text: str) -> str:
+    with sentences(text):
         return storage.normalize(text)
 
 
 @contextmanager
-def _sentences(text: str) -> Iterator[None]:
+def sentences(text: str) -> Iterator[None]:
     """Turns what goes wrong while an input is listed into a sentence."""
     try:
         yield

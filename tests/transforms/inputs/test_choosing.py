@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from tests.conftest import Run, photo
 from transforms.inputs.choosing import kind_not_chosen
-from transforms.inputs.inputs import coverage, list_input
+from transforms.inputs.coverage import coverage
+from transforms.inputs.inputs import list_input
 from transforms.inputs.rules import ListingError, Rules
 
 NAMES = ["a.jpg", "thumbs/b.jpg", "deep/thumbs/c.jpg", "deep/d_small.jpg", "deep/e.jpg", "thumbs.jpg"]

@@ -8,7 +8,8 @@ from urllib.parse import quote
 
 import pytest
 
-from transforms.inputs.inputs import coverage, list_input
+from transforms.inputs.coverage import coverage
+from transforms.inputs.inputs import list_input
 from transforms.inputs.rules import ListingError, Rules
 
 AWKWARD = [

@@ -33,7 +33,8 @@ from tests.transforms.inputs.inventory_files import (
 )  # fmt: skip
 from transforms.elements import ImageObject
 from transforms.inputs import tables
-from transforms.inputs.inputs import Part, coverage, list_part, split_input
+from transforms.inputs.coverage import coverage
+from transforms.inputs.inputs import Part, list_part, split_input
 from transforms.inputs.rules import Rules
 
 METADATA = {"object_metadata_report_options": {"metadata_fields": GCS_FIELDS}}

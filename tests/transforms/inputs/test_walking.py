@@ -12,7 +12,8 @@ import pytest
 
 from tests.transforms.inputs.test_inputs import names, touch
 from transforms.elements import ImageObject
-from transforms.inputs.inputs import coverage, list_input
+from transforms.inputs.coverage import coverage
+from transforms.inputs.inputs import list_input
 from transforms.inputs.rules import ListingError, Rules
 from transforms.stores.fetching import Policy, fetch_and_wait
 
