@@ -83,8 +83,10 @@ def _read(uri: str, limit: int, shape: str) -> dict[str, Any]:
             return _checked(uri, _parsed(uri, text), shape)
     except OutputError:
         raise
-    except (storage.TooLargeError, storage.NotAFileError) as e:
+    except storage.TooLargeError as e:
         raise OutputError(f"{uri}: {e}; no run writes such a file") from None
+    except storage.NotAFileError:
+        raise OutputError(f"{uri}: a folder, a device or a pipe, where runs write files") from None
     except (ValueError, RecursionError) as e:
         raise OutputError(f"{uri}: not JSON ({type(e).__name__}); no run writes such a file") from None
     except Exception as e:  # stores have error classes of their own
