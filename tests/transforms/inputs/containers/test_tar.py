@@ -120,6 +120,18 @@ def test_members_of_the_same_name_get_names_of_their_own() -> None:
     }  # fmt: skip
 
 
+def test_links_and_folders_have_no_data_whatever_size_they_tell() -> None:
+    """As some writers give a link the size of its target."""
+    headers = b""
+    for kind in (tarfile.LNKTYPE, tarfile.SYMTYPE, tarfile.DIRTYPE):
+        info = tarfile.TarInfo("link.jpg")
+        info.type, info.size = kind, 600
+        headers += info.tobuf()
+    found = read(headers + tar_of([("a.jpg", b"a")]))
+    assert (found.images, found.damage) == ({"a.jpg": b"a"}, "")
+    assert found.skipped == [("link.jpg", "link")] * 2
+
+
 def test_an_archive_without_members() -> None:
     assert read(tar_of([])) == Found([], "", [])
 
