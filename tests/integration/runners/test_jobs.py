@@ -80,6 +80,13 @@ class Night:
     def is_published(self) -> bool:
         return (self.output / "runs/r/_SUCCESS").exists()
 
+    def publishes(self, launcher: Launcher) -> None:
+        """The images arrive, and a launcher that waits for the run tells of it."""
+        self.gate.open()
+        assert launcher.process.wait(90) == 0, launcher.said()
+        assert f"run       {self.output}/runs/r" in launcher.said()
+        self.is_whole()
+
     def goes_on(self) -> None:
         """The same command publishes, from the shards that are there; nothing is lost, doubled or left behind."""
         kept = len(self.shards())
@@ -106,15 +113,13 @@ def night(server: JobServer, site: tuple[Gate, Path], tmp_path: Path, tiny_modul
 
 def test_a_launcher_says_what_its_job_is_and_does(night: Night) -> None:
     launcher = night.launch()
-    night.gate.open()
-    assert launcher.process.wait(60) == 0, launcher.said()
+    night.publishes(launcher)
     said = launcher.said()
     assert f"of PortableRunner at 127.0.0.1:{night.server.port}" in said
     assert "job embed-images-r: running" in said
     assert "job embed-images-r: done" in said
     assert ", job " in said.partition("seconds ")[2].partition("\n")[0]
     assert "images/s" in said
-    night.is_whole()
 
 
 def test_ctrl_c_cancels_the_job_and_nothing_is_published(night: Night) -> None:
@@ -152,9 +157,7 @@ def test_ctrl_c_twice_leaves_the_job_and_keeps_its_hold(night: Night) -> None:
     night.server.go_on()
     if night.server.kind == "prism":  # which may have heard that it shall cancel
         return
-    assert rival.process.wait(90) == 0, rival.said()
-    assert f"run       {night.output}/runs/r" in rival.said()
-    night.is_whole()
+    night.publishes(rival)
 
 
 def test_a_connection_that_is_lost_for_a_moment_changes_nothing(night: Night) -> None:
@@ -162,10 +165,8 @@ def test_a_connection_that_is_lost_for_a_moment_changes_nothing(night: Night) ->
     launcher = night.launch(way.port)
     way.drop()
     time.sleep(3)  # in which the launcher has to connect anew
-    night.gate.open()
-    assert launcher.process.wait(60) == 0, launcher.said()
+    night.publishes(launcher)
     assert "job embed-images-r: done" in launcher.said()
-    night.is_whole()
 
 
 def test_a_job_that_is_not_heard_of_any_more_is_waited_for_by_its_output(night: Night) -> None:
@@ -174,10 +175,7 @@ def test_a_job_that_is_not_heard_of_any_more_is_waited_for_by_its_output(night: 
     way.cut()
     launcher.wait_for("The job may go on, so its output is watched instead")
     assert "job embed-images-r (" in holder_of(str(night.output), "r")
-    night.gate.open()
-    assert launcher.process.wait(60) == 0, launcher.said()
-    assert f"run       {night.output}/runs/r" in launcher.said()
-    night.is_whole()
+    night.publishes(launcher)
 
 
 def test_a_launcher_that_is_killed_leaves_a_job_that_holds_its_run(night: Night) -> None:
@@ -193,10 +191,7 @@ def test_a_launcher_that_is_killed_leaves_a_job_that_holds_its_run(night: Night)
     assert "job embed-images-r (" in holder_of(str(night.output), "r")
     waiting = Launcher([PROGRAM, "wait", str(night.output), "--run_id=r"], night.folder / "wait.log")
     night.launchers.append(waiting)
-    night.gate.open()
-    assert waiting.process.wait(60) == 0, waiting.said()
-    assert f"run       {night.output}/runs/r" in waiting.said()
-    night.is_whole()
+    night.publishes(waiting)
 
 
 def test_a_killed_worker_is_named_and_what_it_had_finished_is_kept(night: Night) -> None:
