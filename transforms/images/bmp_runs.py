@@ -53,6 +53,8 @@ def _indices(runs: bytes, bits: int, width: int, height: int, stride: int) -> by
             source = bytes([value]) * length if count else runs[at : at + length]
             at += 0 if count else length + length % 2  # bytes of single pixels are padded to two
             part = source if bits == 8 else bytes(nibble for byte in source for nibble in (byte >> 4, byte & 15))
+            if x >= stride:  # one that began within is cut off there
+                raise ImageError("CorruptImage", "a BMP whose run lengths go beyond the rows of its picture")
             kept = part[: min(count or value, max(width - x, 0))]
             pixels[y * stride + x : y * stride + x + len(kept)] = kept
             x += count or value

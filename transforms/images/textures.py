@@ -11,8 +11,7 @@ from transforms.images.errors import unsupported
 
 FORMAT_AT, DX10_AT = 80, 128  # of a pixel format's flags, and of the header that may follow
 ALPHA_PIXELS, LUMINANCE = 0x1, 0x20000
-# Grey of 8 bits, alone or with alpha of 8 bits: masks of both, by the bits of a pixel.
-GREYS = {8: ((0, 0), (0xFF, 0)), 16: ((0xFF, 0xFF00),)}
+LOW_BYTE = 0xFF
 SIGNED_CODES = (b"BC4S", b"BC5S")
 OTHERS = {81: "signed numbers", 84: "signed numbers", 95: "floating-point numbers", 96: "floating-point numbers"}
 ALPHA_MODES = {2: "premultiplied alpha", 4: "an alpha channel that is none"}
@@ -24,9 +23,10 @@ def check_dds(data: bytes) -> None:
     """Raises ImageError for pixels of signed, floating-point or fewer bits, and for alpha of another kind."""
     if len(data) < DX10_AT:
         return  # for Pillow to judge
-    flags, code, bits, grey, _, _, alpha = struct.unpack_from("<I4s5I", data, FORMAT_AT)
+    flags, code, bits, *_, alpha = struct.unpack_from("<I4s5I", data, FORMAT_AT)
     reason = ""
-    if flags & LUMINANCE and (grey, alpha if flags & ALPHA_PIXELS else 0) not in GREYS.get(bits, ()):
+    # Pillow takes grey of a byte, and alpha of one behind it, whatever the masks are; some writers' masks are odd.
+    if flags & LUMINANCE and flags & ALPHA_PIXELS and (bits != 16 or alpha & LOW_BYTE):
         reason = f"grey and alpha in {bits} bits"
     elif code in SIGNED_CODES:
         reason = OTHERS[84]

@@ -141,6 +141,8 @@ def _run_lengths() -> Iterator[Case]:
         left_out = np.zeros(numbers.shape[:2], np.uint8)
         left_out[-1, :5], left_out[-3, 8:12] = 1, 2
         yield Case("BMP", "palette", bits, "runs that end early", bmp(head, few, quads(colors)), colors[left_out])
+        wide = bmp(head, bytes([200, one]) * 24 + b"\0\1", quads(colors))
+        yield Case("BMP", "palette", bits, "runs beyond the rows", wide, error="CorruptImage")
         cut = bmp(head, stream[: len(stream) // 2], quads(colors))
         yield Case("BMP", "palette", bits, "half of the runs", cut, error="TruncatedImage")
         if bits == 4:

@@ -89,3 +89,7 @@ def _refused() -> Iterator[Case]:
     pair = samples(8, 2)
     data = dds(pair.tobytes(), pair.shape, LUMINANCE_FLAG | 1, 16, (255, 0, 0, 0xFF00))
     yield Case("DDS", "grey with alpha", 16, "plain", data, rgb(pair), 1)
+    data = dds(pair[..., ::-1].tobytes(), pair.shape, LUMINANCE_FLAG | 1, 16, (0xFF00, 0, 0, 255))
+    yield Case("DDS", "grey with alpha", 16, "alpha first", data)
+    odd = dds(pair[..., 0].tobytes(), pair.shape, LUMINANCE_FLAG, 8, (0xFF000000, 0xFF000000, 0xFF000000, 0))
+    yield Case("DDS", "grey", 8, "masks beyond its bits", odd, rgb(pair[..., :1]))
