@@ -8,19 +8,17 @@ from __future__ import annotations
 import glob
 import os
 import posixpath
-import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from fsspec.utils import glob_translate
-
 from transforms.elements import ImageObject
-from transforms.inputs import manifests, paging, walking
+from transforms.inputs import globs, manifests, paging, walking
 from transforms.inputs.choosing import kind_not_chosen
 from transforms.inputs.inventories.elements import DataFile
 from transforms.inputs.inventories.inventory import data_files_of, images_of
-from transforms.inputs.leaving_out import glob_takes, kind_left_out
+from transforms.inputs.leaving_out import kind_left_out
+from transforms.inputs.ranges import WHOLE, Range
 from transforms.inputs.rules import DEFAULT_RULES, ListingError, Rules, Skipped, ignore, web_image
 from transforms.stores import filesystems, storage
 from transforms.stores.store_errors import describe_error, is_forbidden
@@ -36,18 +34,21 @@ class Part(NamedTuple):
     Attributes:
         text: the input.
         prefix: of a store, below which everything is listed.
+        within: of the names below the prefix, those that are listed.
         data_file: of an inventory. Without this and a prefix, the part is the whole input.
     """
 
     text: str
     prefix: str = ""
+    within: Range = WHOLE
     data_file: DataFile | None = None
 
 
 def split_input(text: str, rules: Rules = DEFAULT_RULES, skipped: Skipped = ignore) -> Iterator[Part | ImageObject]:
     """Cuts a folder or glob of a store into prefixes that can be listed at once, and an inventory into its data files.
 
-    Images that lie beside the prefixes come as themselves. Other inputs are one part.
+    A prefix of many names and no folders is cut into ranges of names. Images that lie beside the prefixes, or before
+    the ranges, come as themselves. Other inputs are one part.
 
     Raises:
         ListingError: as `list_input`.
@@ -64,10 +65,13 @@ def split_input(text: str, rules: Rules = DEFAULT_RULES, skipped: Skipped = igno
         for _ in range(SPLIT_LEVELS):
             below: list[str] = []
             for prefix in frontier:
-                for page in paging.pages(prefix, recursive=False):
-                    yield from _chosen(found.kept(page.objects, skipped), rules, skipped)
-                    below += page.folders
-            frontier = below
+                for page in paging.split_pages(prefix, WANTED_PARTS):
+                    if isinstance(page, Range):
+                        yield Part(text, prefix, page)
+                    else:
+                        yield from _chosen(found.kept(page.objects, skipped), rules, skipped)
+                        below += page.folders
+            frontier = list(dict.fromkeys(below))  # a store may tell a folder with each of its pages
             if len(frontier) >= WANTED_PARTS:
                 break
         for prefix in frontier:
@@ -78,8 +82,8 @@ def list_input(text: str, rules: Rules = DEFAULT_RULES, skipped: Skipped = ignor
     """Lists one input.
 
     A name that exists is taken literally, whatever characters it has: a folder recursively (files with
-    an extension that is decoded here, or `all_files`), a manifest by its rows, an inventory as the folder that it is
-    of, any other file as itself.
+    an extension that is decoded here, or `all_files`), a manifest by its rows, an inventory as its bucket, any other
+    file as itself.
     A name that does not exist is a glob: `*` and `?` within a folder, `**` through folders; it takes
     every file that it matches. What systems keep for themselves (`leaving_out`) is not taken. Links to files are
     followed; of links to folders, each real folder is visited once, so loops end.
@@ -110,7 +114,8 @@ def _listed(part: Part, rules: Rules, skipped: Skipped) -> Iterator[ImageObject]
     found = _store_listing(part.text, rules)
     if found is not None:
         below = part.prefix or found.prefix
-        for page in paging.many_pages(below) if found.recursive else paging.pages(below, recursive=False):
+        many = paging.many_pages(below, part.within) if found.recursive else paging.pages(below, recursive=False)
+        for page in many:
             yield from found.kept(page.objects, skipped)
     else:
         yield from _list_one(uri, rules, skipped)
@@ -129,7 +134,7 @@ def coverage(text: str, rules: Rules = DEFAULT_RULES) -> Callable[[str], bool]:
     """Tells of a uri whether `list_input` would give it if it existed.
 
     A manifest covers nothing: that it does not name an image does not say that it is gone. Nor does an inventory, which
-    does not tell of what part of a bucket it is, and lags behind it; nor a folder that may not be listed.
+    does not tell of what part of its bucket it is; nor a folder that may not be listed.
 
     Raises:
         ListingError: as `list_input`.
@@ -162,8 +167,8 @@ def _local_coverage(path: str, rules: Rules) -> Callable[[str], bool]:
 
         return covers
     if glob.has_magic(path) and not os.path.lexists(path):
-        matches = _matcher(path)
-        root, _ = _plain_part(path)
+        matches = globs.matcher(path)
+        root, _ = globs.plain_part(path)
         return lambda name: (
             filesystems.is_local(name)
             and matches(storage.path_of(name))
@@ -211,9 +216,9 @@ def _store_listing(text: str, rules: Rules) -> _StoreListing | None:
         return _StoreListing(below, True, lambda name: kind_left_out(name.removeprefix(below), rules.all_files), False)
     if not glob.has_magic(uri) or storage.exists(uri):
         return None
-    matches = _matcher(uri)
+    matches = globs.matcher(uri)
     recursive = "**" in uri or glob.has_magic(posixpath.dirname(uri))
-    plain = _before_magic(uri)
+    plain = globs.before_magic(uri)
     if scheme not in ("gs", "gcs", "s3", "s3a"):
         plain = plain.rpartition("/")[0] + "/"
     return _StoreListing(plain, recursive, lambda name: "" if matches(name) else "unmatched", True)
@@ -230,8 +235,8 @@ def _list_local(uri: str, rules: Rules, skipped: Skipped) -> Iterator[ImageObjec
             else:
                 yield image
     elif glob.has_magic(path) and not os.path.lexists(path):
-        matches = _matcher(path)
-        root, steps = _plain_part(path)
+        matches = globs.matcher(path)
+        root, steps = globs.plain_part(path)
         if os.path.isdir(root):
             yield from walking.match_folder(root, steps, matches, rules, skipped)
     else:
@@ -250,27 +255,6 @@ def _list_one(uri: str, rules: Rules, skipped: Skipped) -> Iterator[ImageObject]
         yield web_image(uri, rules)
     else:
         yield storage.describe(uri)
-
-
-def _plain_part(pattern: str) -> tuple[str, list[str]]:
-    """The folder in which a local pattern begins, and its steps from there."""
-    steps = pattern.split("/")
-    plain = next(i for i, step in enumerate(steps) if glob.has_magic(step))
-    return "/".join(steps[:plain]) or "/", steps[plain:]
-
-
-def _before_magic(pattern: str) -> str:
-    return re.split(r"[*?[]", pattern, maxsplit=1)[0]
-
-
-def _matcher(pattern: str) -> Callable[[str], bool]:
-    try:
-        matches = re.compile(glob_translate(pattern)).match
-    except ValueError as e:
-        raise ListingError(f"{pattern}: {e}") from None
-    takes = glob_takes(pattern)
-    root = _before_magic(pattern).rpartition("/")[0] + "/"
-    return lambda name: matches(name) is not None and takes(name.removeprefix(root))
 
 
 def _normalized(text: str) -> str:

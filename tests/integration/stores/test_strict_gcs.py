@@ -18,7 +18,7 @@ from pipeline.outputs.verify import verify_output
 from pipeline.runs.run import run
 from tests.conftest import Run, photo
 from tests.integration.conftest import BUCKET, Server, check_large_upload, clear
-from tests.integration.stores.ranges import check_ranges
+from tests.integration.stores.ranges import check_ranges, check_split
 from transforms.elements import ImageObject
 from transforms.inputs import paging
 from transforms.inputs.inputs import Part, list_input, list_part, split_input
@@ -148,3 +148,7 @@ def test_large_files_are_uploaded_in_parts(bucket: Server) -> None:
 
 def test_ranges_of_names_give_what_the_plain_listing_gives(bucket: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     check_ranges(bucket, monkeypatch)
+
+
+def test_a_flat_prefix_is_split_into_ranges_for_all_workers(bucket: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_split(bucket, monkeypatch)
