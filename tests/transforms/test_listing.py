@@ -17,7 +17,7 @@ from transforms.inputs.rules import DEFAULT_RULES, Rules
 from transforms.listing import LEFT_OUT, LISTED, ListImages
 
 
-def list_all(*inputs: Path, rules: Rules = DEFAULT_RULES, **options: Any) -> tuple[list[str], Mapping[str, int]]:
+def list_all(*inputs: Path | str, rules: Rules = DEFAULT_RULES, **options: Any) -> tuple[list[str], Mapping[str, int]]:
     listed, left_out = Collect(), Collect()
     with beam.Pipeline(runner=LOCAL_RUNNER) as pipeline:
         found = pipeline | beam.Create(list(map(str, inputs))) | ListImages(rules, **options)

@@ -21,6 +21,7 @@ from transforms.inputs.containers.naming import kind_of
 from transforms.inputs.inventories.elements import DataFile
 from transforms.inputs.inventories.inventory import data_files_of, images_of
 from transforms.inputs.leaving_out import kind_left_out
+from transforms.inputs.ranges import WHOLE, Range
 from transforms.inputs.rules import DEFAULT_RULES, ListingError, Rules, Skipped, ignore, web_image
 from transforms.stores import filesystems, storage
 from transforms.stores.store_errors import describe_error, is_forbidden
@@ -37,18 +38,21 @@ class Part(NamedTuple):
     Attributes:
         text: the input.
         prefix: of a store, below which everything is listed.
+        within: of the names below the prefix, those that are listed.
         data_file: of an inventory. Without this and a prefix, the part is the whole input.
     """
 
     text: str
     prefix: str = ""
+    within: Range = WHOLE
     data_file: DataFile | None = None
 
 
 def split_input(text: str, rules: Rules = DEFAULT_RULES, skipped: Skipped = ignore) -> Iterator[Part | ImageObject]:
     """Cuts a folder or glob of a store into prefixes that can be listed at once, and an inventory into its data files.
 
-    Images that lie beside the prefixes come as themselves. Other inputs are one part.
+    A prefix of many names and no folders is cut into ranges of names. Images that lie beside the prefixes, or before
+    the ranges, come as themselves. Other inputs are one part.
 
     Raises:
         ListingError: as `list_input`.
@@ -65,10 +69,13 @@ def split_input(text: str, rules: Rules = DEFAULT_RULES, skipped: Skipped = igno
         for _ in range(SPLIT_LEVELS):
             below: list[str] = []
             for prefix in frontier:
-                for page in paging.pages(prefix, recursive=False):
-                    yield from _chosen(found.kept(page.objects, skipped), rules, skipped)
-                    below += page.folders
-            frontier = below
+                for page in paging.split_pages(prefix, WANTED_PARTS):
+                    if isinstance(page, Range):
+                        yield Part(text, prefix, page)
+                    else:
+                        yield from _chosen(found.kept(page.objects, skipped), rules, skipped)
+                        below += page.folders
+            frontier = list(dict.fromkeys(below))  # a store may tell a folder with each of its pages
             if len(frontier) >= WANTED_PARTS:
                 break
         for prefix in frontier:
@@ -79,8 +86,8 @@ def list_input(text: str, rules: Rules = DEFAULT_RULES, skipped: Skipped = ignor
     """Lists one input.
 
     A name that exists is taken literally, whatever characters it has: a folder recursively (files with
-    an extension that is decoded here, or `all_files`), a manifest by its rows, an inventory as the folder that it is
-    of, any other file as itself.
+    an extension that is decoded here, or `all_files`), a manifest by its rows, an inventory as its bucket, any other
+    file as itself.
     A name that does not exist is a glob: `*` and `?` within a folder, `**` through folders; it takes
     every file that it matches. What systems keep for themselves (`leaving_out`) is not taken. Links to files are
     followed; of links to folders, each real folder is visited once, so loops end.
@@ -111,7 +118,8 @@ def _listed(part: Part, rules: Rules, skipped: Skipped) -> Iterator[ImageObject]
     found = store_listing(part.text, rules)
     if found is not None:
         below = part.prefix or found.prefix
-        for page in paging.many_pages(below) if found.recursive else paging.pages(below, recursive=False):
+        many = paging.many_pages(below, part.within) if found.recursive else paging.pages(below, recursive=False)
+        for page in many:
             yield from found.kept(page.objects, skipped)
     else:
         yield from _list_one(uri, rules, skipped)

@@ -7,17 +7,19 @@ versions, sizes and checksums that a listing tells come with each row.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
-from itertools import pairwise
+from functools import partial
+from itertools import chain, islice, pairwise
 from typing import Any, NamedTuple
 
 from fsspec import AbstractFileSystem
 from fsspec.asyn import get_loop, sync
 
 from transforms.elements import ImageObject
-from transforms.inputs.ranges import Range, RangePage, read_at_once
+from transforms.inputs.ranges import WHOLE, Range, RangePage, ReadPage, read_at_once, spread
 from transforms.stores import filesystems, storage
 
 PAGE = 1000  # the most that both stores give at once
+FLAT_PAGES = 10  # so many without a folder are the beginning of a flat prefix
 # What `describe_remote` reads of an object of gs://; all of it would be twice as many bytes.
 FIELDS = "nextPageToken,prefixes,items(name,size,generation,updated,crc32c,md5Hash,contentEncoding)"
 
@@ -60,44 +62,82 @@ def pages(prefix: str, recursive: bool) -> Iterator[Page]:
         return
     bucket, token = _bucket_of(prefix), ""
     while True:
-        answer: Answer = sync(get_loop(), ask, fs, prefix, "" if recursive else "/", Range(), token)
+        answer: Answer = sync(get_loop(), ask, fs, prefix, "" if recursive else "/", WHOLE, token)
         yield Page(_rows(bucket, answer.objects), [bucket + folder for folder in answer.folders])
         token = answer.token
         if not token:
             return
 
 
-def many_pages(prefix: str) -> Iterator[Page]:
+def many_pages(prefix: str, within: Range = WHOLE) -> Iterator[Page]:
     """As `pages`, recursive, with many pages read at the same time where a store lists from any name on; in no order.
 
     The first two thousand objects come in the order of their names. (A listing that stops at slashes is read page by
     page: where folders stand among the objects of a page is not told, so that nothing says where the next one begins.)
+
+    Args:
+        within: one of the ranges of `split_pages`.
     """
-    ask = _ASKERS.get(filesystems.scheme_of(prefix))
-    if ask is None:
+    read = _range_reader(prefix)
+    if read is None:
         yield from pages(prefix, recursive=True)
         return
+    if within != WHOLE:
+        yield from _pages_of_range(read, prefix, within)
+        return
 
-    fs = filesystems.filesystem(prefix)
-
-    async def read(wanted: Range) -> RangePage:
-        return await _page_of_range(ask, fs, prefix, wanted)
-
-    first: RangePage = sync(get_loop(), read, Range())
+    first = sync(get_loop(), read, WHOLE)
     yield Page(first.objects, [])
     if not first.more:
         return
-    second: RangePage = sync(get_loop(), read, Range(first.last))
+    second = sync(get_loop(), read, Range(first.last))
     if not (first.is_ordered and second.is_ordered):
         # The store lists from no name on, or in no order: images may come twice, none is missed.
         yield from pages(prefix, recursive=True)
         return
     yield Page(second.objects, [])
     if second.more:
-        for page in read_at_once(read, Range(second.last)):
-            if not page.is_ordered:
-                raise OSError(f"{prefix}: the store lists names out of their order")
-            yield Page(page.objects, [])
+        yield from _pages_of_range(read, prefix, Range(second.last))
+
+
+def split_pages(prefix: str, wanted: int) -> Iterator[Page | Range]:
+    """As `pages`, not recursive; where many have no folders, as `many_pages` instead, with ranges for what is left.
+
+    Each of the ranges can be listed by itself, by `many_pages`; they and the pages do not overlap, and are the whole.
+
+    Args:
+        wanted: as of `ranges.spread`.
+    """
+    read, listing = _range_reader(prefix), pages(prefix, recursive=False)
+    head = list(islice(listing, FLAT_PAGES))
+    if read is None or len(head) < FLAT_PAGES or any(page.folders for page in head):
+        yield from chain(head, listing)
+        return
+    # From the start again, with all that is below: that pages have no folder says nothing sure of those after them.
+    first = sync(get_loop(), read, WHOLE)
+    second = sync(get_loop(), read, Range(first.last))
+    if not (first.is_ordered and second.is_ordered):
+        yield WHOLE  # a store that lists from no name on, or in no order
+        return
+    yield Page(first.objects, [])
+    for found in spread(read, Range(first.last), wanted):
+        yield found if isinstance(found, Range) else _in_order(found, prefix)
+
+
+def _pages_of_range(read: ReadPage, prefix: str, within: Range) -> Iterator[Page]:
+    return (_in_order(page, prefix) for page in read_at_once(read, within))
+
+
+def _range_reader(prefix: str) -> ReadPage | None:
+    """What reads pages of ranges of a prefix; None of a store that cannot be asked so."""
+    ask = _ASKERS.get(filesystems.scheme_of(prefix))
+    return partial(_page_of_range, ask, filesystems.filesystem(prefix), prefix) if ask else None
+
+
+def _in_order(page: RangePage, prefix: str) -> Page:
+    if not page.is_ordered:
+        raise OSError(f"{prefix}: the store lists names out of their order")
+    return Page(page.objects, [])
 
 
 def is_folder(uri: str) -> bool:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import string
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -23,6 +23,7 @@ from fsspec.asyn import get_loop
 from transforms.elements import ImageObject
 
 AT_ONCE = 32
+ROUNDS = 3
 LIKELY = ("0123456789abcdef", "ABCDEF")
 LETTERS = (string.ascii_lowercase, string.ascii_uppercase)
 
@@ -39,6 +40,9 @@ class Range(NamedTuple):
     def is_behind(self, name: str) -> bool:
         """Whether no name after this one is within."""
         return bool(self.until) and name >= self.until
+
+
+WHOLE = Range()
 
 
 class RangePage(NamedTuple):
@@ -76,6 +80,35 @@ def cut(found: Range, page: RangePage) -> list[Range]:
         bounds.update(last[:place] + other for other in others)
     inside = sorted(bound for bound in bounds if Range(last, found.until).holds(bound) and bound != found.until)
     return [Range(a, b) for a, b in pairwise([last, *inside, found.until])]
+
+
+def spread(read: ReadPage, start: Range, wanted: int) -> Iterator[RangePage | Range]:
+    """Pages of a range, and ranges of what is left of it, for others to list: none overlap, and together they are it.
+
+    A page of each range is read before it is cut again: by then it is known what the guesses came to.
+
+    Args:
+        wanted: ranges; when there are as many, none is cut again.
+
+    Raises: what `read` does.
+    """
+
+    async def read_all(ranges: Sequence[Range]) -> list[RangePage]:
+        return await asyncio.gather(*map(read, ranges))
+
+    ranges, rest = [start], [start]
+    for _ in range(ROUNDS):
+        full: list[tuple[Range, RangePage]] = []
+        for first in range(0, len(ranges), AT_ONCE):
+            asked = ranges[first : first + AT_ONCE]
+            pages = asyncio.run_coroutine_threadsafe(read_all(asked), get_loop()).result()
+            yield from pages
+            full += [(found, page) for found, page in zip(asked, pages, strict=True) if page.more]
+        rest = [Range(page.last, found.until) for found, page in full]
+        if len(rest) >= wanted:
+            break
+        ranges = [part for found, page in full for part in cut(found, page)]
+    yield from rest
 
 
 def read_at_once(read: ReadPage, start: Range, at_once: int = AT_ONCE) -> Iterator[RangePage]:

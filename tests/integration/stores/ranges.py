@@ -8,13 +8,55 @@ from collections.abc import Iterator
 import pytest
 
 from tests.integration.conftest import Server
-from transforms.inputs import paging, ranges
-from transforms.inputs.inputs import list_input
-from transforms.inputs.ranges import Range, RangePage, ReadPage
+from tests.transforms.test_listing import list_all
+from transforms.elements import ImageObject
+from transforms.inputs import inputs, paging, ranges
+from transforms.inputs.inputs import Part, list_input, list_part, split_input
+from transforms.inputs.ranges import WHOLE, Range, RangePage, ReadPage
 from transforms.stores import filesystems, storage
 
 ODD = ["a b", "a+b", "a%20b", "\u00e4", "a\u0308", "日本", "😀", "~tilde", "0", "Z", "_", "a'b", 'a"b', "a&b=c", "a#b"]
 ODD += ["a?b", "[1]", "*"]
+
+
+def check_split(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flat prefix is cut into ranges of names, which give what the plain listing gives, in a pipeline, too. One with
+    folders among its first names is not; and one with folders behind them gives their images all the same."""
+    monkeypatch.setattr(paging, "PAGE", 7)
+    monkeypatch.setattr(paging, "FLAT_PAGES", 3)
+    monkeypatch.setattr(inputs, "WANTED_PARTS", 4)
+    numbers = random.Random(2).sample(range(1000), 300)
+    flat = [f"only/{number:04}.jpg" for number in numbers] + [f"only/{name}.jpg" for name in ODD]
+    late = [f"late/{number:04}.jpg" for number in numbers[:60]] + [f"late/z{i % 3}/{i}.jpg" for i in range(40)]
+    mixed = [f"mixed/{number:04}.jpg" for number in numbers[:60]] + [f"mixed/0{i % 3}/{i}.jpg" for i in range(40)]
+    for name in (*flat, *late, *mixed, "only/notes.txt", "only-not/1.jpg", "only.jpg", "late/empty/"):
+        storage.write_bytes(server.uri(name), b"x")
+    filesystems.filesystem(server.uri("")).invalidate_cache()
+    for folder, names in (("only", flat), ("late", late), ("mixed", mixed)):
+        skipped: list[str] = []
+
+        def note(name: str, _: str, told: list[str] = skipped) -> None:
+            told.append(name)
+
+        split = list(split_input(server.uri(folder), skipped=note))
+        parts = [each for each in split if isinstance(each, Part)]
+        images = [each for each in split if isinstance(each, ImageObject)]
+        of_parts = [list(list_part(part, skipped=note)) for part in parts]
+        images += [image for each in of_parts for image in each]
+        plain = sorted(image for page in paging.pages(server.uri(f"{folder}/"), True) for image in page.objects)
+        assert sorted(images) == [image for image in plain if image.uri.endswith(".jpg")]
+        assert sorted(image.uri for image in images) == sorted(map(server.uri, names))
+        assert skipped == [image.uri for image in plain if not image.uri.endswith(".jpg")]
+        in_ranges = [each for part, each in zip(parts, of_parts, strict=True) if part.within != WHOLE]
+        assert bool(in_ranges) == (folder == "only" or (folder == "late" and server.scheme == "s3"))
+        if folder == "only":
+            assert len(parts) == len(in_ranges) >= 8
+            assert sum(map(len, in_ranges)) > len(names) / 2
+    globbed = server.uri("only/**/*.jpg")
+    found = [list_part(each) if isinstance(each, Part) else [each] for each in split_input(globbed)]
+    assert sorted(image.uri for each in found for image in each) == sorted(map(server.uri, flat))
+    listed = list_all(server.uri("only"), storage_options=server.options)
+    assert listed == (sorted(map(server.uri, flat)), {".txt": 1})
 
 
 def check_ranges(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,9 +6,10 @@ import pytest
 from aiohttp import web
 
 from tests.integration.conftest import Server
-from tests.integration.stores.ranges import check_ranges
+from tests.integration.stores.ranges import check_ranges, check_split
 from tests.web import serving
 from transforms.inputs import paging
+from transforms.inputs.inputs import Part, list_part, split_input
 from transforms.stores import filesystems
 
 
@@ -17,10 +18,16 @@ def test_ranges_give_what_the_plain_listing_gives(server: Server, monkeypatch: p
     check_ranges(server, monkeypatch)
 
 
+@pytest.mark.parametrize("server", ["s3"], indirect=True)
+def test_a_flat_prefix_is_split_into_ranges_for_all_workers(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_split(server, monkeypatch)
+
+
 @pytest.mark.parametrize("order", [1, -1], ids=["from no name on", "in no order"])
 def test_a_store_that_knows_no_ranges_is_listed_page_by_page(order: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Images may come twice then, and none is missed."""
+    """Images may come twice then, and none is missed; nor is it split."""
     monkeypatch.setattr(paging, "PAGE", 10)
+    monkeypatch.setattr(paging, "FLAT_PAGES", 3)
     names = [f"in/{number:03}.jpg" for number in range(95)][::order]
 
     async def listed(request: web.Request) -> web.Response:
@@ -33,6 +40,10 @@ def test_a_store_that_knows_no_ranges_is_listed_page_by_page(order: int, monkeyp
         filesystems.configure({"gs": {"token": "anon", "endpoint_url": site.url}})
         try:
             found = [image.uri for page in paging.many_pages("gs://bucket/in/") for image in page.objects]
+            (part,) = split_input("gs://bucket/in/")
+            assert isinstance(part, Part)
+            of_part = [image.uri for image in list_part(part)]
         finally:
             filesystems.configure({})
     assert {uri.removeprefix("gs://bucket/") for uri in found} == set(names)
+    assert of_part == found

@@ -19,7 +19,7 @@ from pipeline.runs.run import run
 from tests.conftest import Run, photo
 from tests.integration.conftest import BUCKET, Server, check_large_upload, clear
 from tests.integration.stores.corpora import check_corpus
-from tests.integration.stores.ranges import check_ranges
+from tests.integration.stores.ranges import check_ranges, check_split
 from tests.integration.stores.versions import check_versions
 from transforms.elements import ImageObject
 from transforms.inputs import paging
@@ -154,6 +154,10 @@ def test_parts_of_a_container_are_of_the_listed_generation(bucket: Server, monke
 
 def test_ranges_of_names_give_what_the_plain_listing_gives(bucket: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     check_ranges(bucket, monkeypatch)
+
+
+def test_a_flat_prefix_is_split_into_ranges_for_all_workers(bucket: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_split(bucket, monkeypatch)
 
 
 def test_all_forms_of_a_corpus_give_the_same_through_faults(

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transforms.elements import ImageObject
-from transforms.inputs.ranges import Range, RangePage, cut, read_at_once
+from transforms.inputs.ranges import WHOLE, Range, RangePage, cut, read_at_once, spread
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=6)
 NUMBERED = st.integers(0, 10**6).map(lambda number: f"img-{number:06}.jpg")
@@ -50,6 +50,33 @@ def test_every_name_is_listed_once(names: set[str]) -> None:
     store = Store(names)
     found = [image.uri for page in read_at_once(store.read, Range(), at_once=4) for image in page.objects]
     assert sorted(found) == store.names
+
+
+@settings(deadline=None)
+@given(
+    st.one_of(st.sets(NAMES, max_size=200), st.sets(NUMBERED, max_size=200), st.sets(HASHED, max_size=200)),
+    st.integers(1, 40),
+)
+def test_pages_and_ranges_that_are_spread_are_every_name_once(names: set[str], wanted: int) -> None:
+    store = Store(names)
+    found: list[str] = []
+    for each in spread(store.read, WHOLE, wanted):
+        pages = [each] if isinstance(each, RangePage) else list(read_at_once(store.read, each, at_once=4))
+        found += [image.uri for page in pages for image in page.objects]
+    assert sorted(found) == store.names
+
+
+@pytest.mark.parametrize("pattern", ["{:07}.jpg", "IMG_{:07}.JPG", "{:x}.jpg", "a/b/{:07}/x.png", "{:07}-ünï.jpg"])
+def test_common_names_are_spread_over_many_workers(pattern: str) -> None:
+    """At least twenty share them, though the most of them are still unread."""
+    names = {pattern.format(number * 7919 % 10_000_019) for number in range(40_000)}
+    store = Store(names, size=10)
+    ranges = [each for each in spread(store.read, WHOLE, 32) if isinstance(each, Range)]
+    places = [(bisect_right(store.names, each.after), bisect_right(store.names, each.until)) for each in ranges]
+    shares = [(end if each.until else len(names)) - start for each, (start, end) in zip(ranges, places, strict=True)]
+    assert sum(shares) > len(names) / 2
+    assert max(shares) < sum(shares) / 20
+    assert store.asked < 1500
 
 
 @given(st.sets(NAMES, min_size=2, max_size=50), st.data())
