@@ -198,10 +198,10 @@ def _has_all_scans(data: bytes, scans: list[Segment]) -> bool:
 
 
 def read_deep(data: bytes, frame: Frame) -> Image.Image:
-    """RGB of a JPEG of 12 bits or a lossless one, upright, by imagecodecs.
+    """RGB of a JPEG of 12 bits or a lossless one, upright, by libjpeg-turbo as imagecodecs has it.
 
     Raises:
-        ImageError: it is truncated, of which imagecodecs says nothing.
+        ImageError: it is truncated, of which libjpeg-turbo says nothing.
     """
     import imagecodecs
 
@@ -209,7 +209,7 @@ def read_deep(data: bytes, frame: Frame) -> Image.Image:
     samples = np.zeros(shape, np.uint8 if frame.depth <= 8 else np.uint16)
 
     def decoded(whole: bytes) -> np.ndarray:
-        imagecodecs.jpeg_decode(whole, out=samples)
+        imagecodecs.jpeg8_decode(whole, out=samples)  # not jpeg_decode, whose second decoder writes beyond its memory
         return samples.copy()
 
     if _has_end(data):

@@ -100,6 +100,10 @@ def _deep() -> Iterator[Case]:
         yield Case("JPEG", "grey", depth, "lossless", data, rgb(numbers, depth))
         large = imagecodecs.ljpeg_encode(samples(depth, 1, 96, 96)[..., 0], bitspersample=depth)
         wholes.append((depth, "lossless", large))
+        crowded = bytearray(data.removesuffix(EOI))
+        crowded[data.index(b"\xff\xc4") + 14] = 31  # codes of ten bits, of which there are no such number
+        name = "lossless, codes that are none"
+        yield Case("JPEG", "grey", depth, name, bytes(crowded), error="CorruptImage")
     for depth, layout, whole in wholes:
         for share in (0.5, 0.9):
             cut = whole[: int(len(whole) * share)]
