@@ -20,7 +20,7 @@ from tests.conftest import Run, photo
 from tests.integration.conftest import check_large_upload, clear
 from tests.integration.stores.faults import fault_proxy, first_times, now_and_then
 from tests.integration.stores.versions import FILES, check_versions
-from tests.transforms.inputs.containers.making import takes, tar_of
+from tests.transforms.inputs.containers.making import as_text, takes, tar_of
 from transforms.inputs.containers.member import Asked
 from transforms.inputs.containers.reading import read_container
 from transforms.stores import filesystems, storage
@@ -130,6 +130,6 @@ def test_parts_of_a_container_are_of_the_listed_etag(
     row = storage.describe("az://bucket/images/x.tar")
     with fault_proxy(port, now_and_then(0.2, ("503", "reset", "half", "short"))) as proxy:
         filesystems.configure(options_of(proxy.port))
-        found = list(read_container(row, Asked(takes=takes), Policy(retries=10), str))
+        found = list(read_container(row, Asked(takes=takes), Policy(retries=10), as_text))
     assert [image.content for image in found] == [data for _, data in FILES]
     assert proxy.met.total() > proxy.met[""] > 40

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from tests.transforms.inputs.containers.making import takes, tar_of
+from tests.transforms.inputs.containers.making import as_text, takes, tar_of
 from transforms.elements import Refusal
 from transforms.inputs.containers import stream
 from transforms.inputs.containers.member import Asked
@@ -29,8 +29,8 @@ def check_versions(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     storage.write_bytes(uri, tar_of(FILES))
     row = storage.describe(uri)
     asked = Asked(takes=takes)
-    assert [image.content for image in read_container(row, asked, Policy(), str)] == [data for _, data in FILES]
-    found = read_container(row, asked, Policy(), str)
+    assert [image.content for image in read_container(row, asked, Policy(), as_text)] == [data for _, data in FILES]
+    found = read_container(row, asked, Policy(), as_text)
     assert next(found).content == FILES[0][1]
     storage.write_bytes(uri, tar_of([(name, bytes(3000)) for name, _ in FILES]))
     *whole, last = found
@@ -38,5 +38,5 @@ def check_versions(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(whole) < 30
     assert last == row._replace(content=Refusal("fetch", "ContentChanged", "it has changed since it was listed"))
     filesystems.filesystem(uri).rm_file(uri)
-    (only,) = read_container(row, asked, Policy(), str)
+    (only,) = read_container(row, asked, Policy(), as_text)
     assert only.content == Refusal("fetch", "NotFound", "the object is gone, or was never there")

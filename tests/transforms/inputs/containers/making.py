@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import IO, Any, NamedTuple
 
 from transforms.elements import Refusal
@@ -66,3 +66,8 @@ def tar_of(files: Iterable[tuple[str, bytes]], tar_format: int = tarfile.GNU_FOR
             info.size, info.mtime = len(data), 1_500_000_000 + i
             archive.addfile(info, io.BytesIO(data))
     return written.getvalue()
+
+
+def as_text(_: str, columns: Mapping[str, Any]) -> str:
+    """What is carried of a member, for tests that carry nothing."""
+    return str(dict(columns))
