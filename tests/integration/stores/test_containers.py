@@ -227,7 +227,9 @@ def test_a_store_that_unpacks_on_its_way_is_told() -> None:
         pass
 
 
-def test_stores_without_versions_are_read_and_compared_afterwards() -> None:
+def test_stores_without_versions_are_read_and_compared_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """fsspec's store in memory stands for them."""
+    monkeypatch.setattr(filesystems, "SCHEMES", filesystems.SCHEMES | {"memory"})
     filesystems.configure({})
     uri = "memory://bucket/x.tar"
     storage.write_bytes(uri, tar_of(FILES))
