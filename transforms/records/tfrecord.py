@@ -32,9 +32,22 @@ def frame(record: bytes) -> bytes:
     return b"".join((_HEADER.pack(len(record), _masked_crc(length)), record, _FOOTER.pack(_masked_crc(record))))
 
 
+class _Unpacked(gzip.GzipFile):
+    """What a file unpacks to; both are closed together."""
+
+    def __init__(self, packed: IO[bytes]):
+        super().__init__(fileobj=packed)
+        self._packed = packed
+
+    def close(self) -> None:
+        super().close()
+        self._packed.close()
+
+
 def open_shard(uri: str) -> IO[bytes]:
     """A file of framed records, decompressed as its name says."""
-    return decompressed(filesystem(uri).open(uri, "rb"), "gzip" if uri.endswith(".gz") else "none")
+    plain: IO[bytes] = filesystem(uri).open(uri, "rb")
+    return _Unpacked(plain) if uri.endswith(".gz") else plain  # type: ignore[return-value]
 
 
 def decompressed(file: Any, compression: str) -> IO[bytes]:
