@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -76,7 +77,10 @@ def photo(width: int, height: int, seed: int = 0) -> Image.Image:
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
     """A folder of twelve small photos."""
-    folder = tmp_path / "images"
+    return save_photos(tmp_path / "images")
+
+
+def save_photos(folder: Path) -> Path:
     folder.mkdir()
     for i in range(12):
         photo(60 + i, 40 + 2 * i, i).save(folder / f"{i:02}.jpg", quality=90)
@@ -95,6 +99,48 @@ def run_pipeline(tmp_path: Path, tiny_module: str) -> Run:
         return report
 
     return run_it
+
+
+# What a manifest says of the twelve images of `two_nights`.
+ROWS: list[dict[str, Any]] = [
+    {
+        "uri": f"images/{i:02}.jpg",
+        "label": i % 3,
+        "price": i / 4 if i % 2 else None,
+        "caption": f"„{i}“",
+        "tags": [f"{j}" for j in range(i % 4)],
+        "scores": [i / 8, 1.0],
+    }
+    for i in range(12)
+]
+
+
+@pytest.fixture(scope="session")
+def two_nights(tmp_path_factory: pytest.TempPathFactory, tiny_module: str) -> Path:
+    """A folder of `images` and an `output` of two incremental runs, night-1 and night-2, with columns; to be left so.
+
+    In the second night image 12 is new, 03 has changed, 04 is gone, and 05 has another label.
+    """
+    folder = tmp_path_factory.mktemp("nights")
+    save_photos(folder / "images")
+    night(folder, tiny_module, "night-1", ROWS)
+    photo(50, 50, 77).save(folder / "images/12.jpg")
+    photo(50, 50, 78).save(folder / "images/03.jpg")
+    (folder / "images/04.jpg").unlink()
+    rows = [row | {"label": 9} if i == 5 else row for i, row in enumerate(ROWS) if i != 4]
+    night(folder, tiny_module, "night-2", [*rows, {"uri": "images/12.jpg", "label": 7, "caption": "new"}])
+    return folder
+
+
+def night(folder: Path, model: str, run_id: str, rows: list[dict[str, Any]]) -> RunReport:
+    """An incremental run over the images of a folder, and what is said of them; three or four of them fill a shard."""
+    (folder / "m.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    options = {"input": [str(folder / "m.jsonl"), str(folder / "images")], "output": str(folder / "output")}
+    columns = ["label=image/class/label", "*"]
+    given = {**options, "columns": columns, "model": model, "run_id": run_id, "incremental": True, "shard_size": 2000}
+    report = run(make_config(given, []))
+    assert report is not None
+    return report
 
 
 def pixels_of(count: int) -> list[np.ndarray]:

@@ -70,7 +70,7 @@ def test_defaults_of_a_stage_are_those_of_a_run() -> None:
 def test_the_example_gives_a_vector_or_a_dead_letter_for_each_image(
     tmp_path: Path, tiny_module: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    (example,) = re.findall(r"```python\n(.*?)```", LIBRARY, re.DOTALL)
+    example, *_ = re.findall(r"```python\n(.*?)```", LIBRARY, re.DOTALL)
     (tmp_path / "photos").mkdir()
     photo(60, 40).save(tmp_path / "photos" / "cat.jpg")
     monkeypatch.chdir(tmp_path)

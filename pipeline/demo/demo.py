@@ -15,7 +15,7 @@ from pipeline.errors import RunError
 from pipeline.model.fidelity import nearest_others
 from pipeline.model.handles import STANDIN_HANDLE
 from pipeline.options.config import make_config
-from pipeline.outputs.dataset import load_features
+from pipeline.outputs.features import load_features
 from pipeline.runs.run import run
 from pipeline.runs.summary import summary
 from transforms.stores import storage
@@ -47,7 +47,8 @@ def demo(folder: str, model: str | None = None) -> None:
     report = run(config)
     if report is None:
         raise RunError(f"the run ended without publishing; see {output}")
-    uris, vectors = load_features(report.folder)
+    found = load_features(output, run_id=config.run_id)
+    uris, vectors = found.uris, found.vectors
     groups = [posixpath.basename(posixpath.dirname(uri)) for uri in uris]
     recall = recall_at_1(vectors, groups)
     print(f"\n{summary(report)}\n")

@@ -70,17 +70,6 @@ def texts_of(batch: pa.RecordBatch, feature: str) -> list[str]:
     return [value.decode() for value in batch.column(feature).flatten().to_pylist()]
 
 
-def load_features(folder: str) -> tuple[list[str], np.ndarray]:
-    """All uris and embeddings of a run, in memory: [N] and float32 [N, features]."""
-    uris: list[str] = []
-    vectors: list[np.ndarray] = []
-    for shard in read_manifest(folder)["shards"]:
-        for batch in read_shard(storage.join(folder, shard["path"])):
-            uris += texts_of(batch, "image/uri")
-            vectors.append(vectors_of(batch))
-    return uris, np.concatenate(vectors)
-
-
 def read_ledger(uri: str) -> pa.Table:
     return pq.read_table(pa.BufferReader(storage.read_bytes(uri)))
 

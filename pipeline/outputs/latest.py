@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.errors import RunError
-from pipeline.outputs import dataset
 from pipeline.outputs.history import PublishedRun, published_runs
+from transforms.records import arrow
 from transforms.records.ledger import read_columns
 from transforms.stores import storage
 
@@ -41,33 +41,27 @@ def latest(output: str, *, drop_deleted: bool = False) -> pa.Table:
     Raises:
         RunError: the output has no published run.
     """
-    runs = runs_of_newest_generation(output)
+    newest = newest_rows(runs_of_newest_generation(output), drop_deleted=drop_deleted)
+    return newest.select(SCHEMA.names)
+
+
+def newest_rows(runs: Sequence[PublishedRun], *, drop_deleted: bool = False, counted: bool = False) -> pa.Table:
+    """As `latest`, of some runs of one generation, the newest last.
+
+    Args:
+        counted: with a further column `counts`, how many values each column has (`arrow.counts`), dictionary-encoded.
+    """
     outcomes = ("embedded", "deleted") if drop_deleted else ("embedded",)
-    tables = [_ledgers_of(run, number, outcomes) for number, run in enumerate(runs)]
-    rows = pa.concat_tables(tables).sort_by([("uri", "ascending"), ("run", "descending")])
+    tables = [_ledgers_of(run, number, outcomes, counted) for number, run in enumerate(runs)]
+    rows = pa.concat_tables(tables).unify_dictionaries().sort_by([("uri", "ascending"), ("run", "descending")])
     uris = rows["uri"].combine_chunks()
     first = np.ones(len(uris), bool)
     if len(uris) > 1:
         first[1:] = pc.not_equal(uris[1:], uris[:-1]).to_numpy(zero_copy_only=False)
     newest = rows.filter(pa.array(first))
     newest = newest.filter(pc.equal(newest["outcome"], "embedded"))
-    return newest.select(SCHEMA.names).cast(SCHEMA).sort_by([("shard", "ascending"), ("row", "ascending")])
-
-
-def load_latest(output: str, *, drop_deleted: bool = False) -> tuple[list[str], np.ndarray]:
-    """The newest vector of every image, in memory: uris [N] and float32 [N, features]; see `latest`."""
-    uris: list[str] = []
-    vectors: list[np.ndarray] = []
-    for shard, rows in rows_by_shard(latest(output, drop_deleted=drop_deleted)):
-        first = 0
-        for batch in dataset.read_shard(shard):
-            inside = rows[(rows >= first) & (rows < first + batch.num_rows)] - first
-            chosen = batch.take(pa.array(inside))
-            uris += dataset.texts_of(chosen, "image/uri")
-            if len(inside):
-                vectors.append(dataset.vectors_of(chosen))
-            first += batch.num_rows
-    return uris, np.concatenate(vectors) if vectors else np.zeros((0, 0), np.float32)
+    schema = _schema(counted)
+    return newest.select(schema.names).cast(schema).sort_by([("shard", "ascending"), ("row", "ascending")])
 
 
 def rows_by_shard(selection: pa.Table) -> Iterator[tuple[str, np.ndarray]]:
@@ -101,12 +95,12 @@ def write_selection(selection: pa.Table, uri: str) -> None:
     storage.write_bytes(storage.normalize(uri), sink.getvalue().to_pybytes())
 
 
-def _ledgers_of(run: PublishedRun, number: int, outcomes: Sequence[str]) -> pa.Table:
+def _ledgers_of(run: PublishedRun, number: int, outcomes: Sequence[str], counted: bool) -> pa.Table:
     ledgers: Sequence[Mapping[str, str]] = run.manifest["ledgers"]
-    schema = pa.schema([*SCHEMA, pa.field("outcome", pa.string()), pa.field("run", pa.int64())])
+    schema = pa.schema([*_schema(counted), pa.field("outcome", pa.string()), pa.field("run", pa.int64())])
     tables = [schema.empty_table()]
     for ledger in ledgers:
-        columns = ["uri", "version", "shard", "row", "outcome"]
+        columns = ["uri", "version", "shard", "row", "outcome", *(["columns"] if counted else [])]
         for batch in read_columns(storage.join(run.folder, ledger["path"]), columns):
             table = pa.Table.from_batches([batch])
             table = table.filter(pc.is_in(table["outcome"], pa.array(outcomes)))
@@ -114,5 +108,13 @@ def _ledgers_of(run: PublishedRun, number: int, outcomes: Sequence[str]) -> pa.T
             table = table.set_column(table.schema.get_field_index("shard"), "shard", shards)
             table = table.append_column("run_id", pa.repeat(run.run_id, len(table)))
             table = table.append_column("run", pa.repeat(number, len(table)))
+            if counted:
+                numbers = [arrow.counts(carried or "") for carried in table["columns"].to_pylist()]
+                table = table.append_column("counts", pa.array(numbers, pa.string()).dictionary_encode())
             tables.append(table.select(schema.names).cast(schema))
     return pa.concat_tables(tables)
+
+
+def _schema(counted: bool) -> pa.Schema:
+    counts = pa.field("counts", pa.dictionary(pa.int32(), pa.string()))
+    return pa.schema([*SCHEMA, counts]) if counted else SCHEMA

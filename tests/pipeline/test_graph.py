@@ -17,10 +17,11 @@ from PIL import Image
 from pipeline.demo.corpus import BROKEN, broken_files, make_corpus
 from pipeline.errors import RunError
 from pipeline.options.config import make_config
-from pipeline.outputs.dataset import load_features, read_ledger
+from pipeline.outputs.dataset import read_ledger
 from pipeline.outputs.verify import verify_output
 from pipeline.runs.run import run
 from tests.conftest import Run, photo
+from tests.reading import run_vectors
 from transforms.inputs.rules import ListingError
 from transforms.records import layout
 
@@ -42,7 +43,7 @@ def test_every_image_is_accounted_for(tmp_path: Path, images: Path, run_pipeline
         "NotFound": 3, "NotAnImage": 2, "TruncatedImage": 2, "CorruptImage": 1, "EmptyObject": 1,
         "ImageTooLarge": 1, "UnsupportedMode": 1,
     }  # fmt: skip
-    uris, _ = load_features(report.folder)
+    uris, _ = run_vectors(report.folder)
     assert sorted(uris) == good
     rows = [
         row
@@ -97,8 +98,8 @@ def test_shards_are_rolled_by_size_and_read_by_a_glob(images: Path, run_pipeline
         tf.train.Example.FromString(record.numpy()).features.feature["image/uri"].bytes_list.value[0] for record in read
     ]
     assert sorted(parsed) == sorted(str(path).encode() for path in images.iterdir())
-    order, vectors = load_features(cut.folder)
-    expected = dict(zip(*load_features(whole.folder), strict=True))
+    order, vectors = run_vectors(cut.folder)
+    expected = dict(zip(*run_vectors(whole.folder), strict=True))
     np.testing.assert_array_equal(vectors, [expected[uri] for uri in order])
     assert verify_output(cut.folder.rpartition("/runs/")[0]).holds
 
@@ -119,8 +120,8 @@ def test_more_workers_give_the_same_vectors(images: Path, run_pipeline: Run) -> 
     two = run_pipeline(
         input=str(images), run_id="two", beam_args=["--direct_num_workers=2", "--direct_running_mode=multi_threading"]
     )
-    expected = dict(zip(*load_features(one.folder), strict=True))
-    uris, vectors = load_features(two.folder)
+    expected = dict(zip(*run_vectors(one.folder), strict=True))
+    uris, vectors = run_vectors(two.folder)
     assert sorted(uris) == sorted(expected)
     np.testing.assert_array_equal(vectors, [expected[uri] for uri in uris])
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.outputs.dataset import load_features
 from pipeline.outputs.verify import verify_output
 from tests.conftest import Run, photo
+from tests.reading import run_vectors
 
 TWO_PROCESSES = ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]
 
@@ -18,7 +18,7 @@ def test_nights_in_two_processes_are_those_of_one(images: Path, run_pipeline: Ru
     here = run_pipeline(input=str(images), output=str(tmp_path / "here"))
     there = run_pipeline(input=str(images), output=str(tmp_path / "there"), beam_args=TWO_PROCESSES)
     assert there.manifest["counts"] == here.manifest["counts"]
-    expected, found = (dict(zip(*load_features(report.folder), strict=True)) for report in (here, there))
+    expected, found = (dict(zip(*run_vectors(report.folder), strict=True)) for report in (here, there))
     assert expected.keys() == found.keys()
     assert all(np.array_equal(found[uri], vector) for uri, vector in expected.items())
 

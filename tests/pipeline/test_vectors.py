@@ -12,8 +12,8 @@ from PIL import Image, ImageOps
 
 from pipeline.demo.corpus import encode, make_corpus
 from pipeline.model.handles import STANDIN_HANDLE, resolve
-from pipeline.outputs.dataset import load_features
 from tests.conftest import Run, photo
+from tests.reading import run_vectors
 
 
 def write_formats(folder: Path) -> None:
@@ -81,7 +81,7 @@ def check_against_the_module(folder: Path, run_pipeline: Run, model: str, saved_
         report = run_pipeline(input=str(folder), model=model, engine=engine, run_id=engine)
         assert report.manifest["model"]["engine"] == engine
         assert report.manifest["counts"]["failed"] == 0
-        uris, vectors[engine] = load_features(report.folder)
+        uris, vectors[engine] = run_vectors(report.folder)
         assert sorted(uris) == sorted(str(path) for path in folder.iterdir())
         expected = expected_vectors([Path(uri) for uri in uris], saved_model)
         if engine == "tensorflow":
@@ -114,6 +114,6 @@ def test_a_trained_module_finds_near_duplicates(tmp_path: Path, run_pipeline: Ru
 
     make_corpus(tmp_path / "corpus")
     report = run_pipeline(input=str(tmp_path / "corpus"), model=real_module)
-    uris, vectors = load_features(report.folder)
+    uris, vectors = run_vectors(report.folder)
     assert len(uris) >= 200
     assert recall_at_1(vectors, [Path(uri).parent.name for uri in uris]) >= 0.92

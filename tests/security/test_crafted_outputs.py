@@ -15,13 +15,13 @@ import pytest
 
 from pipeline.errors import OutputError, RunError
 from pipeline.options.config import make_config
-from pipeline.outputs.dataset import load_features
 from pipeline.outputs.latest import latest
 from pipeline.outputs.verify import verify_output
 from pipeline.runs.run import run
 from pipeline.runs.running import RunReport
 from tests.conftest import Run, photo
 from tests.full_disk import full_after
+from tests.reading import run_vectors
 from transforms.records.tfrecord import frame
 from transforms.writing import STAGED_FILE
 
@@ -165,7 +165,7 @@ def test_a_staged_shard_that_is_not_what_its_ledger_says_is_embedded_anew(
     report = again()
     assert report.manifest["counts"]["embedded"] == report.manifest["counts"]["listed"] == 60
     assert verify_output(str(root / "output")).holds
-    assert sorted(Path(uri).name for uri in load_features(report.folder)[0]) == [f"{i:02}.jpg" for i in range(60)]
+    assert sorted(Path(uri).name for uri in run_vectors(report.folder)[0]) == [f"{i:02}.jpg" for i in range(60)]
 
 
 def test_a_shard_with_an_image_that_is_listed_no_more_is_embedded_anew(staged: Path, killed: tuple[Path, Run]) -> None:
@@ -176,7 +176,7 @@ def test_a_shard_with_an_image_that_is_listed_no_more_is_embedded_anew(staged: P
     report = again()
     gone.write_bytes(image)
     assert report.manifest["counts"]["embedded"] == report.manifest["counts"]["listed"] == 59
-    assert str(gone) not in load_features(report.folder)[0]
+    assert str(gone) not in run_vectors(report.folder)[0]
     assert verify_output(str(root / "output")).holds
 
 

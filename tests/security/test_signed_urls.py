@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from pipeline.outputs.dataset import load_features, read_dead_letters
+from pipeline.outputs.dataset import read_dead_letters
 from pipeline.outputs.verify import verify_output
 from tests.conftest import Run, photo
+from tests.reading import run_vectors
 from tests.web import serving
 
 CANARY = "CANARY0123456789"
@@ -34,7 +35,7 @@ def test_a_query_is_asked_for_and_not_told(strip: bool, tmp_path: Path, run_pipe
     assert report.manifest["counts"]["failed_by_error"] == {"PermissionDenied": 1}
     (letter,) = read_dead_letters(f"{report.folder}/dead_letters-00000-of-00001.jsonl")
     assert "?" not in letter["message"]
-    assert load_features(report.folder)[0] == [f"{site.url}/a.jpg" + ("" if strip else f"?sig={CANARY}")]
+    assert run_vectors(report.folder)[0] == [f"{site.url}/a.jpg" + ("" if strip else f"?sig={CANARY}")]
     assert letter["uri"] == f"{site.url}/b.jpg" + ("" if strip else "?sig=old")
     files = [path for path in Path(report.folder).iterdir() if path.is_file()]
     assert strip == (not any(CANARY.encode() in path.read_bytes() for path in files))

@@ -16,13 +16,13 @@ import psutil
 import pytest
 
 from pipeline.options.config import make_config
-from pipeline.outputs.dataset import load_features, read_manifest
-from pipeline.outputs.latest import load_latest
+from pipeline.outputs.dataset import read_manifest
 from pipeline.outputs.verify import verify_output
 from pipeline.runs.run import run
 from tests.conftest import photo
 from tests.integration.runners.flink_cluster import Cluster, Ports
 from tests.integration.runners.processes import PROGRAM, ROOT, end
+from tests.reading import newest_vectors, run_vectors
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.flink
@@ -79,7 +79,7 @@ def expected(many: Path, tmp_path_factory: pytest.TempPathFactory, tiny_module: 
         make_config({"input": str(many), "output": str(tmp_path_factory.mktemp("here")), "model": tiny_module}, [])
     )
     assert report is not None
-    return dict(zip(*load_features(report.folder), strict=True))
+    return dict(zip(*run_vectors(report.folder), strict=True))
 
 
 def beam_args(cluster: Cluster) -> list[str]:
@@ -190,7 +190,7 @@ def test_nights_on_both_task_managers(
 ) -> None:
     """A first night, a second one that embeds what is new, and a compaction."""
     completed(command(cluster, many / "first", tmp_path, tiny_module, "night-1"))
-    assert_whole(tmp_path, load_features(str(tmp_path / "runs/night-1")), of_the_first_night(expected, many))
+    assert_whole(tmp_path, run_vectors(str(tmp_path / "runs/night-1")), of_the_first_night(expected, many))
     counts = read_manifest(str(tmp_path / "runs/night-1"))["counts"]
     assert (counts["listed"], counts["embedded"], counts["failed"]) == (COUNT + 1, COUNT, 1)
     by_task_manager = images_read(cluster)
@@ -200,11 +200,11 @@ def test_nights_on_both_task_managers(
     completed(command(cluster, many, tmp_path, tiny_module, "night-2"))
     counts = read_manifest(str(tmp_path / "runs/night-2"))["counts"]
     assert (counts["unchanged"], counts["failed_before"], counts["embedded"]) == (COUNT, 1, MORE)
-    assert_whole(tmp_path, load_latest(str(tmp_path)), expected)
+    assert_whole(tmp_path, newest_vectors(str(tmp_path)), expected)
 
     where = ["--runner=FlinkRunner", "--parallelism=2", "--environment_type=EXTERNAL", *beam_args(cluster)]
     completed([PROGRAM, "compact", str(tmp_path), "--run_id=compacted", *where])
-    assert_whole(tmp_path, load_features(str(tmp_path / "runs/compacted")), expected)
+    assert_whole(tmp_path, run_vectors(str(tmp_path / "runs/compacted")), expected)
     assert_nothing_left(cluster)
 
 
@@ -241,7 +241,7 @@ def test_what_is_killed_or_cancelled_is_finished_by_the_same_command(
             wait_until(lambda: cluster.registered() == 2)
     said = completed(again)
     assert f"{kept} finished shards of an earlier attempt are taken over" in said
-    assert_whole(output, load_features(str(output / "runs/r")), of_the_first_night(expected, many))
+    assert_whole(output, run_vectors(str(output / "runs/r")), of_the_first_night(expected, many))
     assert_nothing_left(cluster)
 
 
@@ -295,6 +295,6 @@ def test_a_job_publishes_without_its_launcher_or_job_server(
     if victim == "job server":
         cluster.start_job_server(job_server)
     wait_until(lambda: cluster.ask("overview")["jobs-running"] == 0)
-    assert_whole(output, load_features(str(output / "runs/r")), of_the_first_night(expected, many))
+    assert_whole(output, run_vectors(str(output / "runs/r")), of_the_first_night(expected, many))
     assert "is published already" in completed(again)
     assert_nothing_left(cluster)

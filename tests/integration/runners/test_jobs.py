@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.outputs.dataset import load_features
 from pipeline.outputs.lease import holder_of
 from pipeline.outputs.verify import verify_output
 from tests.integration.runners.job_servers import (
@@ -30,6 +29,7 @@ from tests.integration.runners.job_servers import (
     job_server,
 )
 from tests.integration.runners.processes import PROGRAM, WORKER, end, started
+from tests.reading import run_vectors
 from tests.waiting import wait_until
 from transforms.records import leases
 
@@ -98,7 +98,7 @@ class Night:
     def is_whole(self) -> None:
         result = verify_output(str(self.output))
         assert result.holds, result.as_text()
-        uris, _ = load_features(str(self.output / "runs/r"))
+        uris, _ = run_vectors(str(self.output / "runs/r"))
         assert len(uris) == len(set(uris)) == IMAGES
         assert not (self.output / ".staging").exists()
 

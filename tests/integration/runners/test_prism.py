@@ -11,11 +11,11 @@ import yaml
 
 from pipeline.errors import RunError
 from pipeline.options.config import make_config
-from pipeline.outputs.dataset import load_features
 from pipeline.outputs.verify import verify_output
 from pipeline.runs.run import run
 from pipeline.runs.running import RunReport
 from tests.conftest import photo
+from tests.reading import run_vectors
 
 pytestmark = pytest.mark.prism
 CONFIG = Path(__file__).parents[3] / "run_configs" / "prism.yaml"
@@ -47,7 +47,7 @@ def test_vectors_are_those_of_the_local_runner(many: Path, tmp_path: Path, tiny_
     assert there.manifest["counts"] == here.manifest["counts"]
     assert there.manifest["counts"]["embedded"] == COUNT
     assert verify_output(str(tmp_path / "there")).holds
-    expected, found = (dict(zip(*load_features(report.folder), strict=True)) for report in (here, there))
+    expected, found = (dict(zip(*run_vectors(report.folder), strict=True)) for report in (here, there))
     assert expected.keys() == found.keys()
     assert all(np.array_equal(expected[uri], found[uri]) for uri in expected)
 

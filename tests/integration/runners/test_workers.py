@@ -16,12 +16,12 @@ import psutil
 import pytest
 
 from pipeline.options.config import make_config
-from pipeline.outputs.dataset import load_features
 from pipeline.outputs.verify import verify_output
 from pipeline.runs.run import run
 from pipeline.runs.running import RunReport
 from tests.conftest import photo
 from tests.integration.runners.processes import ENTRY, PROGRAM, ROOT, WORKER, end, lives, started, workers
+from tests.reading import run_vectors
 from tests.waiting import PATIENCE, wait_until
 from transforms import loading
 from transforms.elements import ImageObject
@@ -55,10 +55,10 @@ def assert_as_here(here: RunReport, output: Path, folder: str) -> None:
     """Every image once, with the local runner's vector byte for byte; and nothing is left behind."""
     result = verify_output(str(output))
     assert result.holds, result.as_text()
-    uris, vectors = load_features(folder)
+    uris, vectors = run_vectors(folder)
     assert len(uris) == len(set(uris)) == COUNT
     found = dict(zip(uris, vectors, strict=True))
-    expected = dict(zip(*load_features(here.folder), strict=True))
+    expected = dict(zip(*run_vectors(here.folder), strict=True))
     assert expected.keys() == found.keys()
     assert all(np.array_equal(expected[uri], found[uri]) for uri in expected)
     assert not (output / ".staging").exists()

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 
 from pipeline.options.config import make_config
-from pipeline.outputs.dataset import load_features
 from pipeline.outputs.verify import verify_output
 from pipeline.runs.run import run
 from tests.conftest import Run, photo
 from tests.integration.conftest import check_large_upload, clear
 from tests.integration.stores.faults import fault_proxy, first_times, now_and_then
 from tests.integration.stores.versions import FILES, check_versions
+from tests.reading import run_vectors
 from tests.transforms.inputs.containers.making import as_text, takes, tar_of
 from transforms.inputs.containers.member import Asked
 from transforms.inputs.containers.reading import read_container
@@ -79,10 +79,10 @@ def test_the_whole_pipeline_runs_on_azure(
     given = {"input": "az://bucket/images", "output": "az://bucket/out", "model": tiny_module, "run_id": "r"}
     report = run(make_config({**given, "storage_options": options}, []))
     assert report is not None
-    uris, vectors = load_features(report.folder)
+    uris, vectors = run_vectors(report.folder)
     assert sorted(uris) == sorted(f"az://bucket/images/{name}" for name in names)
     assert verify_output("az://bucket/out").holds
-    local = dict(zip(*load_features(run_pipeline(input=str(tmp_path / "local")).folder), strict=True))
+    local = dict(zip(*run_vectors(run_pipeline(input=str(tmp_path / "local")).folder), strict=True))
     expected = [local[uri.replace("az://bucket/images", f"{tmp_path}/local")] for uri in uris]
     assert vectors.tobytes() == np.stack(expected).tobytes()
 

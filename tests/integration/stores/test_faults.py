@@ -10,11 +10,11 @@ import pytest
 
 from pipeline.errors import RunError
 from pipeline.model.sampling import PROBES
-from pipeline.outputs.dataset import load_features
 from pipeline.outputs.verify import verify_output
 from tests.conftest import Run, photo
 from tests.integration.conftest import Server
 from tests.integration.stores.faults import FAULTS, FaultProxy, fault_proxy, first_times, now_and_then
+from tests.reading import run_vectors
 from transforms.elements import ImageObject
 from transforms.stores import fetching, filesystems, storage
 from transforms.stores.fetching import Fetched, FetchError, Policy, fetch_and_wait
@@ -126,7 +126,7 @@ def test_no_image_is_lost_or_doubled_when_a_fifth_of_the_reads_fail(
         path = tmp_path / f"local/{i:03}.jpg"
         photo(40, 30, i).save(path, quality=85)
         storage.write_bytes(server.uri(f"images/{i:03}.jpg"), path.read_bytes())
-    local = dict(zip(*load_features(run_pipeline(input=str(tmp_path / "local"), run_id="local").folder), strict=True))
+    local = dict(zip(*run_vectors(run_pipeline(input=str(tmp_path / "local"), run_id="local").folder), strict=True))
     with fault_proxy(server.port, now_and_then(0.2, faults), latency=0.02) as proxy:
         report = run_pipeline(
             input=server.uri("images"), run_id="faults", storage_options=server.through(proxy.port), fetch_retries=10
@@ -138,7 +138,7 @@ def test_no_image_is_lost_or_doubled_when_a_fifth_of_the_reads_fail(
     # Nothing is fetched twice, but for the first image and the sample, at launch, and for whole answers
     # that were lost with a connection that the proxy closed under them.
     assert 501 + PROBES <= proxy.met[""] <= 510 + PROBES
-    uris, vectors = load_features(report.folder)
+    uris, vectors = run_vectors(report.folder)
     assert len(set(uris)) == len(uris) == 500
     expected = np.stack([local[f"{tmp_path}/local/{uri.rpartition('/')[2]}"] for uri in uris])
     assert vectors.tobytes() == expected.tobytes()

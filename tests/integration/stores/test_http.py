@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.outputs.dataset import load_features, read_dead_letters
+from pipeline.outputs.dataset import read_dead_letters
 from pipeline.outputs.verify import verify_output
 from tests.conftest import Run, photo
+from tests.reading import run_vectors
 from tests.web import body, pieces, serving, status
 from transforms import loading
 from transforms.stores import fetching
@@ -47,12 +48,12 @@ def test_images_of_a_web_server(tmp_path: Path, run_pipeline: Run, monkeypatch: 
         manifest.write_text("\n".join([*uris, *dead]) + "\n")
         report = run_pipeline(input=str(manifest), run_id="web", max_object_bytes="1MiB", max_failure_rate=0.9)
         assert {request.method for request in site.requests} == {"GET"}
-    found, vectors = load_features(report.folder)
+    found, vectors = run_vectors(report.folder)
     assert sorted(found) == uris
     letters = read_dead_letters(f"{report.folder}/dead_letters-00000-of-00001.jsonl")
     assert {letter["uri"]: letter["error"] for letter in letters} == dead
     assert "root" not in str(letters)
-    local_uris, local = load_features(run_pipeline(input=str(tmp_path / "local"), run_id="local").folder)
+    local_uris, local = run_vectors(run_pipeline(input=str(tmp_path / "local"), run_id="local").folder)
     assert vectors[sorted(range(5), key=found.__getitem__)].tobytes() == (
         local[sorted(range(5), key=local_uris.__getitem__)].tobytes()
     )
@@ -66,7 +67,7 @@ def test_a_manifest_of_the_web_names_no_local_files(tmp_path: Path, run_pipeline
         with pytest.raises(Exception, match="line 3 names a local file"):
             run_pipeline(input=f"{site.url}/m.csv", run_id="refused")
         report = run_pipeline(input=f"{site.url}/m.csv", run_id="taken", allow_local=True)
-    assert sorted(load_features(report.folder)[0]) == [f"{tmp_path}/a.png", f"{site.url}/b.png"]
+    assert sorted(run_vectors(report.folder)[0]) == [f"{tmp_path}/a.png", f"{site.url}/b.png"]
 
 
 def test_images_larger_than_the_room_that_is_held_are_loaded(

@@ -10,8 +10,6 @@ import pytest
 
 from pipeline.errors import RunError
 from pipeline.options.config import CompactConfig, make_config
-from pipeline.outputs.dataset import load_features
-from pipeline.outputs.latest import load_latest
 from pipeline.outputs.verify import verify_output
 from pipeline.runs.compact import compact
 from pipeline.runs.housekeeping import contents_of, prune
@@ -19,6 +17,7 @@ from pipeline.runs.run import run
 from pipeline.runs.running import RunReport
 from tests.conftest import Run, photo
 from tests.integration.conftest import Server, check_large_upload
+from tests.reading import newest_vectors, run_vectors
 from transforms.inputs.inputs import list_input
 from transforms.stores import filesystems, storage
 
@@ -73,7 +72,7 @@ def test_equal_objects_are_embedded_once(server: Server, tmp_path: Path, tiny_mo
     assert (counts["listed"], counts["embedded"], counts["failed"], counts["duplicates"]) == (6, 4, 2, 3)
     result = verify_output(output)
     assert result.holds, result.as_text()
-    vectors = {uri[-5]: vector for uri, vector in zip(*load_features(report.folder), strict=True)}
+    vectors = {uri[-5]: vector for uri, vector in zip(*run_vectors(report.folder), strict=True)}
     assert vectors.keys() == set("abcd")
     np.testing.assert_array_equal(vectors["a"], vectors["b"])
     np.testing.assert_array_equal(vectors["a"], vectors["c"])
@@ -122,7 +121,7 @@ def test_a_backfill_on_a_store(
     assert compacted is not None
     assert compacted.manifest["counts"]["embedded"] == len(NAMES) - 1
     filesystems.configure(server.options)
-    assert len(load_latest(output, drop_deleted=True)[0]) == len(NAMES) - 1
+    assert len(newest_vectors(output, drop_deleted=True)[0]) == len(NAMES) - 1
     assert verify_output(output).holds
 
 
@@ -143,8 +142,8 @@ def test_the_whole_pipeline_runs_on_a_store(
     report = run_on(server, tiny_module, run_id="r", **options)
     assert report.manifest["counts"]["failed_by_error"] == {"NotAnImage": 1}
     assert len(report.manifest["shards"]) > 1
-    uris, vectors = load_features(report.folder)
-    local = dict(zip(*load_features(run_pipeline(input=str(tmp_path / "local")).folder), strict=True))
+    uris, vectors = run_vectors(report.folder)
+    local = dict(zip(*run_vectors(run_pipeline(input=str(tmp_path / "local")).folder), strict=True))
     assert sorted(uris) == sorted(server.uri(f"images/{name}") for name in NAMES)
     expected = [local[str(tmp_path / "local" / uri.partition("/images/")[2])] for uri in uris]
     assert vectors.tobytes() == np.stack(expected).tobytes()

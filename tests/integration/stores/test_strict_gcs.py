@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from pipeline.options.config import make_config
-from pipeline.outputs.dataset import load_features
 from pipeline.outputs.verify import verify_output
 from pipeline.runs.run import run
 from tests.conftest import Run, photo
@@ -21,6 +20,7 @@ from tests.integration.conftest import BUCKET, Server, check_large_upload, clear
 from tests.integration.stores.corpora import check_corpus
 from tests.integration.stores.ranges import check_ranges, check_split
 from tests.integration.stores.versions import check_versions
+from tests.reading import run_vectors
 from transforms.elements import ImageObject
 from transforms.inputs import paging
 from transforms.inputs.inputs import Part, list_input, list_part, split_input
@@ -133,13 +133,13 @@ def test_the_whole_pipeline_runs_and_a_rival_cannot_publish(
     options = {"input": bucket.uri("images"), "output": output, "model": tiny_module, "run_id": "r", "shard_size": 1000}
     report = run(make_config({**options, "storage_options": bucket.options}, []))
     assert report is not None
-    uris, vectors = load_features(report.folder)
+    uris, vectors = run_vectors(report.folder)
     assert verify_output(output).holds
     # A rival that was launched before the run was published finds it claimed.
     with pytest.raises(RuntimeError, match="another run with this id was faster"):
         claim(report.folder, "rival", [])
     assert verify_output(output).holds
-    local = dict(zip(*load_features(run_pipeline(input=str(tmp_path / "local")).folder), strict=True))
+    local = dict(zip(*run_vectors(run_pipeline(input=str(tmp_path / "local")).folder), strict=True))
     expected = [local[f"{tmp_path}/local/{uri.rpartition('/')[2]}"] for uri in uris]
     assert vectors.tobytes() == np.stack(expected).tobytes()
 

@@ -77,7 +77,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
 
 def test_the_standin_runs_from_a_hub(hub: str, run_pipeline: Run, images: Path, tmp_path: Path) -> None:
     """The URL path for real, and what it gives is what the same module gives as builtin."""
-    from pipeline.outputs.dataset import load_features
+    from tests.reading import run_vectors
 
     Hub.modules["/google/imagenet/mobilenet_v2_130_224/feature_vector/4"] = archive(resolve(STANDIN_HANDLE))
     handle = f"{hub}/google/imagenet/mobilenet_v2_130_224/feature_vector/4"
@@ -86,7 +86,7 @@ def test_the_standin_runs_from_a_hub(hub: str, run_pipeline: Run, images: Path, 
     assert from_hub.manifest["model"]["digest"] == builtin.manifest["model"]["digest"]
     assert from_hub.manifest["model"]["handle"] == handle
     assert from_hub.manifest["model"]["feature_dim"] == 1664
-    np.testing.assert_array_equal(load_features(from_hub.folder)[1], load_features(builtin.folder)[1])
+    np.testing.assert_array_equal(run_vectors(from_hub.folder)[1], run_vectors(builtin.folder)[1])
     assert len(Hub.requests) == 1
     resolve(handle)
     assert len(Hub.requests) == 1  # fetched once

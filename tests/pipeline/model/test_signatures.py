@@ -11,8 +11,8 @@ import pytest
 
 from pipeline.errors import ModelError, RunError
 from pipeline.model.prepare import prepare_model
-from pipeline.outputs.dataset import load_features
 from tests.conftest import Run
+from tests.reading import run_vectors
 
 SIZE = 32
 # By name of an output, what it gives: the mean of each channel, times a factor that tells it.
@@ -98,7 +98,7 @@ def test_a_chosen_output_is_the_one_whose_vectors_come(
     for name in ("a", "b"):
         report = run_pipeline(**given, output_name=name, run_id=name, output=str(tmp_path / name))
         assert (report.manifest["model"]["signature"], report.manifest["model"]["output_name"]) == ("embed", name)
-        vectors[name] = load_features(report.folder)[1]
+        vectors[name] = run_vectors(report.folder)[1]
     np.testing.assert_allclose(vectors["b"], vectors["a"] * (FACTORS["b"] / FACTORS["a"]), rtol=1e-5)
 
 

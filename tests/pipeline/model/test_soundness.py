@@ -12,8 +12,8 @@ import pytest
 from pipeline.errors import ModelError
 from pipeline.model import conversion
 from pipeline.model.prepare import prepare_model
-from pipeline.outputs.dataset import load_features
 from tests.conftest import TINY_FEATURES, Run, save_module
+from tests.reading import run_vectors
 from transforms.engines import load_engine
 
 
@@ -125,7 +125,7 @@ def test_a_run_with_a_table_publishes_its_vectors(tmp_path: Path, images: Path, 
     handle, _ = module_with_table(tmp_path / "module")
     report = run_pipeline(input=str(images), model=handle)
     assert report.manifest["counts"]["embedded"] == 12
-    assert np.ptp(load_features(report.folder)[1], axis=0).min() > 0
+    assert np.ptp(run_vectors(report.folder)[1], axis=0).min() > 0
 
 
 def test_too_many_weights_for_a_frozen_graph_run_on_tensorflow(

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from pipeline.options.config import make_config
-from pipeline.outputs.dataset import load_features
 from pipeline.runs.run import run
 from tests.conftest import photo
 from tests.pipeline.runs.nights import Nights
+from tests.reading import run_vectors
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +24,7 @@ def vector_of(tmp_path_factory: pytest.TempPathFactory, tiny_module: str) -> Cal
         photo(48, 40, picture).save(folder / "in" / f"{picture}.jpg", quality=90)
     report = run(make_config({"input": str(folder / "in"), "output": str(folder / "out"), "model": tiny_module}, []))
     assert report is not None
-    vectors = {int(Path(uri).stem): vector for uri, vector in zip(*load_features(report.folder), strict=True)}
+    vectors = {int(Path(uri).stem): vector for uri, vector in zip(*run_vectors(report.folder), strict=True)}
     return vectors.__getitem__
 
 

@@ -12,12 +12,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pipeline.options.config import make_config
-from pipeline.outputs.dataset import load_features, read_dead_letters, read_ledger, read_shard
+from pipeline.outputs.dataset import read_dead_letters, read_ledger, read_shard
 from pipeline.outputs.verify import verify_output
 from pipeline.runs.run import run
 from pipeline.runs.running import RunReport
 from tests.pipeline.runs import forms
 from tests.pipeline.runs.forms import BROKEN, FORMS, Photo
+from tests.reading import run_vectors
 from transforms.inputs.containers.naming import container_of
 
 OPTIONS: Mapping[str, Any] = {"columns": "cls,caption", "label_from": "folder"}
@@ -92,7 +93,7 @@ def make_corpus(folder: Path, module: str, photos: Sequence[Photo]) -> Corpus:
         (plain / f"{number}.jpg").write_bytes(photo.data)
     report = run(make_config({"input": str(plain), "output": str(folder / "plain-output"), "model": module}, []))
     assert report is not None
-    vectors = {int(Path(uri).stem): vector for uri, vector in zip(*load_features(report.folder), strict=True)}
+    vectors = {int(Path(uri).stem): vector for uri, vector in zip(*run_vectors(report.folder), strict=True)}
     assert vectors.keys() == set(range(len(photos))) - {BROKEN}
     return Corpus(
         photos,

@@ -12,11 +12,11 @@ import pytest
 
 from pipeline.options.config import CompactConfig, make_config
 from pipeline.outputs.dataset import read_ledger
-from pipeline.outputs.latest import load_latest
 from pipeline.outputs.verify import verify_output
 from pipeline.runs.compact import compact
 from pipeline.runs.run import run
 from tests.conftest import photo
+from tests.reading import newest_vectors
 from transforms.stores import reading, storage
 
 PARTS = ("listed", "unchanged", "failed_before", "embedded", "failed", "deleted")
@@ -121,7 +121,7 @@ class Nights:
 
     def check_latest(self) -> None:
         for drop_deleted in (False, True):
-            uris, vectors = load_latest(str(self.output), drop_deleted=drop_deleted)
+            uris, vectors = newest_vectors(str(self.output), drop_deleted=drop_deleted)
             found = {Path(uri).name: vector for uri, vector in zip(uris, vectors, strict=True)}
             assert len(found) == len(uris)
             wanted = {

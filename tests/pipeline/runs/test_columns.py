@@ -15,11 +15,12 @@ import pytest
 
 from pipeline.errors import ConfigError, RunError
 from pipeline.options.config import CompactConfig
-from pipeline.outputs.dataset import load_features, read_dead_letters, read_ledger
+from pipeline.outputs.dataset import read_dead_letters, read_ledger
 from pipeline.outputs.verify import verify_output
 from pipeline.runs.compact import compact
 from pipeline.runs.running import RunReport
 from tests.conftest import Run
+from tests.reading import run_vectors
 from transforms.inputs.rules import ListingError
 
 pytestmark = pytest.mark.corpora
@@ -119,7 +120,7 @@ def night(run_pipeline: Run, tmp_path: Path, images: Path, run_id: str, rows: li
 
 
 def vectors(report: RunReport) -> dict[str, bytes]:
-    return {Path(uri).name: vector.tobytes() for uri, vector in zip(*load_features(report.folder), strict=True)}
+    return {Path(uri).name: vector.tobytes() for uri, vector in zip(*run_vectors(report.folder), strict=True)}
 
 
 def test_columns_alone_change(tmp_path: Path, images: Path, run_pipeline: Run) -> None:

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from pipeline.outputs.dataset import load_features, read_shard
-from pipeline.outputs.latest import load_latest
+from pipeline.outputs.dataset import read_shard
 from pipeline.outputs.verify import verify_output
 from pipeline.runs.running import RunReport
 from tests.conftest import Run
 from tests.pipeline.runs import forms
 from tests.pipeline.runs.corpora import dead_letters, ledger_rows
 from tests.pipeline.runs.forms import BROKEN, COUNT, FORMS, LABELLED, Photo, corpus
+from tests.reading import newest_vectors, run_vectors
 from transforms.inputs.containers.naming import container_of, member_of
 from transforms.inputs.rules import ListingError
 
@@ -103,10 +103,10 @@ def test_a_container_that_changes(tmp_path: Path, photos: list[Photo], run_pipel
     assert (counts["listed"], counts["embedded"], counts["deleted"]) == (COUNT - 3, COUNT - 4, 3)
     counts = counts_of(night(run_pipeline, given, "night-3"))
     assert counts == {"listed": COUNT - 3, "unchanged": COUNT - 4, "failed_before": 1}
-    uris, _ = load_latest(str(tmp_path / "output"), drop_deleted=True)
+    uris, _ = newest_vectors(str(tmp_path / "output"), drop_deleted=True)
     assert len(uris) == COUNT - 4
     assert verify_output(str(tmp_path / "output")).holds
-    assert len(load_features(first.folder)[0]) == COUNT - 1
+    assert len(run_vectors(first.folder)[0]) == COUNT - 1
 
 
 def test_a_container_that_goes(tmp_path: Path, photos: list[Photo], run_pipeline: Run) -> None:
@@ -195,7 +195,7 @@ def test_what_is_chosen_of_a_container(tmp_path: Path, photos: list[Photo], run_
     assert report.manifest["counts"]["left_out"] == {".cls": COUNT, ".json": COUNT, "excluded": COUNT // 2}
     half = run_pipeline(input=given, sample=0.5, run_id="half")
     again = run_pipeline(input=given, sample=0.5, run_id="again")
-    assert load_features(half.folder)[0] == load_features(again.folder)[0]
+    assert run_vectors(half.folder)[0] == run_vectors(again.folder)[0]
     assert 0 < half.manifest["counts"]["listed"] < COUNT
     labelled = run_pipeline(input=given, label_from="folder", run_id="labelled")
     carried = {

@@ -15,13 +15,13 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from pipeline.outputs.latest import load_latest
 from pipeline.outputs.verify import verify_output
 from pipeline.runs.running import RunReport
 from tests.conftest import Run
 from tests.pipeline.runs.corpora import all_told, ledger_rows
 from tests.pipeline.runs.forms import BROKEN, FORMS
 from tests.pipeline.runs.forms import corpus as photos_of
+from tests.reading import newest_vectors
 from transforms.inputs.containers.naming import container_of
 
 pytestmark = pytest.mark.corpora
@@ -108,7 +108,7 @@ def test_every_member_that_could_be_told_has_one_outcome(
     assert third["embedded"] == len(paths) * (COUNT - 1)
     assert (third["unchanged"], third["failed_before"], third["failed"]) == (COUNT - 1, 1, len(paths))
     vectors: dict[str, list[bytes]] = defaultdict(list)
-    for uri, vector in zip(*load_latest(options["output"], drop_deleted=True), strict=True):
+    for uri, vector in zip(*newest_vectors(options["output"], drop_deleted=True), strict=True):
         vectors[container_of(uri)].append(vector.tobytes())
     assert all(sorted(vectors[path]) == sorted(vectors[sound]) for path in paths)
     assert len(vectors[sound]) == COUNT - 1

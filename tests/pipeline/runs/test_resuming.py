@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import RunError
-from pipeline.outputs.dataset import load_features
 from pipeline.outputs.verify import verify_output
 from pipeline.runs.housekeeping import contents_of, prune
 from tests.conftest import Run, photo
 from tests.full_disk import full_after
+from tests.reading import run_vectors
 from transforms import publishing
 from transforms.records import layout
 from transforms.stores import reading, storage
@@ -82,7 +82,7 @@ def layout_rows(ledger: Path) -> int:
 
 
 def assert_same_vectors(one: str, two: str) -> None:
-    expected, found = (dict(zip(*load_features(folder), strict=True)) for folder in (one, two))
+    expected, found = (dict(zip(*run_vectors(folder), strict=True)) for folder in (one, two))
     assert expected.keys() == found.keys()
     for uri, vector in expected.items():
         np.testing.assert_array_equal(found[uri], vector)
