@@ -13,6 +13,9 @@ S3 = ["s3fs>=2025.3"]
 AZURE = ["adlfs>=2024.12"]
 OPENVINO = ["openvino>=2025.0"]
 HEIF = ["pillow-heif>=1.0"]
+FAISS = ["faiss-cpu>=1.11"]
+SKLEARN = ["scikit-learn>=1.6"]
+QDRANT = ["qdrant-client>=1.14"]
 CODECS = ["imagecodecs>=2025.8"]  # JPEG XL, and samples of more than 8 bits where Pillow keeps none
 
 setup(
@@ -58,6 +61,9 @@ setup(
         "heif": HEIF,
         "jxl": CODECS,
         "deep": CODECS,
+        "faiss": FAISS,
+        "evaluate": SKLEARN,
+        "qdrant": QDRANT,
         "dev": [
             *DEMO,
             *S3,
@@ -65,16 +71,22 @@ setup(
             *OPENVINO,
             *HEIF,
             *CODECS,
+            *FAISS,
+            *SKLEARN,
+            *QDRANT,
             "datasets>=4.4",
+            "duckdb>=1.3",
             "gcp-storage-emulator>=2026.7",
             "hypothesis>=6.100",
             "import-linter>=2.6",
+            "lancedb>=0.25",
             "moto[server,s3]>=5.1",
             "mypy>=1.15",
             "psutil>=6",
             "pytest>=8.3",
             "pytest-xdist>=3.6",
             "ruff>=0.11",
+            "tensorboard>=2.19",
             "tifffile>=2025.5",  # writes what the decoder is tested with
             "types-PyYAML",
             "types-grpcio",
