@@ -38,7 +38,7 @@ OPTIONS = {
     "class_a": (0.005, "dollars for 1,000 listings, uploads and copies, Cloud Storage standard"),
     "class_b": (0.0004, "dollars for 1,000 reads"),
 }
-# Pieces of a container that are asked for: transforms/inputs/containers/stream.py.
+# Pieces of a container that are asked for: transforms/stores/streaming.py.
 FIRST_PIECE_BYTES, PIECE_BYTES = 1 << 20, 4 << 20
 
 

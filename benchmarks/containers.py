@@ -25,9 +25,9 @@ from benchmarks import fetch
 from transforms.elements import ImageObject
 from transforms.inputs.containers import tar
 from transforms.inputs.containers.member import Asked
-from transforms.inputs.containers.stream import open_container
 from transforms.stores import fetching, filesystems, storage
 from transforms.stores.fetching import Policy
+from transforms.stores.streaming import open_object
 
 MEMBERS, MEAN = 2000, 50_000
 
@@ -83,7 +83,7 @@ def hop_on_disk(row: ImageObject) -> int:
 
 
 def stream(row: ImageObject) -> int:
-    with open_container(row, Policy()) as file:
+    with open_object(row, Policy()) as file:
         return sum(1 for _ in tar.members(file, Asked()))
 
 

@@ -23,6 +23,7 @@ from transforms.records.output_error import OutputError
 from transforms.records.tfrecord import DamagedRecordError, decompressed, read_records
 from transforms.stores import filesystems, storage
 from transforms.stores.filesystems import StorageOptions
+from transforms.stores.streaming import open_current
 from transforms.writing import STAGED_FILE
 
 BATCH_RECORDS = 1024
@@ -79,7 +80,7 @@ def describe_shard(ledger: str, compression: str) -> StagedFile:
         check_schema(parquet.schema_arrow, ledger)
         note = documents.parse_staged_note((parquet.metadata.metadata or {}).get(STAGED_FILE.encode(), b""), ledger)
         uris = (uri for batch in read_columns(ledger, ["uri"]) for uri in batch.column(0).to_pylist())
-        with filesystems.filesystem(shard).open(shard, "rb") as file:
+        with open_current(shard) as file:
             counted = _Counted(file)
             for uri in _uris_of(decompressed(counted, compression)):
                 if uri != next(uris, None):

@@ -18,11 +18,11 @@ from transforms.inputs.choosing import kind_not_chosen
 from transforms.inputs.containers.member import Asked
 from transforms.inputs.containers.naming import container_of
 from transforms.inputs.containers.reading import read_container
-from transforms.inputs.containers.stream import described
 from transforms.inputs.leaving_out import kind_left_out
 from transforms.inputs.rules import Rules, Skipped
 from transforms.records.columns import ALL, digest
 from transforms.stores.fetching import FetchError, Policy
+from transforms.stores.streaming import described
 
 
 @dataclass(frozen=True)

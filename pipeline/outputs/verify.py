@@ -19,6 +19,7 @@ from pipeline.outputs import dataset
 from transforms.records import layout
 from transforms.records.tfrecord import DamagedRecordError
 from transforms.stores import filesystems, storage
+from transforms.stores.streaming import open_current
 
 CHUNK = 1 << 20
 
@@ -147,7 +148,7 @@ class _Verification:
         uri = storage.join(self._folder, entry["path"])
         checksum, size = google_crc32c.Checksum(), 0
         try:
-            with filesystems.filesystem(uri).open(uri, "rb") as file:
+            with open_current(uri) as file:
                 while chunk := file.read(CHUNK):
                     checksum.update(chunk)
                     size += len(chunk)

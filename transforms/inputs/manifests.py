@@ -22,7 +22,8 @@ from transforms.inputs.containers.naming import kind_of
 from transforms.inputs.facts import columns_of, with_facts
 from transforms.inputs.rules import ListingError, Rules, web_image
 from transforms.stores import filesystems, storage
-from transforms.stores.fetching import FetchError, Policy, download_and_wait
+from transforms.stores.fetching import FetchError, download_and_wait
+from transforms.stores.streaming import PERSISTENT, open_current
 
 # Each gives (row or line, values of the named columns). The first column must be there. The others, too, where they are
 # not all that there may be; where they are, a file may lack some, and may have no others.
@@ -51,8 +52,6 @@ NOT_READ = frozenset({
 })  # fmt: skip
 GZIP = b"\x1f\x8b"
 LAYERS = 2  # of gzip: a .gz that a server packs once more on its way
-# What is downloaded from a web server before it is read: on the local disk, and not for ever.
-DOWNLOAD = Policy(whole_seconds=6 * 3600.0, max_bytes=64 << 30)
 LONGEST_NAME = 1 << 16
 ROWS = 1000  # that tell the kinds of columns
 
@@ -174,14 +173,11 @@ def _path(uri: str) -> str:
 def _opened(uri: str) -> Iterator[IO[bytes]]:
     """The bytes of a manifest, unpacked whatever its name."""
     with ExitStack() as files:
-        if filesystems.is_local(uri):
-            file: IO[bytes] = files.enter_context(open(storage.path_of(uri), "rb"))
-        elif filesystems.scheme_of(uri) in storage.WEB_SCHEMES:
-            file = files.enter_context(tempfile.TemporaryFile())
-            download_and_wait(uri, file, DOWNLOAD)
+        if filesystems.scheme_of(uri) in storage.WEB_SCHEMES:
+            file: IO[bytes] = files.enter_context(tempfile.TemporaryFile())
+            download_and_wait(uri, file, PERSISTENT)
         else:
-            of_store = files.enter_context(filesystems.filesystem(uri).open(uri, "rb"))
-            file = files.enter_context(BufferedReader(of_store))  # whose lines can be read within a bound
+            file = files.enter_context(open_current(uri))
         yield files.enter_context(unpacked(file))
 
 

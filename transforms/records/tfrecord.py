@@ -10,11 +10,12 @@ from __future__ import annotations
 import gzip
 import struct
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import IO, Any, NamedTuple
 
 import google_crc32c
 
-from transforms.stores.filesystems import filesystem
+from transforms.stores.streaming import open_current
 
 _HEADER = struct.Struct("<QI")
 _FOOTER = struct.Struct("<I")
@@ -32,22 +33,11 @@ def frame(record: bytes) -> bytes:
     return b"".join((_HEADER.pack(len(record), _masked_crc(length)), record, _FOOTER.pack(_masked_crc(record))))
 
 
-class _Unpacked(gzip.GzipFile):
-    """What a file unpacks to; both are closed together."""
-
-    def __init__(self, packed: IO[bytes]):
-        super().__init__(fileobj=packed)
-        self._packed = packed
-
-    def close(self) -> None:
-        super().close()
-        self._packed.close()
-
-
-def open_shard(uri: str) -> IO[bytes]:
+@contextmanager
+def open_shard(uri: str) -> Iterator[IO[bytes]]:
     """A file of framed records, decompressed as its name says."""
-    plain: IO[bytes] = filesystem(uri).open(uri, "rb")
-    return _Unpacked(plain) if uri.endswith(".gz") else plain  # type: ignore[return-value]
+    with open_current(uri) as file, decompressed(file, "gzip" if uri.endswith(".gz") else "none") as records:
+        yield records
 
 
 def decompressed(file: Any, compression: str) -> IO[bytes]:

@@ -21,8 +21,8 @@ LEAST_FAULTS = 10
 
 
 def is_data(path: str) -> bool:
-    """Whether a request asks for images: manifests, and what a store tells of an object, have no known length."""
-    return ".jsonl" not in path and ("/download/" in path or not path.startswith("/storage/"))
+    """Whether a request asks for bytes of an object: what a store tells of one has no known length."""
+    return "/download/" in path or not path.startswith("/storage/")
 
 
 def check_corpus(server: Server, folder: Path, module: str, run_pipeline: Run, patch: pytest.MonkeyPatch) -> None:

@@ -22,9 +22,9 @@ from tests.web import body, serving
 from transforms.elements import ImageObject, Refusal
 from transforms.inputs.containers.member import Asked
 from transforms.inputs.containers.reading import read_container
-from transforms.inputs.containers.stream import described, open_container
 from transforms.stores import fetching, filesystems, storage
 from transforms.stores.fetching import FetchError, Policy
+from transforms.stores.streaming import described, open_object
 
 PIECE = 4096
 DATA = random.Random(5).randbytes(40 * PIECE + 100)
@@ -62,7 +62,7 @@ def through(server: Server, proxy: FaultProxy) -> None:
 def test_reads_and_seeks_are_those_of_the_bytes(server: Server) -> None:
     row = put(server, DATA)
     draw, plain = random.Random(1), io.BytesIO(DATA)
-    with open_container(row, Policy()) as file:
+    with open_object(row, Policy()) as file:
         for _ in range(100):
             if draw.random() < 0.4:
                 whence = draw.choice([0, 0, 1, 2])
@@ -81,7 +81,7 @@ def test_reads_and_seeks_are_those_of_the_bytes(server: Server) -> None:
 def test_each_byte_is_asked_for_once(server: Server, quiet: FaultProxy) -> None:
     row = put(server, DATA)
     through(server, quiet)
-    with open_container(row, Policy()) as file:
+    with open_object(row, Policy()) as file:
         assert file.read() == DATA
     assert quiet.met == {"": 41}
 
@@ -89,7 +89,7 @@ def test_each_byte_is_asked_for_once(server: Server, quiet: FaultProxy) -> None:
 def test_jumps_fetch_nothing_of_what_lies_between(server: Server, quiet: FaultProxy) -> None:
     row = put(server, DATA)
     through(server, quiet)
-    with open_container(row, Policy()) as file:
+    with open_object(row, Policy()) as file:
         for place in (0, 20 * PIECE, 39 * PIECE + 7, 20 * PIECE + 50, 100, 39 * PIECE):
             file.seek(place)
             assert file.read(10) == DATA[place : place + 10]
@@ -223,7 +223,7 @@ def test_web_servers_are_asked_once() -> None:
 
 def test_a_store_that_unpacks_on_its_way_is_told() -> None:
     row = ImageObject("gs://bucket/x.tar", -1, "1")
-    with pytest.raises(FetchError, match="Content-Encoding is gzip"), open_container(row, Policy()):
+    with pytest.raises(FetchError, match="Content-Encoding is gzip"), open_object(row, Policy()):
         pass
 
 

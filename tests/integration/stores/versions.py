@@ -8,19 +8,18 @@ import pytest
 
 from tests.transforms.inputs.containers.making import as_text, takes, tar_of
 from transforms.elements import Refusal
-from transforms.inputs.containers import stream
 from transforms.inputs.containers.member import Asked
 from transforms.inputs.containers.reading import read_container
-from transforms.stores import filesystems, storage
+from transforms.stores import filesystems, storage, streaming
 from transforms.stores.fetching import Policy
 
 FILES = [(f"{i:03}.jpg", random.Random(i).randbytes(3000)) for i in range(60)]
 
 
 def small_pieces(monkeypatch: pytest.MonkeyPatch, size: int = 4096) -> None:
-    monkeypatch.setattr(stream, "PIECE_BYTES", size)
-    monkeypatch.setattr(stream, "FIRST_PIECE_BYTES", size)
-    monkeypatch.setattr(stream, "BUFFER_BYTES", 512)
+    monkeypatch.setattr(streaming, "PIECE_BYTES", size)
+    monkeypatch.setattr(streaming, "FIRST_PIECE_BYTES", size)
+    monkeypatch.setattr(streaming, "BUFFER_BYTES", 512)
 
 
 def check_versions(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,10 +12,10 @@ from transforms.inputs.containers import parquet, tar, tfrecord, zips
 from transforms.inputs.containers.gzipped import GZIP
 from transforms.inputs.containers.member import Asked, ContainerError, DamagedContainerError, Member, refused
 from transforms.inputs.containers.naming import kind_of, member_uri
-from transforms.inputs.containers.stream import described, open_container
 from transforms.inputs.containers.tar import is_tar
 from transforms.records.tfrecord import begins_with_frame
 from transforms.stores.fetching import FetchError, Policy
+from transforms.stores.streaming import described, open_object
 
 Read = Callable[[IO[bytes], Asked], Iterator[Member]]
 READERS: Mapping[str, Read] = {
@@ -40,7 +40,7 @@ def read_container(
     """
     try:
         row = described(row, policy)
-        with open_container(row, policy) as file:
+        with open_object(row, policy) as file:
             kind = _family(file, row.uri)
             for member in READERS[kind](file, asked):
                 yield _row(row, kind, member, encode)

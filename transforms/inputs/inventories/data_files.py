@@ -18,6 +18,7 @@ from transforms.inputs.manifests import sentences, unpacked
 from transforms.stores import filesystems, storage
 from transforms.stores.spooling import naming, open_spool
 from transforms.stores.store_errors import describe_error
+from transforms.stores.streaming import open_current
 
 PIECE = 1 << 20
 
@@ -125,8 +126,7 @@ def _compare(data_file: DataFile, row: ImageObject, copy: IO[bytes] | None) -> N
 
 def _pieces(uri: str) -> Iterator[bytes]:
     try:
-        is_here = filesystems.is_local(uri)
-        with open(storage.path_of(uri), "rb") if is_here else filesystems.filesystem(uri).open(uri, "rb") as file:
+        with open_current(uri) as file:
             while piece := file.read(PIECE):
                 yield piece
     except Exception as e:  # stores have error classes of their own

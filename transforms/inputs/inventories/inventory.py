@@ -20,6 +20,7 @@ from transforms.inputs.leaving_out import kind_left_out
 from transforms.inputs.manifests import LONGEST_NAME
 from transforms.inputs.rules import ListingError, Rules, Skipped
 from transforms.stores import filesystems, storage
+from transforms.stores.streaming import open_current
 
 STORES = {"s3": S3, "gs": GCS}
 # A manifest of ten thousand data files, which list some billions of objects, has 2 MB.
@@ -85,8 +86,7 @@ def images_of(data_file: DataFile, rules: Rules, skipped: Skipped) -> Iterator[I
 
 def _object_in(uri: str) -> dict[str, Any]:
     """The JSON object that a file is, when it may be the manifest of an inventory; else an empty one."""
-    local = filesystems.is_local(uri)
-    with open(storage.path_of(uri), "rb") if local else filesystems.filesystem(uri).open(uri, "rb") as file:
+    with open_current(uri) as file:
         text: bytes = file.read(HEAD)
         if not any(f'"{mark}"'.encode() in text for store in STORES.values() for mark in store.marks):
             return {}

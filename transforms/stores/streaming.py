@@ -1,4 +1,4 @@
-"""The bytes of a container, one version of it, as a file that can be read and sought.
+"""The bytes of an object, one version of it, as a file that can be read and sought.
 
 Of a store it is read in pieces, each with tries of its own, so that a fault in the middle costs one piece again and
 nothing else. Who reads on has the next pieces under way meanwhile; who jumps fetches nothing of what lies between. Web
@@ -8,6 +8,7 @@ servers promise no parts and no versions: what they give is spooled to the local
 from __future__ import annotations
 
 import asyncio
+import errno
 import io
 import os
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from fsspec.asyn import get_loop, sync
 from transforms.elements import ImageObject
 from transforms.stores import fetching, filesystems, storage
 from transforms.stores.fetching import FetchError, Policy, fetch_error
+from transforms.stores.regular import open_regular
 from transforms.stores.spooling import naming, open_spool
 
 if TYPE_CHECKING:
@@ -33,13 +35,14 @@ AHEAD = 3
 # In memory: those ahead, the one that is read, and some behind it or elsewhere: columns of Parquet are read in turn.
 PIECES_KEPT = 8
 BUFFER_BYTES = 1 << 16
+PERSISTENT = Policy(whole_seconds=6 * 3600.0, max_bytes=64 << 30)
 # What a web server gives is on the local disk, and not for ever.
 MOST_OF_THE_WEB = 64 << 30
 SECONDS_OF_THE_WEB = 6 * 3600.0
 
 
 def described(row: ImageObject, policy: Policy) -> ImageObject:
-    """The row of a container, its blanks filled in where its store tells more.
+    """The row of an object, its blanks filled in where its store tells more.
 
     Raises:
         FetchError: it is not there.
@@ -51,7 +54,27 @@ def described(row: ImageObject, policy: Policy) -> ImageObject:
 
 
 @contextmanager
-def open_container(row: ImageObject, policy: Policy) -> Iterator[IO[bytes]]:
+def open_current(uri: str, policy: Policy = PERSISTENT) -> Iterator[IO[bytes]]:
+    """A file of the bytes that a name has now, at its beginning; on a store through its faults.
+
+    Raises:
+        FileNotFoundError, NotAFileError, OSError: as local files do, at the opening or when it is read.
+    """
+    if filesystems.is_local(uri):
+        with open_regular(storage.path_of(uri)) as file:
+            yield file
+        return
+    try:
+        with open_object(described(ImageObject(uri), policy), policy) as file:
+            yield file
+    except FetchError as e:
+        if e.error == "NotFound":
+            raise FileNotFoundError(errno.ENOENT, str(e), uri) from None
+        raise OSError(f"{e} ({uri})") from None
+
+
+@contextmanager
+def open_object(row: ImageObject, policy: Policy) -> Iterator[IO[bytes]]:
     """A file of the version of `row`, which is `described`, at its beginning. At the end nothing is left under way.
 
     Raises:
