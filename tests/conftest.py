@@ -121,7 +121,11 @@ def two_nights(tmp_path_factory: pytest.TempPathFactory, tiny_module: str) -> Pa
 
     In the second night image 12 is new, 03 has changed, 04 is gone, and 05 has another label.
     """
-    folder = tmp_path_factory.mktemp("nights")
+    return make_two_nights(tmp_path_factory.mktemp("nights"), tiny_module)
+
+
+def make_two_nights(folder: Path, tiny_module: str) -> Path:
+    """What `two_nights` gives, in a folder of one's own."""
     save_photos(folder / "images")
     night(folder, tiny_module, "night-1", ROWS)
     photo(50, 50, 77).save(folder / "images/12.jpg")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 
 from pipeline import load_features
@@ -18,3 +21,26 @@ def newest_vectors(output: str, *, drop_deleted: bool = False) -> tuple[list[str
     """The uris of an output, and their newest vectors."""
     found = load_features(output, columns=(), drop_deleted=drop_deleted)
     return found.uris, found.vectors
+
+
+def records(output: Path, run_id: str) -> dict[str, dict[str, list[Any]]]:
+    """By base name, the features of a run's records as TensorFlow has them."""
+    import tensorflow as tf
+
+    found = {}
+    for raw in tf.data.TFRecordDataset(tf.io.gfile.glob(f"{output}/runs/{run_id}/features-*")):
+        features = tf.train.Example.FromString(raw.numpy()).features.feature
+        values = {
+            name: list(getattr(each, each.WhichOneof("kind")).value) if each.WhichOneof("kind") else []
+            for name, each in features.items()
+        }
+        found[Path(values["image/uri"][0].decode()).name] = values
+    return found
+
+
+def newest_records(output: Path, *, drop_deleted: bool) -> dict[str, dict[str, list[Any]]]:
+    """Of `two_nights`, the newest record of every image."""
+    found = records(output, "night-1") | records(output, "night-2")
+    if drop_deleted:
+        del found["04.jpg"]
+    return found

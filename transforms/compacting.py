@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import apache_beam as beam
-from apache_beam.pvalue import PBegin, PCollection
+from apache_beam.pvalue import PBegin, PCollection, TaggedOutput
 
 from transforms.elements import EncodedBatch, ImageObject, PlacedRecord
 from transforms.history import READ
@@ -22,6 +22,7 @@ from transforms.stores.filesystems import StorageOptions
 
 COLUMNS = ("uri", "version", "size", "updated", "outcome", "shard", "row", "columns")
 BATCH_RECORDS = 128
+DELETED = "deleted"
 
 
 class RunLedger(NamedTuple):
@@ -32,23 +33,50 @@ class RunLedger(NamedTuple):
     run: int
 
 
+class Latest(NamedTuple):
+    """What is newest of every image.
+
+    Attributes:
+        records: (shard, `PlacedRecord`), of those that were not deleted after it.
+        deleted: uris of those that were.
+    """
+
+    records: PCollection[tuple[str, PlacedRecord]]
+    deleted: PCollection[str]
+
+
 @dataclass
-class SelectLatest(beam.PTransform[PBegin, PCollection[tuple[str, PlacedRecord]]]):
-    """Out: (shard, `PlacedRecord`), the newest record of every image that was not deleted after it."""
+class SelectLatest(beam.PTransform[PBegin, Latest]):
+    """Out: `Latest`, the newest record of every image, or that it is gone.
+
+    Attributes:
+        ledgers: of runs of one generation.
+        after: leave out what runs of this place in the order of time, and earlier ones, have found.
+        storage_options: of the stores, see `filesystems.configure`.
+    """
 
     ledgers: Sequence[RunLedger]
     storage_options: StorageOptions = field(default_factory=dict)
+    after: int = -1
 
-    def expand(self, begin: PBegin) -> PCollection[tuple[str, PlacedRecord]]:
-        latest: PCollection[tuple[str, PlacedRecord]] = (
+    def expand(self, begin: PBegin) -> Latest:
+        newest = (
             begin
             | "Ledgers" >> beam.Create([*self.ledgers])
             | "Spread" >> beam.Reshuffle()
             | "Read" >> beam.FlatMap(self._rows).with_output_types(tuple[bytes, PlacedRecord])
             | "GroupByUri" >> beam.GroupByKey()
-            | "Newest" >> beam.FlatMapTuple(_newest).with_output_types(tuple[str, PlacedRecord])
+            | "Newest" >> beam.FlatMapTuple(self._newest).with_outputs(DELETED, main="records")
         )
-        return latest
+        records = beam.Map(lambda placed: placed).with_output_types(tuple[str, PlacedRecord])
+        deleted = beam.Map(lambda uri: uri).with_output_types(str)
+        return Latest(newest["records"] | "Records" >> records, newest[DELETED] | "Deleted" >> deleted)
+
+    def _newest(self, _: bytes, records: Iterable[PlacedRecord]) -> Iterator[Any]:
+        newest = max(records, key=lambda record: record.run)
+        if newest.run <= self.after:
+            return
+        yield (newest.shard, newest) if newest.shard else TaggedOutput(DELETED, newest.image.uri)
 
     def _rows(self, ledger: RunLedger) -> Iterator[tuple[bytes, PlacedRecord]]:
         filesystems.configure(self.storage_options)
@@ -92,9 +120,3 @@ class ReadRecords(beam.PTransform[PCollection[tuple[str, PlacedRecord]], PCollec
                 yield EncodedBatch([images[row] for row, _ in batch], [example for _, example in batch])
         if found != len(images):
             raise RuntimeError(f"{shard} holds {found} of the {len(images)} records that ledgers have of it")
-
-
-def _newest(_: bytes, records: Iterable[PlacedRecord]) -> Iterator[tuple[str, PlacedRecord]]:
-    newest = max(records, key=lambda record: record.run)
-    if newest.shard:
-        yield newest.shard, newest

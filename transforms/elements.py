@@ -178,3 +178,22 @@ class StagedFile(NamedTuple):
     crc32c: str
     first_uri: str
     errors: Mapping[str, int]
+
+
+class ExportedFile(NamedTuple):
+    """A file of an export.
+
+    Attributes:
+        of: what it was made of, for the order of files: the URI of a shard, or "" of what is made of uris.
+        path: within the folder of the export.
+        records: vectors, or uris of what is gone.
+        bytes, crc32c: of the file; eight hexadecimal digits.
+        reused: whether it is the one of an earlier export.
+    """
+
+    of: str
+    path: str
+    records: int
+    bytes: int
+    crc32c: str
+    reused: bool = False

@@ -189,6 +189,31 @@ class CompactConfig:
     beam_args: Sequence[str] = ()
 
 
+@dataclass(frozen=True)
+class ExportConfig:
+    """The checked options of an export.
+
+    Attributes:
+        output: whose vectors are exported.
+        to: the folder that exports go to, a folder each.
+        format: a name of `transforms.exports.formats`.
+        run_id: of the one run; "" for the newest vector of every image.
+        columns: features that are exported besides; None for all that are carried.
+        complete: all there is, where a format goes by changes.
+        storage_options: of the stores, see `filesystems.configure`.
+        beam_args: passed on to Beam.
+    """
+
+    output: str
+    to: str
+    format: str
+    run_id: str
+    columns: Sequence[str] | None
+    complete: bool
+    storage_options: Mapping[str, Mapping[str, Any]]
+    beam_args: Sequence[str] = ()
+
+
 def _checked(option: Option, value: Any) -> Any:
     if value is None:
         return option.default

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -115,10 +115,10 @@ def select_features(
         RunError: no such run, or no such column.
         OutputError: a run that is needed cannot be read.
     """
-    runs = [_run_of(output, run_id)] if run_id else runs_of_newest_generation(output, all_of_them=True)
-    kinds = {entry["feature"]: entry["kind"] for run in runs for entry in run.manifest.get("columns", [])}
+    runs = [run_of(output, run_id)] if run_id else runs_of_newest_generation(output, all_of_them=True)
+    kinds = kinds_of(runs)
     wanted = list(kinds) if columns is None else list(dict.fromkeys(columns))
-    _check_columns(wanted, kinds, output)
+    check_columns(wanted, kinds, output)
     rows = newest_rows(runs, drop_deleted=drop_deleted, counted=bool(kinds.keys() & set(wanted)))
     spreads = {}
     if "counts" in rows.column_names:
@@ -200,7 +200,13 @@ def read_features(
     return dataset.apply(tf.data.experimental.assert_cardinality(chosen.count))
 
 
-def _run_of(output: str, run_id: str) -> PublishedRun:
+def kinds_of(runs: Sequence[PublishedRun]) -> dict[str, str]:
+    """The kinds of all columns that runs carry, by feature."""
+    return {entry["feature"]: entry["kind"] for run in runs for entry in run.manifest.get("columns", [])}
+
+
+def run_of(output: str, run_id: str) -> PublishedRun:
+    """Raises RunError when there is none."""
     output = storage.normalize(output)
     if run_id not in dataset.run_ids(output):
         raise RunError(f"{output}: no published run {run_id!r}; `embed-images runs` lists those that are there")
@@ -208,7 +214,8 @@ def _run_of(output: str, run_id: str) -> PublishedRun:
     return PublishedRun(folder, dataset.read_manifest(folder))
 
 
-def _check_columns(wanted: Sequence[str], kinds: dict[str, str], output: str) -> None:
+def check_columns(wanted: Sequence[str], kinds: Mapping[str, str], output: str) -> None:
+    """Raises RunError for a column that records do not have, or of a name that tables have for another one."""
     if missing := [name for name in wanted if name not in kinds and name not in OWN]:
         there = ", ".join(map(repr, [*kinds, *OWN]))
         raise RunError(f"{output}: its records have no column {missing[0]!r}; they have {there}")

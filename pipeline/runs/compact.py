@@ -102,7 +102,7 @@ def build(
         for number, run in enumerate(runs)
         for ledger in run.manifest["ledgers"]
     ]
-    wanted = pipeline | "SelectLatest" >> SelectLatest(ledgers, stores)
+    wanted = (pipeline | "SelectLatest" >> SelectLatest(ledgers, stores)).records
     staged = (
         wanted
         | "ReadRecords" >> ReadRecords(stores)

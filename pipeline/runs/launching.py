@@ -100,7 +100,7 @@ def check_output(output: str, run_id: str) -> None:
             existing = os.path.dirname(existing)
         if not os.path.isdir(existing) or not os.access(existing, os.W_OK | os.X_OK):
             raise RunError(f"--output: {existing} is no folder that can be written to")
-    if around := _enclosing_output(output):
+    if around := enclosing_output(output):
         raise RunError(f"--output: {output} lies in a folder of another output, {around}; give one that does not")
     for place in layout.PLACES:
         if link := removal.link_to(output, place, run_id):
@@ -139,7 +139,7 @@ def check_endpoint(endpoint: str) -> None:
         raise RunError(f"--job_endpoint: nothing answers at {endpoint} ({describe_error(e)}); is it running?") from None
 
 
-def _enclosing_output(output: str) -> str:
+def enclosing_output(output: str) -> str:
     """The output in one of whose folders another one lies; empty when there is none."""
     steps = output.split("/")
     above = ("/".join(steps[:number]) for number, step in enumerate(steps) if step in layout.PLACES)

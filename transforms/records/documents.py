@@ -10,7 +10,7 @@ import json
 import threading
 from typing import Any
 
-from transforms.records import layout
+from transforms.records import exports, layout
 from transforms.records.output_error import OutputError, UnreadableError
 from transforms.stores import filesystems, storage
 from transforms.stores.store_errors import describe_error, is_forbidden, is_transient
@@ -49,6 +49,11 @@ def read_claim(folder: str) -> dict[str, Any] | None:
     Raises: as `read_manifest`.
     """
     return _read_if_there(storage.join(folder, layout.MANIFEST), MANIFEST_BYTES, "Claim")
+
+
+def read_export(folder: str) -> dict[str, Any] | None:
+    """The manifest of an export; None where there is none. Raises as `read_manifest`."""
+    return _read_if_there(storage.join(folder, exports.MANIFEST), MANIFEST_BYTES, "Export")
 
 
 def read_attempt(uri: str) -> dict[str, Any] | None:
@@ -109,11 +114,10 @@ def _is_of_the_file(uri: str, error: Exception) -> bool:
 
 
 def _checked(uri: str, content: Any, shape: str) -> dict[str, Any]:
-    version = content.get("schema_version") if shape == "Manifest" and isinstance(content, dict) else None
-    if isinstance(version, int) and version > layout.SCHEMA_VERSION:
-        raise OutputError(
-            f"{uri}: schema_version {version}, but this program knows {layout.SCHEMA_VERSION}; take a later one"
-        )
+    known = {"Manifest": layout.SCHEMA_VERSION, "Export": exports.SCHEMA_VERSION}.get(shape)
+    version = content.get("schema_version") if known and isinstance(content, dict) else None
+    if known and isinstance(version, int) and version > known:
+        raise OutputError(f"{uri}: schema_version {version}, but this program knows {known}; take a later one")
     # Most workers write documents and read none: pydantic would be a third of what they load of ours.
     from transforms.records import shapes
 

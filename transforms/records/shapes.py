@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import AfterValidator, FailFast, Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
-from transforms.records import layout
+from transforms.records import exports, layout
 
 LAST_YEAR = 9000  # runs can be placed after it
 
@@ -164,6 +164,34 @@ class StagedNote(TypedDict):
     bytes: Count
     crc32c: Crc32c
     first_uri: str
+
+
+class ExportFile(FileEntry):
+    path: Annotated[str, AfterValidator(_whole(exports.FILE.pattern))]
+
+
+class ExportedOf(TypedDict):
+    runs: list[str]
+
+
+class ExportIdentity(TypedDict):
+    of: ExportedOf
+    base: str
+
+
+class Export(TypedDict):
+    """_EXPORT of an export; docs/exports.md tells what the entries mean."""
+
+    schema_version: Literal[1]
+    export: Annotated[str, AfterValidator(_whole(exports.EXPORT_ID))]
+    identity: ExportIdentity
+    format: str
+    runs: Annotated[list[RunId], FailFast()]
+    generation: Json
+    model: Model
+    columns: Annotated[list[ColumnEntry], FailFast()]
+    complete: bool
+    files: Annotated[list[ExportFile], FailFast()]
 
 
 class Job(TypedDict):

@@ -218,7 +218,7 @@ def upload(file: IO[bytes], uri: str) -> None:
         filesystem(uri).put_file(f"/dev/fd/{file.fileno()}", uri, **in_chunks)
         return
     os.makedirs(os.path.dirname(uri), exist_ok=True)
-    partial = f"{uri}.partial"
+    partial = f"{uri}.{uuid.uuid4().hex[:8]}.partial"
     try:
         with naming(partial), open(partial, "wb") as copy:
             shutil.copyfileobj(file, copy, COPY_BYTES)
@@ -249,6 +249,27 @@ def move(source: str, target: str) -> None:
     if fs.exists(source) or not fs.exists(target):
         fs.cp_file(source, target)
         fs.rm_file(source)
+
+
+def copy(source: str, target: str) -> None:
+    """Has an object stand under another name as well; one of that name is replaced. A local file is the same one then.
+
+    In a store it is copied on its side. What stands there is never changed in place, so one file is as good as two.
+    """
+    if not is_local(source) or not is_local(target):
+        if is_local(source) or is_local(target) or scheme_of(source) != scheme_of(target):
+            raise ValueError(f"{source} and {target} are in different stores")
+        filesystem(source).cp_file(source, target)
+        return
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    partial = f"{target}.{uuid.uuid4().hex[:8]}.partial"
+    try:
+        os.link(source, partial)
+    except OSError:  # a file system without links, or another one
+        shutil.copyfile(source, partial)
+    os.replace(partial, target)
+    with contextlib.suppress(FileNotFoundError):  # of two names of one file, the first one stays
+        os.remove(partial)
 
 
 def exists(uri: str) -> bool:

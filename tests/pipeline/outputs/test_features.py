@@ -16,34 +16,13 @@ from pipeline import load_features, read_features, stream_features
 from pipeline.errors import OutputError, RunError
 from pipeline.outputs import features
 from tests.conftest import TINY_FEATURES, Run
+from tests.reading import newest_records, records
 
 
 @pytest.fixture
 def output(two_nights: Path, tmp_path: Path) -> Path:
     """A copy of the output of `two_nights`."""
     return Path(shutil.copytree(two_nights / "output", tmp_path / "output"))
-
-
-def records(output: Path, run_id: str) -> dict[str, dict[str, list[Any]]]:
-    """By base name, the features of a run's records as TensorFlow has them."""
-    import tensorflow as tf
-
-    found = {}
-    for raw in tf.data.TFRecordDataset(tf.io.gfile.glob(f"{output}/runs/{run_id}/features-*")):
-        features = tf.train.Example.FromString(raw.numpy()).features.feature
-        values = {
-            name: list(getattr(each, each.WhichOneof("kind")).value) if each.WhichOneof("kind") else []
-            for name, each in features.items()
-        }
-        found[Path(values["image/uri"][0].decode()).name] = values
-    return found
-
-
-def newest(output: Path, *, drop_deleted: bool) -> dict[str, dict[str, list[Any]]]:
-    found = records(output, "night-1") | records(output, "night-2")
-    if drop_deleted:
-        del found["04.jpg"]
-    return found
 
 
 Reading = Callable[..., dict[str, dict[str, Any]]]
@@ -90,7 +69,7 @@ def test_what_is_read_is_what_the_records_hold(output: Path, read: Reading, opti
     if "run_id" in options:
         wanted = records(output, "night-2")
     else:
-        wanted = newest(output, drop_deleted="drop_deleted" in options)
+        wanted = newest_records(output, drop_deleted="drop_deleted" in options)
     found = read(output, **options)
     assert found.keys() == wanted.keys()
     assert len(wanted) == {"{}": 13, "{'drop_deleted': True}": 12, "{'run_id': 'night-2'}": 3}[str(options)]

@@ -1,0 +1,65 @@
+"""embed-images export."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from pipeline.commands.command import Command
+from pipeline.commands.reading import add_output, add_storage_options
+from pipeline.console import logs
+from pipeline.console.results import say
+from pipeline.errors import ConfigError
+from pipeline.options.beam_flags import remember_values
+from pipeline.options.config import ExportConfig, check_option
+from transforms.stores import secrets, storage
+
+FORMATS = ("parquet", "npy", "vertex")
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_output(parser)
+    parser.add_argument("--to", metavar="URI", required=True, help="the folder for exports of this output and format")
+    parser.add_argument("--format", metavar="NAME", required=True, help=f"one of {', '.join(FORMATS)}")
+    parser.add_argument("--run_id", metavar="ID", default="", help="of one run; by default the newest of all")
+    parser.add_argument("--columns", metavar="NAMES", help="such as label,image/width; by default all carried")
+    parser.add_argument("--complete", action="store_true", help="all vectors, where it would be changes alone")
+    parser.add_argument("--verbose", action="store_true", help="show what Beam has to say")
+    add_storage_options(parser)
+
+
+def _export(given: argparse.Namespace, unknown: Sequence[str]) -> bool:
+    for uri in (given.output, given.to):
+        secrets.remember_uri(uri)
+    remember_values(unknown)
+    if given.format not in FORMATS:
+        raise ConfigError("--format", given.format, f"give one of {', '.join(FORMATS)}")
+    config = ExportConfig(
+        output=storage.normalize(given.output),
+        to=storage.normalize(given.to),
+        format=given.format,
+        run_id=given.run_id,
+        columns=None if given.columns is None else [name for name in given.columns.split(",") if name],
+        complete=given.complete,
+        storage_options=check_option("storage_options", given.storage_options),
+        beam_args=unknown,
+    )
+    logs.set_up(given.verbose)
+    from pipeline.runs.export import export
+
+    published = export(config)
+    counts = published.manifest["counts"]
+    gone = f", {counts['deleted']:,} of images that are gone" if counts["deleted"] else ""
+    say(f"{counts['vectors']:,} vectors{gone}, in {published.folder}")
+    return True
+
+
+EXPORT = Command(
+    "export",
+    help="vectors as files of other systems",
+    description="Writes the newest vector of every image that is not gone, for other systems to read.",
+    epilog="Any other option goes to Apache Beam.",
+    add_arguments=_add_arguments,
+    execute=_export,
+    passes_on=True,
+)

@@ -1,0 +1,75 @@
+"""What exports there are in a folder, and which is the current one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from pipeline.errors import OutputError
+from transforms.records import documents, exports, layout
+from transforms.records.exports import Reusable
+from transforms.stores import storage
+
+NAME_BYTES = 200
+
+
+class PublishedExport(NamedTuple):
+    """Attributes:
+    folder: where its files lie.
+    manifest: its _EXPORT.
+    """
+
+    folder: str
+    manifest: Mapping[str, Any]
+
+    @property
+    def by_changes(self) -> bool:
+        """Whether it holds what has changed since the one before, and not all there is."""
+        return not self.manifest["complete"]
+
+    @property
+    def files(self) -> list[str]:
+        """The URIs of the files with vectors, in their order."""
+        paths = (str(entry["path"]) for entry in self.manifest["files"])
+        return [storage.join(self.folder, path) for path in paths if exports.holds_vectors(path)]
+
+    @property
+    def reusable(self) -> dict[str, Reusable]:
+        """Its files by name, for an export that has the same ones."""
+        return {
+            entry["path"]: Reusable(
+                storage.join(self.folder, entry["path"]), entry["records"], entry["bytes"], entry["crc32c"]
+            )
+            for entry in self.manifest["files"]
+        }
+
+
+def current_export(to: str) -> PublishedExport | None:
+    """The newest export in a folder; None where there is none.
+
+    Raises:
+        OutputError: what is there is not what exports write.
+    """
+    uri = storage.join(to, exports.CURRENT)
+    try:
+        name = storage.read_bytes(uri, NAME_BYTES).decode()
+    except FileNotFoundError:
+        return None
+    except (storage.TooLargeError, UnicodeDecodeError):
+        name = ""
+    if not re.fullmatch(exports.EXPORT_ID, name):
+        raise OutputError(f"{uri}: it names no export; if it is of another program, give another folder")
+    return published_export(storage.join(to, name))
+
+
+def published_export(folder: str) -> PublishedExport | None:
+    """The export in its own folder; None where there is none, or it is not whole.
+
+    Raises:
+        OutputError: its manifest is not what exports write.
+    """
+    manifest = documents.read_export(folder)
+    if manifest is None or not storage.exists(storage.join(folder, layout.SUCCESS)):
+        return None
+    return PublishedExport(folder, manifest)

@@ -1,0 +1,223 @@
+"""ExportShards, ExportDeleted, PublishExport: vectors as files of another format, published as a whole or not at all.
+
+A file of an export is made of one shard, and named by what it holds: which records of which shard, as what. So a retry
+writes the same one again, and the next export takes over those that would be the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import posixpath
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from itertools import islice
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.pvalue import AsList, AsSingleton, PCollection
+
+from transforms.elements import ExportedFile, PlacedRecord
+from transforms.exports import formats
+from transforms.exports.format import OpenSpool, Part, rows_at_once
+from transforms.packing import PackByShard
+from transforms.records import arrow, exports, layout
+from transforms.records.arrow import ReadColumn, RecordReader, Spread
+from transforms.records.blocks import unpack
+from transforms.records.exports import Reusable
+from transforms.records.tfrecord import open_shard, read_records
+from transforms.records.uris import unit_of
+from transforms.stores import filesystems, storage
+from transforms.stores.filesystems import StorageOptions
+from transforms.stores.spooling import open_spool, size_and_crc32c
+
+DELETED_FILES = 16
+
+
+@dataclass
+class SpreadColumns(beam.PTransform[PCollection[tuple[str, PlacedRecord]], PCollection[Mapping[str, Spread]]]):
+    """Of how many values each column of all images is. Out: one dict, by feature."""
+
+    features: Sequence[str]
+
+    def expand(self, placed: PCollection[tuple[str, PlacedRecord]]) -> PCollection[Mapping[str, Spread]]:
+        count = beam.MapTuple(lambda _, record: arrow.counts(record.image.columns)).with_output_types(str)
+        different: PCollection[str] = placed | "Count" >> count | "Distinct" >> beam.Distinct()
+        spreads: PCollection[Mapping[str, Spread]] = (
+            different.pipeline
+            | "Start" >> beam.Create([None])
+            | "Spread" >> beam.Map(lambda _, texts: arrow.spread(texts, self.features), AsList(different))
+        )
+        return spreads
+
+
+@dataclass
+class ExportShards(beam.PTransform[Mapping[str, PCollection[Any]], PCollection[ExportedFile]]):
+    """Writes one shard's wanted records after the other, each as files of its own.
+
+    In: {"records": (shard, `PlacedRecord`), "spreads": what `SpreadColumns` gives}. Out: `ExportedFile`.
+
+    Attributes:
+        folder: of the export.
+        format: a name of `formats.FORMATS`.
+        feature_dim: values of an embedding.
+        columns: (feature, kind) of what is exported besides.
+        attempts: by run id, what its manifest calls the pipeline that published it: a run id may have been used anew.
+        reusable: by name, files of an earlier export.
+        storage_options: of the stores, see `filesystems.configure`.
+    """
+
+    folder: str
+    format: str
+    feature_dim: int
+    columns: Sequence[tuple[str, str]]
+    attempts: Mapping[str, str]
+    reusable: Mapping[str, Reusable] = field(default_factory=dict)
+    storage_options: StorageOptions = field(default_factory=dict)
+
+    def expand(self, inputs: Mapping[str, PCollection[Any]]) -> PCollection[ExportedFile]:
+        export = beam.FlatMap(self._export, AsSingleton(inputs["spreads"]))
+        files: PCollection[ExportedFile] = (
+            inputs["records"]
+            | "Pack" >> PackByShard()
+            | "GroupByShard" >> beam.GroupByKey()
+            | "Export" >> export.with_output_types(ExportedFile)
+        )
+        return files
+
+    def _export(
+        self, shard_and_blocks: tuple[str, Iterable[bytes]], spreads: Mapping[str, Spread]
+    ) -> Iterator[ExportedFile]:
+        shard, blocks = shard_and_blocks
+        filesystems.configure(self.storage_options)
+        rows = sorted(sighting.row for block in blocks for sighting in unpack(block))
+        columns = [ReadColumn(name, kind, _widest(spreads.get(name))) for name, kind in self.columns]
+        stem = f"{exports.STEM}{self._digest(shard, rows, columns)}"
+        if reused := self._reused(shard, stem):
+            yield from reused
+            return
+        reader = RecordReader(self.feature_dim, columns)
+        batches = (reader.read(examples) for examples in _chosen(shard, rows, rows_at_once(self.feature_dim)))
+        write = partial(formats.FORMATS[self.format].write, batches, reader.schema)
+        yield from _upload(write, self.folder, stem, shard, len(rows))
+
+    def _digest(self, shard: str, rows: Sequence[int], columns: Sequence[ReadColumn]) -> str:
+        folder, name = posixpath.split(shard)
+        attempt = self.attempts[posixpath.basename(folder)]
+        seed = [self.format, attempt, name, self.feature_dim, columns, rows]
+        return hashlib.sha256(json.dumps(seed).encode()).hexdigest()[: exports.DIGEST]
+
+    def _reused(self, shard: str, stem: str) -> list[ExportedFile]:
+        """The files of an earlier export that would be written again, in the folder of this one."""
+        found = []
+        for name, reusable in self.reusable.items():
+            if name.startswith(stem):
+                storage.copy(reusable.uri, storage.join(self.folder, name))
+                found.append(ExportedFile(shard, name, reusable.records, reusable.bytes, reusable.crc32c, True))
+        return found
+
+
+@dataclass
+class ExportDeleted(beam.PTransform[PCollection[str], PCollection[ExportedFile]]):
+    """Writes what is gone, for formats that are told of changes. In: uris. Out: `ExportedFile`."""
+
+    folder: str
+    format: str
+    storage_options: StorageOptions = field(default_factory=dict)
+
+    def expand(self, deleted: PCollection[str]) -> PCollection[ExportedFile]:
+        files: PCollection[ExportedFile] = (
+            deleted
+            | "Key" >> beam.Map(lambda uri: (unit_of(uri, DELETED_FILES), uri)).with_output_types(tuple[int, str])
+            | "Group" >> beam.GroupByKey()
+            | "Write" >> beam.FlatMapTuple(self._write).with_output_types(ExportedFile)
+        )
+        return files
+
+    def _write(self, _: int, uris: Iterable[str]) -> Iterator[ExportedFile]:
+        filesystems.configure(self.storage_options)
+        write = formats.FORMATS[self.format].write_deleted
+        if write is None:
+            raise ValueError(f"{self.format} is not told of what is gone")
+        gone = sorted(uris)
+        stem = f"{exports.DELETED}{hashlib.sha256(json.dumps(gone).encode()).hexdigest()[: exports.DIGEST]}"
+        yield from _upload(partial(write, gone), self.folder, stem, "", len(gone))
+
+
+@dataclass
+class PublishExport(beam.PTransform[Mapping[str, PCollection[Any]], PCollection[str]]):
+    """Writes the manifest of an export, then `_SUCCESS`, then which export is the current one.
+
+    In: {"files": `ExportedFile`, "selected": one int, the vectors that were chosen, "gone": one int}. Out: the manifest
+    as one JSON string.
+
+    Raises, in a worker: RuntimeError when vectors were lost or doubled on the way.
+
+    Attributes:
+        to: where exports go, a folder each.
+        head: what the manifest says besides files and counts; its `export` names the folder.
+        storage_options: of the stores, see `filesystems.configure`.
+    """
+
+    to: str
+    head: Mapping[str, Any]
+    storage_options: StorageOptions = field(default_factory=dict)
+
+    def expand(self, inputs: Mapping[str, PCollection[Any]]) -> PCollection[str]:
+        start = inputs["files"].pipeline | "Start" >> beam.Create([None])
+        sides = (AsList(inputs["files"]), AsSingleton(inputs["selected"]), AsSingleton(inputs["gone"]))
+        manifest: PCollection[str] = start | "Publish" >> beam.Map(self._publish, *sides).with_output_types(str)
+        return manifest
+
+    def _publish(self, _: None, files: Sequence[ExportedFile], selected: int, gone: int) -> str:
+        filesystems.configure(self.storage_options)
+        folder = storage.join(self.to, self.head["export"])
+        files = sorted({file.path: file for file in files}.values(), key=lambda file: (file.of, file.path))
+        vectors = [file for file in files if exports.holds_vectors(file.path)]
+        written = sum(file.records for file in vectors)
+        deleted = sum(file.records for file in files if file.path.startswith(exports.DELETED))
+        if (written, deleted) != (selected, gone):
+            raise RuntimeError(
+                f"{selected} vectors and {gone} deletions were chosen but {written} and {deleted} written: not "
+                f"publishing this export"
+            )
+        entries = [{name: getattr(file, name) for name in ("path", "records", "bytes", "crc32c")} for file in files]
+        counts = {"vectors": written, "deleted": deleted, "files_reused": sum(file.reused for file in files)}
+        finished = layout.timestamp(datetime.now(UTC), "seconds")
+        manifest = json.dumps({**self.head, "finished": finished, "counts": counts, "files": entries}, indent=2)
+        storage.write_bytes(storage.join(folder, exports.MANIFEST), manifest.encode())
+        storage.write_bytes(storage.join(folder, layout.SUCCESS), b"")
+        storage.write_bytes(storage.join(self.to, exports.CURRENT), self.head["export"].encode())
+        return manifest
+
+
+def _widest(spread: Spread | None) -> Spread:
+    """So that a night on which the first image lacks a value, or all have one again, changes no type."""
+    if spread is None or spread.most <= 1:
+        return Spread(0, 1)
+    return Spread(0, 2)
+
+
+def _chosen(shard: str, rows: Sequence[int], at_once: int) -> Iterator[list[bytes]]:
+    wanted = set(rows)
+    found = 0
+    with open_shard(shard) as file:
+        records = (record for row, record in enumerate(read_records(file)) if row in wanted)
+        while examples := list(islice(records, at_once)):
+            found += len(examples)
+            yield examples
+    if found != len(wanted) or len(wanted) != len(rows):
+        raise RuntimeError(f"{shard} holds {found} of the {len(rows)} records that ledgers have of it")
+
+
+def _upload(
+    write: Callable[[OpenSpool], Iterable[Part]], folder: str, stem: str, of: str, records: int
+) -> Iterator[ExportedFile]:
+    with ExitStack() as spools:
+        for extension, file in write(lambda: spools.enter_context(open_spool())):
+            size, crc32c = size_and_crc32c(file)
+            storage.upload(file, storage.join(folder, stem + extension))
+            yield ExportedFile(of, stem + extension, records, size, crc32c)

@@ -1,0 +1,40 @@
+"""What a format of exports is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import IO
+
+import pyarrow as pa
+
+GROUP_BYTES = 8 << 20  # of the vectors that are read and written at once
+MOST_ROWS = 4096
+
+OpenSpool = Callable[[], IO[bytes]]
+"""Gives a spool (`stores.spooling`), which its caller closes."""
+Part = tuple[str, IO[bytes]]
+"""What follows `vectors-…` in a file's name, and its content, a spool."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """A kind of files that vectors are exported as.
+
+    Attributes:
+        name: what is typed.
+        write: batches, and their schema (`arrow.schema_of`), in; the files of one shard out, the first of which holds
+            the vectors.
+        by_changes: an export holds what has changed since the one before, and what is gone; else all there is.
+        write_deleted: uris in, a file of what is gone out; of formats that go by changes.
+    """
+
+    name: str
+    write: Callable[[Iterable[pa.RecordBatch], pa.Schema, OpenSpool], Iterator[Part]]
+    by_changes: bool = False
+    write_deleted: Callable[[Iterable[str], OpenSpool], Iterator[Part]] | None = None
+
+
+def rows_at_once(feature_dim: int) -> int:
+    """How many vectors are some 8 MiB."""
+    return max(1, min(MOST_ROWS, GROUP_BYTES // (4 * feature_dim)))
