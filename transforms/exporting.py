@@ -10,12 +10,12 @@ import hashlib
 import json
 import posixpath
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
-from typing import Any
+from typing import IO, Any
 
 import apache_beam as beam
 from apache_beam.pvalue import AsList, AsSingleton, PCollection
@@ -33,6 +33,7 @@ from transforms.records.uris import unit_of
 from transforms.stores import filesystems, storage
 from transforms.stores.filesystems import StorageOptions
 from transforms.stores.spooling import open_spool, size_and_crc32c
+from transforms.stores.streaming import open_current
 
 DELETED_FILES = 16
 
@@ -184,6 +185,9 @@ class PublishExport(beam.PTransform[Mapping[str, PCollection[Any]], PCollection[
                 f"{selected} vectors and {gone} deletions were chosen but {written} and {deleted} written: not "
                 f"publishing this export"
             )
+        if finish := formats.FORMATS[self.head["format"]].finish:
+            paths = [file.path for file in vectors]
+            files += _upload(partial(finish, paths, partial(_opened, folder)), folder, "", "", written)
         entries = [{name: getattr(file, name) for name in ("path", "records", "bytes", "crc32c")} for file in files]
         counts = {"vectors": written, "deleted": deleted, "files_reused": sum(file.reused for file in files)}
         finished = layout.timestamp(datetime.now(UTC), "seconds")
@@ -192,6 +196,12 @@ class PublishExport(beam.PTransform[Mapping[str, PCollection[Any]], PCollection[
         storage.write_bytes(storage.join(folder, layout.SUCCESS), b"")
         storage.write_bytes(storage.join(self.to, exports.CURRENT), self.head["export"].encode())
         return manifest
+
+
+@contextmanager
+def _opened(folder: str, path: str) -> Iterator[IO[bytes]]:
+    with open_current(storage.join(folder, path)) as file:
+        yield file
 
 
 def _widest(spread: Spread | None) -> Spread:

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from typing import Any
 
 import apache_beam as beam
@@ -49,6 +50,9 @@ def export(config: ExportConfig) -> PublishedExport:
         check_endpoint(job_endpoint_of(options))
         check_scratch()
         _check_folder(config)
+        if (package := FORMATS[config.format].package) and find_spec(package) is None:
+            extra = f"pip install 'embed-images[{config.format}]'"
+            raise RunError(f"--format {config.format}: the package {package} is not installed; `{extra}` brings it")
         runs = (
             [run_of(config.output, config.run_id)]
             if config.run_id

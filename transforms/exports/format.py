@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import IO
 
@@ -13,6 +14,8 @@ MOST_ROWS = 4096
 
 OpenSpool = Callable[[], IO[bytes]]
 """Gives a spool (`stores.spooling`), which its caller closes."""
+OpenFile = Callable[[str], AbstractContextManager[IO[bytes]]]
+"""Opens a file of the export by its path in it."""
 Part = tuple[str, IO[bytes]]
 """What follows `vectors-…` in a file's name, and its content, a spool."""
 
@@ -26,12 +29,17 @@ class Format:
         write: batches, and their schema (`arrow.schema_of`), in; the files of one shard out, the first of which holds
             the vectors.
         by_changes: an export holds what has changed since the one before, and what is gone; else all there is.
+        finish: the paths of the files of vectors in their order, and what opens one, in; files that are made of all of
+            them out, by their whole names.
+        package: that it needs, which the extra of the format's name brings; "" for none.
         write_deleted: uris in, a file of what is gone out; of formats that go by changes.
     """
 
     name: str
     write: Callable[[Iterable[pa.RecordBatch], pa.Schema, OpenSpool], Iterator[Part]]
     by_changes: bool = False
+    finish: Callable[[Sequence[str], OpenFile, OpenSpool], Iterator[Part]] | None = None
+    package: str = ""
     write_deleted: Callable[[Iterable[str], OpenSpool], Iterator[Part]] | None = None
 
 

@@ -42,6 +42,19 @@ def write(batches: Iterable[pa.RecordBatch], schema: pa.Schema, spool: OpenSpool
     yield ".uris.parquet", others
 
 
+def read_header(file: IO[bytes]) -> tuple[int, int]:
+    """(rows, features) of an open file of vectors, which is then at the first of them.
+
+    Raises:
+        ValueError: it is none.
+    """
+    version = npy_format.read_magic(file)
+    shape, by_columns, kind = npy_format.read_array_header_1_0(file)
+    if version != (1, 0) or by_columns or kind != LITTLE_ENDIAN or len(shape) != 2:
+        raise ValueError(f"an array of {kind} {shape}, no vectors")
+    return shape[0], shape[1]
+
+
 def _write_header(file: IO[bytes], rows: int, feature_dim: int) -> None:
     described = {"descr": LITTLE_ENDIAN.str, "fortran_order": False, "shape": (rows, feature_dim)}
     npy_format.write_array_header_1_0(file, described)

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline import load_features
 from pipeline.errors import ConfigError, OutputError, RunError
 from pipeline.options.config import ExportConfig
 from pipeline.outputs.exports import PublishedExport, current_export
@@ -22,6 +23,7 @@ from pipeline.runs.export import export
 from tests.conftest import ROWS, TINY_FEATURES, make_two_nights, night, photo
 from tests.pipeline.commands.typed import command
 from tests.reading import newest_records, records
+from transforms.exports import faiss
 
 COLUMNS = ("image/class/label", "price", "caption", "tags", "scores")
 
@@ -139,6 +141,48 @@ def test_numpy_maps_the_vectors(exported: Callable[[str], Path], two_nights: Pat
         others = pq.read_table(path.with_suffix(".uris.parquet")).to_pylist()
         rows += [{**row, "embedding": vector} for row, vector in zip(others, vectors, strict=True)]
     check(rows, two_nights / "output")
+
+
+def test_faiss_finds_by_cosine(exported: Callable[[str], Path], two_nights: Path) -> None:
+    import faiss as library
+
+    folder = exported("faiss")
+    index = library.read_index(str(folder / "index.faiss"))
+    rows = pq.read_table(folder / "index.uris.parquet").to_pylist()
+    wanted = newest_records(two_nights / "output", drop_deleted=True)
+    embeddings = np.float32([wanted[Path(row["uri"]).name]["image/embedding"] for row in rows])
+    check([{**row, "embedding": vector} for row, vector in zip(rows, embeddings, strict=True)], two_nights / "output")
+    lengths = np.sqrt((embeddings.astype(np.float64) ** 2).sum(axis=1))
+    directions = (embeddings / lengths[:, None]).astype(np.float32)
+    np.testing.assert_array_equal(index.reconstruct_n(0, len(rows)), directions)
+    cosines, neighbours = index.search(directions, 3)
+    every = directions.astype(np.float64) @ directions.T
+    np.testing.assert_array_equal(neighbours, np.argsort(-every, axis=1, kind="stable")[:, :3])
+    np.testing.assert_allclose(cosines, -np.sort(-every, axis=1)[:, :3], rtol=1e-5)
+
+
+def test_many_vectors_make_lists(two_nights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import faiss as library
+
+    monkeypatch.setattr(faiss, "FLAT", 5)
+    monkeypatch.setattr(faiss, "LISTS", 1)
+    monkeypatch.setattr(faiss, "BLOCK", 3)
+    folder = make_export(two_nights / "output", tmp_path / "to", "faiss").folder
+    index = library.read_index(f"{folder}/index.faiss")
+    assert isinstance(index, library.IndexIVFFlat)
+    assert (index.ntotal, index.nlist, index.nprobe) == (12, 3, 64)
+    uris = [row["uri"] for row in pq.read_table(f"{folder}/index.uris.parquet").to_pylist()]
+    found = load_features(str(two_nights / "output"), columns=(), drop_deleted=True)
+    _, neighbours = index.search(faiss.unit(found.vectors), 1)
+    assert [uris[row] for row in neighbours[:, 0]] == found.uris
+
+
+def test_without_faiss_a_sentence_says_what_brings_it(
+    two_nights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.runs.export.find_spec", lambda name: None)
+    with pytest.raises(RunError, match=r"--format faiss: .* `pip install 'embed-images\[faiss\]'` brings it"):
+        make_export(two_nights / "output", tmp_path / "to", "faiss")
 
 
 def datapoints(folder: Path) -> dict[str, dict[str, Any]]:
@@ -286,7 +330,7 @@ def test_the_command_says_where(two_nights: Path, tmp_path: Path) -> None:
     assert "is exported already: nothing to do" in again.stderr
     refused = command(*given, "csv")
     assert (refused.returncode, refused.stderr) == (
-        2, "embed-images: --format: 'csv' is not allowed: give one of parquet, npy, vertex\n"
+        2, "embed-images: --format: 'csv' is not allowed: give one of parquet, npy, faiss, vertex\n"
     )  # fmt: skip
 
 
