@@ -3,7 +3,7 @@
 The index holds the vectors divided by their length, so that its inner products are cosines; one of zeros stays so. Up
 to `FLAT` of them it is exact (IndexFlatIP). Beyond, it is an IndexIVFFlat of 4 * sqrt(N) lists, trained on 40 vectors
 for each, of which a search looks into 64. (FAISS's own guidelines ask for 4 to 16 * sqrt(N) lists and 30 to 256 vectors
-each: https://github.com/facebookresearch/faiss/wiki/Guidelines-to-choose-an-index.) While an index is made, it is in the
+each: https://github.com/facebookresearch/faiss/wiki/Guidelines-to-choose-an-index.) While it is made, an index is in the
 memory of one worker: 4 bytes a value.
 """
 
