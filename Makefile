@@ -22,7 +22,7 @@ FLINK := $(TOOLS)/flink-1.20.3
 FLINK_CLUSTER := $(BIN)/python -m tests.integration.runners.flink_command
 FLINK_FOLDER := $(CACHE)/flink
 
-.PHONY: help setup demo test test-fuzz test-stores test-kills test-corpora test-schedulers test-dockerfile test-prism test-jobs \
+.PHONY: help setup demo test test-fuzz test-stores test-kills test-corpora test-exports test-schedulers test-dockerfile test-prism test-jobs \
 	test-flink flink-up flink-run flink-down prism prism-location boot boot-location bench bench-quick bench-stages \
 	bench-fidelity bench-scaling bench-fetch bench-listing bench-containers template-metadata formats lint types check \
 	lock clean
@@ -55,6 +55,9 @@ test-kills: setup  ## runs that are killed at random moments, for some minutes
 
 test-corpora: setup $(PRISM)  ## whole runs over tars, TFRecords, Parquet and zips, night after night, in stores and on Prism
 	PRISM=$(PRISM) $(BIN)/python -m pytest -m corpora -n 2 --dist loadfile
+
+test-exports: setup $(PRISM)  ## exports, read by DuckDB, LanceDB, FAISS, TensorBoard and others, and killed
+	PRISM=$(PRISM) $(BIN)/python -m pytest -m exports
 
 test-schedulers: $(SCHEDULERS)/installed $(FLINK_OPERATOR)  ## schedulers/ and flink/ as Airflow and Kubernetes read them
 	AIRFLOW_HOME=$(SCHEDULERS)/home $(SCHEDULERS)/bin/python tests/run_configs/check_schedulers.py

@@ -14,7 +14,7 @@ from pipeline.options.beam_flags import remember_values
 from pipeline.options.config import ExportConfig, check_option
 from transforms.stores import secrets, storage
 
-FORMATS = ("parquet", "npy", "faiss", "vertex")
+FORMATS = ("parquet", "npy", "faiss", "tensorboard", "vertex")
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -3,8 +3,8 @@
 The index holds the vectors divided by their length, so that its inner products are cosines; one of zeros stays so. Up
 to `FLAT` of them it is exact (IndexFlatIP). Beyond, it is an IndexIVFFlat of 4 * sqrt(N) lists, trained on 40 vectors
 for each, of which a search looks into 64. (FAISS's own guidelines ask for 4 to 16 * sqrt(N) lists and 30 to 256 vectors
-each: https://github.com/facebookresearch/faiss/wiki/Guidelines-to-choose-an-index.) While it is made, an index is in the
-memory of one worker: 4 bytes a value.
+each: https://github.com/facebookresearch/faiss/wiki/Guidelines-to-choose-an-index.) While it is made, an index is in
+the memory of one worker: 4 bytes a value.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ FLAT = 100_000
 LISTS = 4  # by the root of the number of vectors
 TRAINED_ON = 40  # vectors a list
 PROBED = 64
-BLOCK = 8192  # vectors that are read and added at once
 
 
 def finish(paths: Sequence[str], open_file: OpenFile, spool: OpenSpool) -> Iterator[Part]:
@@ -71,11 +70,7 @@ def _shape(path: str, open_file: OpenFile) -> tuple[int, int]:
 def _blocks(paths: Sequence[str], open_file: OpenFile) -> Iterator[np.ndarray]:
     for path in paths:
         with open_file(path) as file:
-            rows, feature_dim = npy.read_header(file)
-            for first in range(0, rows, BLOCK):
-                size = min(BLOCK, rows - first)
-                data = file.read(size * feature_dim * npy.LITTLE_ENDIAN.itemsize)
-                yield unit(np.frombuffer(data, npy.LITTLE_ENDIAN).reshape(size, feature_dim))
+            yield from map(unit, npy.blocks(file))
 
 
 def _some(paths: Sequence[str], open_file: OpenFile, count: int, wanted: int) -> np.ndarray:
@@ -96,7 +91,7 @@ def _rows(paths: Sequence[str], open_file: OpenFile, spool: OpenSpool) -> IO[byt
         with open_file(path.removesuffix(".npy") + ".uris.parquet") as file, naming():
             parquet = pq.ParquetFile(file)
             writer = writer or open_writer(joined, parquet.schema_arrow)
-            for batch in parquet.iter_batches(BLOCK):
+            for batch in parquet.iter_batches(npy.BLOCK):
                 writer.write_batch(batch)
     if writer:
         writer.close()

@@ -19,6 +19,7 @@ from transforms.exports.parquet import open_writer
 from transforms.records.arrow import EMBEDDING, embeddings_of
 from transforms.stores.spooling import naming
 
+BLOCK = 8192  # vectors that are read at once
 LITTLE_ENDIAN = np.dtype("<f4")
 
 
@@ -53,6 +54,28 @@ def read_header(file: IO[bytes]) -> tuple[int, int]:
     if version != (1, 0) or by_columns or kind != LITTLE_ENDIAN or len(shape) != 2:
         raise ValueError(f"an array of {kind} {shape}, no vectors")
     return shape[0], shape[1]
+
+
+def blocks(file: IO[bytes]) -> Iterator[np.ndarray]:
+    """The vectors of an open file, float32 [some rows, features] at a time.
+
+    Raises:
+        ValueError: it is none, or ends early.
+    """
+    rows, feature_dim = read_header(file)
+    for first in range(0, rows, BLOCK):
+        size = min(BLOCK, rows - first)
+        data = file.read(size * feature_dim * LITTLE_ENDIAN.itemsize)
+        yield np.frombuffer(data, LITTLE_ENDIAN).reshape(size, feature_dim)
+
+
+def some(file: IO[bytes], rows: np.ndarray) -> np.ndarray:
+    """Some vectors of an open file, float32 [rows, features], by their places in ascending order."""
+    found, first = [], 0
+    for block in blocks(file):
+        found.append(block[rows[(rows >= first) & (rows < first + len(block))] - first])
+        first += len(block)
+    return np.concatenate(found) if found else np.zeros((0, 0), LITTLE_ENDIAN)
 
 
 def _write_header(file: IO[bytes], rows: int, feature_dim: int) -> None:

@@ -14,7 +14,7 @@ SCHEMA_VERSION = 1
 EXPORT_ID = r"[A-Za-z0-9][A-Za-z0-9._-]{0,159}"
 # The names of all files that exports write, but `_SUCCESS`.
 FILE = re.compile(
-    rf"(vectors-[0-9a-f]{{{DIGEST}}}\.(parquet|npy|uris\.parquet|json)|index\.faiss|index\.uris\.parquet|delete/gone-[0-9a-f]{{{DIGEST}}}\.txt)"
+    rf"(vectors-[0-9a-f]{{{DIGEST}}}\.(parquet|npy|uris\.parquet|json)|tensors\.bytes|metadata\.tsv|sprite\.png|projector_config\.pbtxt|index\.faiss|index\.uris\.parquet|delete/gone-[0-9a-f]{{{DIGEST}}}\.txt)"
 )
 
 

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import io
 import json
 import os
+import re
 import shutil
+import subprocess
+import sys
+import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from pipeline import load_features
 from pipeline.errors import ConfigError, OutputError, RunError
@@ -23,8 +31,9 @@ from pipeline.runs.export import export
 from tests.conftest import ROWS, TINY_FEATURES, make_two_nights, night, photo
 from tests.pipeline.commands.typed import command
 from tests.reading import newest_records, records
-from transforms.exports import faiss
+from transforms.exports import faiss, npy, tensorboard
 
+pytestmark = pytest.mark.exports
 COLUMNS = ("image/class/label", "price", "caption", "tags", "scores")
 
 
@@ -166,7 +175,7 @@ def test_many_vectors_make_lists(two_nights: Path, tmp_path: Path, monkeypatch: 
 
     monkeypatch.setattr(faiss, "FLAT", 5)
     monkeypatch.setattr(faiss, "LISTS", 1)
-    monkeypatch.setattr(faiss, "BLOCK", 3)
+    monkeypatch.setattr(npy, "BLOCK", 3)
     folder = make_export(two_nights / "output", tmp_path / "to", "faiss").folder
     index = library.read_index(f"{folder}/index.faiss")
     assert isinstance(index, library.IndexIVFFlat)
@@ -183,6 +192,72 @@ def test_without_faiss_a_sentence_says_what_brings_it(
     monkeypatch.setattr("pipeline.runs.export.find_spec", lambda name: None)
     with pytest.raises(RunError, match=r"--format faiss: .* `pip install 'embed-images\[faiss\]'` brings it"):
         make_export(two_nights / "output", tmp_path / "to", "faiss")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning", "ignore::UserWarning")
+def test_tensorboard_serves_the_projector(exported: Callable[[str], Path], two_nights: Path) -> None:
+    folder = exported("tensorboard")
+    with tensorboard_of(folder) as ask:
+        (embedding,) = json.loads(ask("info?run=."))["embeddings"]
+        assert (embedding["tensorName"], embedding["tensorShape"]) == ("image/embedding", [12, TINY_FEATURES])
+        tensors = np.frombuffer(ask("tensor?run=.&name=image/embedding"), np.float32).reshape(12, TINY_FEATURES)
+        header, *lines = ask("metadata?run=.&name=image/embedding").decode().splitlines()
+        sprite = np.asarray(Image.open(io.BytesIO(ask("sprite_image?run=.&name=image/embedding"))))
+    assert header.split("\t") == ["uri", "version", "image/class/label", "caption", "price", "scores", "tags"]
+    wanted = newest_records(two_nights / "output", drop_deleted=True)
+    side = tensorboard.PICTURE
+    assert sprite.shape == (4 * side, 4 * side, 3)
+    for place, (line, vector) in enumerate(zip(lines, tensors, strict=True)):
+        uri, _, label, caption, *_ = line.split("\t")
+        record = wanted.pop(Path(uri).name)
+        assert vector.tobytes() == as_float32(record["image/embedding"])
+        assert (label, caption) == (str(record["image/class/label"][0]), record["caption"][0].decode())
+        top, left = place // 4 * side, place % 4 * side
+        shown = sprite[top : top + side, left : left + side].astype(np.int16)
+        picture = Image.open(uri).convert("RGB").resize((side, side), Image.Resampling.BILINEAR)
+        assert np.abs(shown - np.asarray(picture)).mean() < 3  # of two resamplings
+    assert not wanted
+
+
+@contextmanager
+def tensorboard_of(folder: Path) -> Iterator[Callable[[str], bytes]]:
+    """A TensorBoard over a folder, asked for routes of its Projector."""
+    program = Path(sys.executable).with_name("tensorboard")
+    given = [program, "--logdir", folder, "--port=0", "--host=127.0.0.1", "--load_fast=false"]
+    with subprocess.Popen(given, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONWARNINGS": ""}) as server:
+        assert server.stderr
+        try:
+            lines = iter(server.stderr.readline, "")
+            address = next(found[0] for line in lines if (found := re.findall(r"http://127\.0\.0\.1:\d+", line)))
+            yield lambda route: urllib.request.urlopen(f"{address}/data/plugin/projector/{route}", timeout=60).read()  # noqa: S310
+        finally:
+            server.terminate()
+
+
+def test_of_many_points_the_same_ones_are_shown(
+    two_nights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tensorboard, "MOST_POINTS", 5)
+    monkeypatch.setattr(npy, "BLOCK", 2)
+    found = Path(make_export(two_nights / "output", tmp_path / "to", "tensorboard").folder)
+    shown = [line.split("\t")[0] for line in (found / "metadata.tsv").read_text().splitlines()[1:]]
+    every = load_features(str(two_nights / "output"), drop_deleted=True)
+    least = sorted(every.uris, key=lambda uri: hashlib.blake2b(uri.encode(), digest_size=16).digest()[8:])[:5]
+    assert sorted(shown) == sorted(least)
+    vectors = dict(zip(every.uris, every.vectors, strict=True))
+    tensors = np.fromfile(found / "tensors.bytes", np.float32).reshape(5, TINY_FEATURES)
+    np.testing.assert_array_equal(tensors, [vectors[uri] for uri in shown])
+
+
+def test_an_image_that_is_gone_is_a_grey_square(tmp_path: Path, nights: Callable[[str], None]) -> None:
+    (tmp_path / "images/07.jpg").unlink()
+    found = Path(make_export(tmp_path / "output", tmp_path / "to", "tensorboard").folder)
+    shown = [line.split("\t")[0] for line in (found / "metadata.tsv").read_text().splitlines()[1:]]
+    place = shown.index(str(tmp_path / "images/07.jpg"))
+    side = tensorboard.PICTURE
+    sprite = np.asarray(Image.open(found / "sprite.png"))
+    square = sprite[place // 4 * side :][:side, place % 4 * side :][:, :side]
+    assert set(square.ravel().tolist()) == {tensorboard.GREY}
 
 
 def datapoints(folder: Path) -> dict[str, dict[str, Any]]:
@@ -330,7 +405,7 @@ def test_the_command_says_where(two_nights: Path, tmp_path: Path) -> None:
     assert "is exported already: nothing to do" in again.stderr
     refused = command(*given, "csv")
     assert (refused.returncode, refused.stderr) == (
-        2, "embed-images: --format: 'csv' is not allowed: give one of parquet, npy, faiss, vertex\n"
+        2, "embed-images: --format: 'csv' is not allowed: give one of parquet, npy, faiss, tensorboard, vertex\n"
     )  # fmt: skip
 
 
