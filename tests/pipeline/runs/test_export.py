@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import urllib.request
@@ -461,3 +462,54 @@ def test_a_lost_vector_is_no_export(two_nights: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"holds 0 of the \d records that ledgers have of it"):
         make_export(output, tmp_path / "to", "parquet")
     assert current_export(str(tmp_path / "to")) is None
+
+
+KILLED = """\
+import os, signal
+from transforms.stores import storage
+
+left = {left}
+
+def before(function):
+    def counted(*args, **options):
+        global left
+        left -= 1
+        if left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return function(*args, **options)
+    return counted
+
+for name in ("upload", "copy", "write_bytes"):
+    setattr(storage, name, before(getattr(storage, name)))
+
+from pipeline.cli import program
+program()
+"""
+
+
+def test_a_kill_leaves_the_export_before_whole(tmp_path: Path, nights: Callable[[str], None]) -> None:
+    """SIGKILL before each thing that an export writes, and then the same command."""
+    output, to = tmp_path / "output", tmp_path / "to"
+    first = make_export(output, to, "npy")
+    before = contents(first.folder)
+    nights("night-3")
+    fresh = make_export(output, tmp_path / "fresh", "npy")
+    given = ["export", str(output), f"--to={to}", "--format=npy"]
+    effects = len(fresh.manifest["files"]) + 3  # the manifest, _SUCCESS, CURRENT
+    for left in (0, effects // 2, *range(effects - 3, effects)):
+        killed = subprocess.run(
+            [sys.executable, "-c", KILLED.format(left=left), *given], check=False, capture_output=True
+        )
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        assert current_export(str(to)) == first
+        assert contents(first.folder) == before
+    done = command(*given)
+    assert done.returncode == 0, done.stderr
+    second = current_export(str(to))
+    assert second is not None
+    assert without_times(contents(second.folder)) == without_times(contents(fresh.folder))
+    assert not list(to.rglob("*.partial"))
+
+
+def without_times(files: dict[str, bytes]) -> dict[str, bytes]:
+    return {name: data for name, data in files.items() if name != "_EXPORT"}
