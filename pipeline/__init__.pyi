@@ -19,5 +19,7 @@ from .outputs.latest import latest as latest
 from .outputs.verify import verify_output as verify_output
 from .runs.run import run as run
 from .runs.running import RunReport as RunReport
+from .vectors.scoring import Hit as Hit
+from .vectors.search import search_output as search_output
 
 __version__: str

@@ -16,6 +16,7 @@ from pipeline.commands.demo import DEMO
 from pipeline.commands.latest import LATEST
 from pipeline.commands.run import RUN
 from pipeline.commands.runs import RUNS
+from pipeline.commands.search import SEARCH
 from pipeline.commands.verify import VERIFY
 from pipeline.commands.wait import WAIT
 from pipeline.console import logs
@@ -24,7 +25,7 @@ from pipeline.errors import ConfigError, ModelError, OutputError, RunError
 from transforms.inputs.rules import ListingError
 from transforms.stores.secrets import redacted
 
-COMMANDS = {command.name: command for command in (RUN, WAIT, VERIFY, RUNS, LATEST, COMPACT, DEMO)}
+COMMANDS = {command.name: command for command in (RUN, WAIT, VERIFY, RUNS, LATEST, COMPACT, SEARCH, DEMO)}
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
