@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pipeline import __version__
 from pipeline.commands.compact import COMPACT
 from pipeline.commands.demo import DEMO
+from pipeline.commands.duplicates import DUPLICATES
 from pipeline.commands.latest import LATEST
 from pipeline.commands.run import RUN
 from pipeline.commands.runs import RUNS
@@ -25,7 +26,7 @@ from pipeline.errors import ConfigError, ModelError, OutputError, RunError
 from transforms.inputs.rules import ListingError
 from transforms.stores.secrets import redacted
 
-COMMANDS = {command.name: command for command in (RUN, WAIT, VERIFY, RUNS, LATEST, COMPACT, SEARCH, DEMO)}
+COMMANDS = {command.name: command for command in (RUN, WAIT, VERIFY, RUNS, LATEST, COMPACT, SEARCH, DUPLICATES, DEMO)}
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2

@@ -13,8 +13,11 @@ from pipeline.vectors.scoring import Hit
 from transforms.elements import ImageObject
 from transforms.records.arrow import VERSION
 from transforms.stores import storage
+from transforms.stores.fetching import Policy
 from transforms.stores.secrets import redacted
 
+# A page with a picture less is better than one that nobody waits for.
+PATIENCE = Policy(retries=2, seconds=10.0, whole_seconds=60.0)
 PAGE = Template("""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -57,7 +60,7 @@ def write_page(query: str, hits: Sequence[Hit], file: str) -> None:
     asked = ImageObject(storage.normalize(query))
     images = {hit.uri: ImageObject(hit.uri, version=str(hit.told.get(VERSION, ""))) for hit in hits}
     pictures = {asked.uri: "", **dict.fromkeys(images, "")}
-    for encoded in read_images(list({asked.uri: asked, **images}.values())):
+    for encoded in read_images(list({asked.uri: asked, **images}.values()), PATIENCE):
         pictures[encoded.source.uri] = _picture(encoded)
     found = (_figure(pictures[hit.uri], hit.uri, _facts(hit)) for hit in hits)
     page = PAGE.substitute(

@@ -48,25 +48,26 @@ class Thumbnail(NamedTuple):
     height: int
 
 
-def read_images(images: Sequence[ImageObject]) -> Iterator[Encoded]:
+def read_images(images: Sequence[ImageObject], policy: Policy) -> Iterator[Encoded]:
     """The bytes of images, in any order. A container is read once, up to the last of its members that is wanted.
 
     Args:
         images: of which `uri` and, where it is known, `version` count.
+        policy: how often and how long one is tried.
     """
     containers: dict[str, dict[str, ImageObject]] = {}
     for image in images:
         if container := container_of(image.uri):
             containers.setdefault(container, {})[image.uri] = image
         else:
-            yield _fetched(image)
+            yield _fetched(image, policy)
     for container, members in containers.items():
-        yield from _members(container, members)
+        yield from _members(container, members, policy)
 
 
-def _fetched(image: ImageObject) -> Encoded:
+def _fetched(image: ImageObject, policy: Policy) -> Encoded:
     try:
-        fetched = fetch_and_wait(image, Policy())
+        fetched = fetch_and_wait(image, policy)
     except FetchError as e:
         return Encoded(image, UnreadableError(str(e)))
     except Exception as e:  # stores have error classes of their own, and some speak before the first try
@@ -74,9 +75,9 @@ def _fetched(image: ImageObject) -> Encoded:
     return Encoded(image, fetched.data, bool(fetched.source.listed_version))
 
 
-def _members(container: str, wanted: dict[str, ImageObject]) -> Iterator[Encoded]:
+def _members(container: str, wanted: dict[str, ImageObject], policy: Policy) -> Iterator[Encoded]:
     left, why = dict(wanted), "its container has it no longer"
-    unpacking = Unpacking(DEFAULT_RULES, Policy(), ignore)
+    unpacking = Unpacking(DEFAULT_RULES, policy, ignore)
     row = unpacking.described(ImageObject(container))
     for member in [row] if isinstance(row.content, Refusal) else unpacking.images(row):
         if member.uri == container and isinstance(member.content, Refusal):

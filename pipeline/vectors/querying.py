@@ -20,6 +20,7 @@ from pipeline.runs.head import preprocessing_of
 from pipeline.vectors.pictures import UnreadableError, decoded, read_images
 from transforms.elements import ImageObject
 from transforms.stores import storage
+from transforms.stores.fetching import Policy
 from transforms.stores.secrets import redacted
 
 
@@ -41,7 +42,7 @@ def embed_as(run: PublishedRun, output: str, image: str, *, model: str = "", tru
     _check_preprocessing(run)
     uri = storage.normalize(image)
     try:
-        (encoded,) = read_images([ImageObject(uri)])
+        (encoded,) = read_images([ImageObject(uri)], Policy())
         pixels = decoded(encoded, _input_size(run), _resize(run)).pixels
     except UnreadableError as e:
         raise RunError(f"{redacted(uri)}: {e}") from None
