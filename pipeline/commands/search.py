@@ -23,7 +23,9 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     query.add_argument("--uri", metavar="URI", help="an image of the output, which is left out of what is found")
     parser.add_argument("-k", metavar="N", default=10, help="how many images are found (10)")
     parser.add_argument("--run_id", metavar="ID", help="search this run only, and all of it")
-    parser.add_argument("--columns", metavar="NAMES", help="what is shown of images, with commas between (all; '')")
+    parser.add_argument(
+        "--columns", metavar="NAMES", help="what is shown of images, with commas between, '' for nothing (all)"
+    )
     parser.add_argument("--model", metavar="HANDLE", help="where the run's module lies now")
     parser.add_argument("--trust_module", action="store_true", help="as for run")
     parser.add_argument("--json", action="store_true", help="print JSON Lines")

@@ -106,31 +106,60 @@ def test_every_near_pair_is_found_once_with_its_cosine(monkeypatch: pytest.Monke
     assert all(cosine == pytest.approx(cosines[pair], abs=1e-6) for pair, cosine in found.items())
 
 
-def test_pairs_at_the_limit_are_told_apart_in_float64() -> None:
-    """Cosines a hair above and below the limit, closer than float32 can tell."""
-    least, hair = 0.97, 1e-7
-    rows = []
-    for cosine in (least + hair, least - hair):
-        rows += [[1, 0], [cosine, (1 - cosine * cosine) ** 0.5]]
-    vectors = np.zeros((4, 1664), np.float32)
-    vectors[:2, :2], vectors[2:, 2:4] = np.array(rows[:2], np.float32), np.array(rows[2:], np.float32)
-    cosines = cosines_of(vectors)
-    assert cosines[0, 1] >= least > cosines[2, 3]
+@pytest.mark.parametrize("least", [0.9, 0.91, 0.93, 0.95, 0.97, 0.99])
+def test_pairs_at_the_limit_are_told_apart_in_float64(least: float) -> None:
+    """The nearest cosines above and below the limit that there are, closer to it than float32 can tell."""
+    side = np.float32(least)
+    others = np.float32((1 - least**2) ** 0.5) + np.arange(-40, 40, dtype=np.float32) * np.float32(2**-26)
+    there = [(float(side / np.hypot(np.float64(side), other)), other) for other in others]
+    above = min(each for each in there if each[0] >= least)
+    below = max(each for each in there if each[0] < least)
+    assert above[0] - below[0] < 2e-8
+    vectors = np.zeros((4, 4), np.float32)
+    vectors[0, 0] = vectors[2, 2] = 1
+    vectors[1, :2], vectors[3, 2:] = (side, above[1]), (side, below[1])
     (found,) = exactly(vectors, least)
     assert (found.first.tolist(), found.second.tolist()) == ([0], [1])
 
 
+def test_faiss_gives_pairs_of_two_with_their_cosines() -> None:
+    vectors = clusters(8, 60)
+    cosines = cosines_of(vectors)
+    found = by_faiss(vectors, LEAST)
+    assert sum(len(some.first) for some in found) > 100
+    for some in found:
+        assert (some.first != some.second).all()
+        np.testing.assert_allclose(some.cosines, cosines[some.first, some.second], atol=1e-12)
+        assert (some.cosines >= LEAST).all()
+
+
+@pytest.mark.parametrize("order", ["forth", "back", "mixed"])
+def test_components_come_out_the_same_in_whatever_order_pairs_come(order: str) -> None:
+    random = np.random.default_rng(9)
+    chain = [(i, i + 1) for i in range(99)]
+    edges = [*chain, *(tuple(pair) for pair in random.integers(100, 160, (25, 2)).tolist())]
+    edges = {"forth": edges, "back": edges[::-1], "mixed": random.permutation(edges).tolist()}[order]
+    components = Components(160)
+    for a, b in edges:  # one by one
+        components.join(np.array([a]), np.array([b]))
+    joined = np.zeros((160, 160), bool)
+    joined[tuple(np.array(edges).T)] = True
+    _, labels = connected_components(joined, directed=False)
+    lowest = {label: int(np.flatnonzero(labels == label)[0]) for label in labels}
+    assert components.roots(np.arange(160)).tolist() == [lowest[label] for label in labels]
+
+
 def test_copies_have_a_cosine_of_1_and_zeros_are_near_to_nothing() -> None:
-    vectors = np.random.default_rng(6).normal(0, 1, (3, 1664)).astype(np.float32)
-    vectors[1], vectors[2] = vectors[0], 0
-    (found,) = exactly(vectors, 1.0)
-    assert [each.tolist() for each in found] == [[0], [1], [1.0]]
+    once = np.random.default_rng(6).normal(0, 1, (30, 1664)).astype(np.float32)
+    (found,) = exactly(np.concatenate([once, np.zeros_like(once), once]), 1.0)
+    assert [each.tolist() for each in found] == [list(range(30)), list(range(60, 90)), [1.0] * 30]
     assert exactly(np.zeros((3, 8), np.float32), 1e-9)[0].first.size == 0
 
 
 def test_faiss_is_measured_on_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
     vectors = clusters(7, 100)
     monkeypatch.setattr(candidates, "SAMPLE", len(vectors))
+    monkeypatch.setattr(candidates, "BLOCK_ROWS", 64)
     found = candidates.Candidates(vectors, LEAST)
     sample, recall = found.sampled()
     wanted = {(a, b) for a, b in zip(*np.nonzero(cosines_of(vectors) >= LEAST), strict=True) if a != b}
@@ -157,6 +186,7 @@ def output(tmp_path: Path, images: Path, run_pipeline: Run) -> str:
 @pytest.mark.parametrize("exact_up_to", [200_000, 10])
 def test_an_output_is_grouped(exact_up_to: int, output: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(duplicates, "EXACT_UP_TO", exact_up_to)
+    monkeypatch.setattr(candidates, "SAMPLE", 2)
     features = load_features(output)
     cosines = cosines_of(features.vectors)
     for least in (0.5, 0.99, 0.9999, 1.0):

@@ -118,6 +118,12 @@ def test_an_image_that_cannot_be_read_has_the_decoders_sentence(
             search_output(output, image=str(tmp_path / name))
 
 
+def test_a_vector_that_is_not_finite_is_refused(two_nights: Path, output: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(querying, "run_engine", lambda *_: np.full((1, 8), np.nan, np.float32))
+    with pytest.raises(RunError, match="00.jpg: the model gives it a vector with values that are not finite"):
+        search_output(output, image=str(two_nights / "images/00.jpg"))
+
+
 def test_a_module_that_is_gone_or_another_one_is_refused(
     two_nights: Path, output: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
