@@ -120,7 +120,7 @@ def test_an_image_that_cannot_be_read_has_the_decoders_sentence(
 
 def test_a_vector_that_is_not_finite_is_refused(two_nights: Path, output: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(querying, "run_engine", lambda *_: np.full((1, 8), np.nan, np.float32))
-    with pytest.raises(RunError, match="00.jpg: the model gives it a vector with values that are not finite"):
+    with pytest.raises(RunError, match=r"00\.jpg: the model gives it a vector with values that are not finite"):
         search_output(output, image=str(two_nights / "images/00.jpg"))
 
 
