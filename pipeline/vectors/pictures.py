@@ -76,7 +76,7 @@ def _fetched(image: ImageObject, policy: Policy) -> Encoded:
 
 
 def _members(container: str, wanted: dict[str, ImageObject], policy: Policy) -> Iterator[Encoded]:
-    left, why = dict(wanted), "its container has it no longer"
+    left, why = dict(wanted), "its container has no such image"
     unpacking = Unpacking(DEFAULT_RULES, policy, ignore)
     row = unpacking.described(ImageObject(container))
     for member in [row] if isinstance(row.content, Refusal) else unpacking.images(row):

@@ -111,7 +111,7 @@ def test_pictures_come_out_of_containers(images: Path, tmp_path: Path) -> None:
     _, parsed = page_of(tmp_path, uris[0], [Hit(uri, 0.5, {"version": ""}) for uri in [*uris[1:], gone]])
     assert list(parsed.pictures()) == uris[:2]
     assert parsed.pictures()[uris[0]].size == (224, round(224 * 44 / 62))
-    assert f"no picture of {uris[2]}: its container has it no longer" in parsed.text
+    assert f"no picture of {uris[2]}: its container has no such image" in parsed.text
     assert f"no picture of {gone}: the object is gone, or was never there" in parsed.text
 
 

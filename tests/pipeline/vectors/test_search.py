@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,18 @@ def test_a_uri_of_the_output_needs_no_model_and_is_left_out(
         assert [hit.uri for hit in found] == [each for each, _ in wanted[1 : k + 1]]
     monkeypatch.chdir(two_nights)
     assert search_output(output, uri="images/03.jpg", k=50) == found
+
+
+def test_a_member_of_a_container_is_searched_for(
+    two_nights: Path, output: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with zipfile.ZipFile(tmp_path / "some.zip", "w") as container:
+        container.write(two_nights / "images/06.jpg", "in/a.jpg")
+    monkeypatch.chdir(tmp_path)
+    (hit,) = search_output(output, image="zip://in/a.jpg::some.zip", k=1)
+    assert hit.uri == str(two_nights / "images/06.jpg")
+    with pytest.raises(RunError, match=r"zip://in/b\.jpg::some\.zip: its container has no such image"):
+        search_output(output, image="zip://in/b.jpg::some.zip")
 
 
 def test_one_run_is_searched_as_it_was(two_nights: Path, output: str) -> None:
