@@ -19,5 +19,10 @@ from .outputs.latest import latest as latest
 from .outputs.verify import verify_output as verify_output
 from .runs.run import run as run
 from .runs.running import RunReport as RunReport
+from .vectors.duplicates import DuplicateGroup as DuplicateGroup
+from .vectors.duplicates import Duplicates as Duplicates
+from .vectors.duplicates import find_duplicates as find_duplicates
+from .vectors.scoring import Hit as Hit
+from .vectors.search import search_output as search_output
 
 __version__: str

@@ -13,10 +13,12 @@ from collections.abc import Sequence
 from pipeline import __version__
 from pipeline.commands.compact import COMPACT
 from pipeline.commands.demo import DEMO
+from pipeline.commands.duplicates import DUPLICATES
 from pipeline.commands.export import EXPORT
 from pipeline.commands.latest import LATEST
 from pipeline.commands.run import RUN
 from pipeline.commands.runs import RUNS
+from pipeline.commands.search import SEARCH
 from pipeline.commands.verify import VERIFY
 from pipeline.commands.wait import WAIT
 from pipeline.console import logs
@@ -25,7 +27,9 @@ from pipeline.errors import ConfigError, ModelError, OutputError, RunError
 from transforms.inputs.rules import ListingError
 from transforms.stores.secrets import redacted
 
-COMMANDS = {command.name: command for command in (RUN, WAIT, VERIFY, RUNS, LATEST, COMPACT, EXPORT, DEMO)}
+COMMANDS = {
+    command.name: command for command in (RUN, WAIT, VERIFY, RUNS, LATEST, COMPACT, EXPORT, SEARCH, DUPLICATES, DEMO)
+}
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2

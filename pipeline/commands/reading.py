@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pipeline.errors import OutputError, RunError
+from pipeline.errors import ModelError, OutputError, RunError
 from pipeline.options.config import check_option
 from transforms.stores import filesystems, secrets
 from transforms.stores.store_errors import describe_error
@@ -33,7 +33,7 @@ def sentences(uri: str) -> Iterator[None]:
     """Turns what a store or a file system says into a `RunError`."""
     try:
         yield
-    except (OutputError, RunError):
+    except (ModelError, OutputError, RunError):
         raise
     except Exception as e:  # stores have error classes of their own
         raise RunError(f"{uri}: {describe_error(e)}") from e

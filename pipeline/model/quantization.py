@@ -10,6 +10,7 @@ import hashlib
 from pathlib import Path
 
 from pipeline.console.logs import logger
+from pipeline.errors import ModelError
 from pipeline.model.conversion import to_int8
 from pipeline.model.feature_model import FeatureModel
 from pipeline.model.sampling import Loading, Sample, load_pixels
@@ -25,13 +26,8 @@ def quantize(output: str, loading: Loading, model: FeatureModel, sample: Sample)
     Raises:
         ModelError: the module cannot be quantized.
     """
-    height, width = model.input_size
     load = loading(model.input_size)
-    # Of a module's outputs each has an artifact of its own, whose name is bounded whatever theirs are.
-    of_output = hashlib.sha256(f"{model.signature}\n{model.output_name}".encode()).hexdigest()[:8]
-    uri = layout.artifact_file(
-        output, f"{model.digest[:16]}-{of_output}-{model.engine}-int8-{load.resize}-{height}x{width}"
-    )
+    uri = _place_of(output, load.resize, model)
     if not storage.exists(uri):
         pixels = load_pixels(sample.calibration, load)
         pixels = pixels if len(pixels) else sample.probes
@@ -42,6 +38,32 @@ def quantize(output: str, loading: Loading, model: FeatureModel, sample: Sample)
             storage.write_bytes(uri, calibrated, exclusive=True)
         except FileExistsError:
             logger.info("int8: another run was faster; its calibration is taken")
+    return _kept(uri)
+
+
+def quantized_before(output: str, resize: str, model: FeatureModel, _: Sample) -> tuple[str, str]:
+    """(path, sha256) of the int8 artifact of a model that runs of an output have left there.
+
+    Raises:
+        ModelError: there is none.
+    """
+    uri = _place_of(output, resize, model)
+    if not storage.exists(uri):
+        raise ModelError(
+            f"{uri}: the int8 artifact of the runs is not there; vectors of another one cannot be compared"
+        )
+    return _kept(uri)
+
+
+def _place_of(output: str, resize: str, model: FeatureModel) -> str:
+    height, width = model.input_size
+    # Of a module's outputs each has an artifact of its own, whose name is bounded whatever theirs are.
+    of_output = hashlib.sha256(f"{model.signature}\n{model.output_name}".encode()).hexdigest()[:8]
+    name = f"{model.digest[:16]}-{of_output}-{model.engine}-int8-{resize}-{height}x{width}"
+    return layout.artifact_file(output, name)
+
+
+def _kept(uri: str) -> tuple[str, str]:
     artifact = storage.read_bytes(uri)
     sha256 = hashlib.sha256(artifact).hexdigest()
 

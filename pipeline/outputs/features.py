@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.errors import OutputError, RunError
 from pipeline.outputs import dataset
@@ -65,11 +66,13 @@ class Selection:
         feature_dim: values of an embedding.
         columns: that are read besides.
         places: (URI of a shard, int64 rows in ascending order).
+        run: whose manifest tells how they were made: the newest of those that are read.
     """
 
     feature_dim: int
     columns: Sequence[ReadColumn]
     places: Sequence[tuple[str, np.ndarray]]
+    run: PublishedRun
 
     @property
     def count(self) -> int:
@@ -97,9 +100,25 @@ class Selection:
             if found != len(rows):
                 raise OutputError(f"{shard}: it holds {found:,} of the {len(rows):,} records that its ledger has of it")
 
+    def load(self) -> Features:
+        """All of them in memory. Raises as `batches` does."""
+        vectors = np.empty((self.count, self.feature_dim), np.float32)
+        tables, row = [], 0
+        for batch in self.batches():
+            vectors[row : row + batch.num_rows] = arrow.embeddings_of(batch)
+            row += batch.num_rows
+            tables.append(pa.Table.from_batches([batch]).drop_columns(EMBEDDING))
+        schema = pa.schema([field for field in self.schema if field.name != EMBEDDING])
+        return Features(vectors, pa.concat_tables(tables) if tables else schema.empty_table())
+
 
 def select_features(
-    output: str, *, run_id: str = "", columns: Sequence[str] | None = None, drop_deleted: bool = False
+    output: str,
+    *,
+    run_id: str = "",
+    columns: Sequence[str] | None = None,
+    drop_deleted: bool = False,
+    uris: Sequence[str] | None = None,
 ) -> Selection:
     """The newest record of every image, of the newest run's generation; or all records of one run.
 
@@ -110,6 +129,7 @@ def select_features(
         columns: features that are read besides `uri`, `version` and `embedding`: those that runs carry, and
             `arrow.OWN`; None for all that are carried.
         drop_deleted: leave out images whose objects an incremental run has found deleted since.
+        uris: of images, of which those that are there are read; None for all.
 
     Raises:
         RunError: no such run, or no such column.
@@ -120,6 +140,8 @@ def select_features(
     wanted = list(kinds) if columns is None else list(dict.fromkeys(columns))
     check_columns(wanted, kinds, output)
     rows = newest_rows(runs, drop_deleted=drop_deleted, counted=bool(kinds.keys() & set(wanted)))
+    if uris is not None:
+        rows = rows.filter(pc.is_in(rows[URI], pa.array(uris, pa.string())))
     spreads = {}
     if "counts" in rows.column_names:
         spreads = arrow.spread(rows["counts"].combine_chunks().unique().to_pylist(), list(kinds))
@@ -127,7 +149,7 @@ def select_features(
         ReadColumn(name, kinds[name], spreads[name]) if name in kinds else ReadColumn(name, OWN[name])
         for name in wanted
     ]
-    return Selection(runs[-1].manifest["model"]["feature_dim"], found, list(rows_by_shard(rows)))
+    return Selection(runs[-1].manifest["model"]["feature_dim"], found, list(rows_by_shard(rows)), runs[-1])
 
 
 def stream_features(
@@ -150,15 +172,7 @@ def load_features(
 
     Arguments and errors are those of `stream_features`.
     """
-    chosen = select_features(output, run_id=run_id, columns=columns, drop_deleted=drop_deleted)
-    vectors = np.empty((chosen.count, chosen.feature_dim), np.float32)
-    tables, row = [], 0
-    for batch in chosen.batches():
-        vectors[row : row + batch.num_rows] = arrow.embeddings_of(batch)
-        row += batch.num_rows
-        tables.append(pa.Table.from_batches([batch]).drop_columns(EMBEDDING))
-    schema = pa.schema([field for field in chosen.schema if field.name != EMBEDDING])
-    return Features(vectors, pa.concat_tables(tables) if tables else schema.empty_table())
+    return select_features(output, run_id=run_id, columns=columns, drop_deleted=drop_deleted).load()
 
 
 def read_features(

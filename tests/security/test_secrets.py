@@ -239,5 +239,8 @@ def test_uris_are_shown_without_what_may_be_secret() -> None:
         "https://user:pass/0@host/x is no URL": "https://user:… is no URL",
         "http://host:8080: no, http://[::1]:9/x: no": "http://host:8080: no, http://[::1]:9/x: no",
         "s3://: none, gs://bucket: none, gs://bucket/a:b": "s3://: none, gs://bucket: none, gs://bucket/a:b",
+        "no tar://a@2x.jpg::/b.tar, zip://c::gs://b/d.zip": "no tar://a@2x.jpg::/b.tar, zip://c::gs://b/d.zip",
+        f"tar://a@2x::https://user:{CANARY}@host/b.tar": "tar://a@2x::https://…@host/b.tar",
+        "tar://a::https://user:pass/0@host/b.tar": "tar://a::https://user:…",
     }
     assert {text: secrets.redacted(text) for text in shown} == shown

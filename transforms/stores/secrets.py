@@ -28,9 +28,11 @@ HARMLESS_OPTIONS = frozenset(
 # https://gcsfs.readthedocs.io/en/latest/#credentials
 TOKEN_WORDS = frozenset({"anon", "browser", "cache", "cloud", "google_default"})
 SHORTEST = 6  # characters of a value that is looked for in texts; shorter ones would take out ordinary words
-USER = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*://)[^\s/@'\"]+@")
+# Where a URI begins: not that of a member of a container, whose names have colons behind them and may hold an `@`.
+SCHEME = r"[a-zA-Z][a-zA-Z0-9+.-]*(?<!tar)(?<!zip)(?<!tfrecord)(?<!parquet)://"
+USER = re.compile(rf"({SCHEME})[^\s/@'\"]+@")
 # What stands behind a colon and is no port: a password with a slash in it, of which no library finds the end.
-NO_PORT = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*://[^\s/@:'\"\[\]]*):(?![0-9]{1,5}(?!\w))[^\s'\"]+")
+NO_PORT = re.compile(rf"({SCHEME}[^\s/@:'\"\[\]]*):(?![0-9]{{1,5}}(?!\w))[^\s'\"]+")
 QUERY = re.compile(r"(\bhttps?://[^\s?'\"<>]*)\?[^\s'\"<>]+", re.IGNORECASE)
 
 _remembered: set[str] = set()

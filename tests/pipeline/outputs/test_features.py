@@ -102,6 +102,15 @@ def test_what_records_tell_themselves_can_be_chosen(output: Path) -> None:
     assert load_features(str(output), columns=()).columns == {}
 
 
+def test_some_images_are_read_alone(output: Path) -> None:
+    uris = load_features(str(output)).uris
+    wanted = [uris[7], uris[2]]
+    chosen = features.select_features(str(output), columns=(), uris=[*wanted, "/no.jpg"])
+    assert chosen.count == 2
+    assert set(chosen.load().uris) == set(wanted)
+    assert features.select_features(str(output), uris=["/no.jpg"]).load().uris == []
+
+
 def test_arrow_has_the_vectors_without_a_copy(output: Path) -> None:
     found = load_features(str(output))
     table = found.to_arrow()

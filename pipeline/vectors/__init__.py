@@ -1,0 +1,1 @@
+"""What is done with the vectors of an output: searched, and grouped by how near they are."""
