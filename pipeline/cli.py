@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pipeline import __version__
 from pipeline.commands.compact import COMPACT
 from pipeline.commands.demo import DEMO
+from pipeline.commands.evaluate import EVALUATE
 from pipeline.commands.latest import LATEST
 from pipeline.commands.run import RUN
 from pipeline.commands.runs import RUNS
@@ -24,7 +25,7 @@ from pipeline.errors import ConfigError, ModelError, OutputError, RunError
 from transforms.inputs.rules import ListingError
 from transforms.stores.secrets import redacted
 
-COMMANDS = {command.name: command for command in (RUN, WAIT, VERIFY, RUNS, LATEST, COMPACT, DEMO)}
+COMMANDS = {command.name: command for command in (RUN, WAIT, VERIFY, RUNS, LATEST, COMPACT, EVALUATE, DEMO)}
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2

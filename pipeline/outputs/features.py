@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +74,17 @@ class Selection:
     @property
     def count(self) -> int:
         return sum(len(rows) for _, rows in self.places)
+
+    def sampled(self, count: int, seed: int) -> Selection:
+        """`count` of its records at random, the same ones for the same seed; all where there are no more."""
+        if self.count <= count:
+            return self
+        chosen = np.sort(np.random.default_rng(seed).choice(self.count, count, replace=False))
+        ends = np.cumsum([len(rows) for _, rows in self.places])
+        parts = np.split(chosen, np.searchsorted(chosen, ends[:-1]))
+        starts = ends - [len(rows) for _, rows in self.places]
+        places = zip(self.places, parts, starts, strict=True)
+        return replace(self, places=[(shard, rows[part - start]) for (shard, rows), part, start in places if len(part)])
 
     @property
     def schema(self) -> pa.Schema:
@@ -150,7 +161,11 @@ def load_features(
 
     Arguments and errors are those of `stream_features`.
     """
-    chosen = select_features(output, run_id=run_id, columns=columns, drop_deleted=drop_deleted)
+    return load_selection(select_features(output, run_id=run_id, columns=columns, drop_deleted=drop_deleted))
+
+
+def load_selection(chosen: Selection) -> Features:
+    """The chosen records in memory. Raises OutputError when one does not hold, or is not there."""
     vectors = np.empty((chosen.count, chosen.feature_dim), np.float32)
     tables, row = [], 0
     for batch in chosen.batches():
