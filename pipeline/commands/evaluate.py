@@ -54,15 +54,14 @@ def _evaluate(given: argparse.Namespace, _: Sequence[str]) -> bool:
             sample=sample,
             seed=seed,
         )
-    text = as_json(found) if given.json else as_text(found)
+    say(as_json(found) if given.json else as_text(found))
     if found.by_label is None or found.by_label.refused:
-        say(text)
         return found.by_label is None
     if given.to:
         with sentences(given.to):
             write_mistakes(found.by_label.mistakes, found.by_label.kind, given.to)
-        text += "" if given.json else f"\n\nall likely label mistakes are in {given.to}"
-    say(text)
+        if not given.json:
+            say(f"\nall likely label mistakes are in {given.to}")
     return True
 
 

@@ -27,7 +27,8 @@ class LabelFigures:
         images, labels: how many were used.
         without_value, images_left_out, labels_left_out: as of `Labels`.
         chance: the share of the most frequent label: the accuracy of giving it to all.
-        neighbours, probe, mistakes: None, and none, where they are refused.
+        neighbours, probe: None where they are refused.
+        mistakes: images that the probe takes for ones of another label, the likeliest mistakes first.
         refused: why, in a sentence; "" where they are there.
     """
 

@@ -18,13 +18,14 @@ PARQUET, JSON_LINES = (".parquet",), (".jsonl", ".ndjson")
 
 @dataclass(frozen=True)
 class Mistake:
-    """An image whose label is likely wrong.
+    """An image that a probe, which was not shown it, takes for one of another label than it has.
 
     Attributes:
         uri: of the image.
         label: the one that it has.
-        suggested: the one that it may have.
-        label_probability, suggested_probability: of these two, by a probe that was not shown the image.
+        suggested: the most probable one.
+        label_probability, suggested_probability: of these two.
+        confident: whether the suggested one is as probable as it usually is where it is the label, see `find_mistakes`.
     """
 
     uri: str
@@ -32,17 +33,17 @@ class Mistake:
     suggested: Label
     label_probability: float
     suggested_probability: float
+    confident: bool
 
 
 def find_mistakes(
     probabilities: np.ndarray, labels: np.ndarray, names: Sequence[Label], uris: Sequence[str]
 ) -> tuple[Mistake, ...]:
-    """The likely mistakes, the likeliest first: by how far the suggested label is the more probable one.
+    """Each image whose label is not the most probable one, by how much less probable it is, the most first.
 
     After confident learning (Northcutt, Jiang and Chuang 2021, "Confident Learning: Estimating Uncertainty in Dataset
-    Labels", JAIR 70): an image is taken for one of label j when j's probability is at least the mean that it has over
-    the images labelled j, and for the most probable one of several such. It is a likely mistake where that is another
-    label than its own (the paper's confident joint, off the diagonal) and, beyond the paper, more probable than that.
+    Labels", JAIR 70): the order is that of their margin; `confident` are those of their confident joint, off its
+    diagonal, where the probability of the suggested label is at least its mean over the images that have this label.
 
     Args:
         probabilities: float [N, labels], each row by a probe that was not shown that image.
@@ -53,12 +54,19 @@ def find_mistakes(
     every = np.arange(len(labels))
     own = probabilities[every, labels]
     usual = np.bincount(labels, own) / np.bincount(labels)
-    taken_for = np.where(probabilities >= usual.astype(probabilities.dtype), probabilities, -1).argmax(axis=1)
-    suggested = probabilities[every, taken_for]
-    (found,) = np.nonzero((taken_for != labels) & (suggested > own))
-    found = found[np.argsort(own[found] - suggested[found], kind="stable")]
+    suggested = probabilities.argmax(axis=1)
+    probability = probabilities[every, suggested]
+    (found,) = np.nonzero(probability > own)
+    found = found[np.argsort(own[found] - probability[found], kind="stable")]
     return tuple(
-        Mistake(uris[i], names[labels[i]], names[taken_for[i]], float(own[i]), float(suggested[i]))
+        Mistake(
+            uri=uris[i],
+            label=names[labels[i]],
+            suggested=names[suggested[i]],
+            label_probability=float(own[i]),
+            suggested_probability=float(probability[i]),
+            confident=bool(probability[i] >= usual[suggested[i]]),
+        )
         for i in found.tolist()
     )
 
@@ -73,7 +81,8 @@ def write_mistakes(mistakes: Sequence[Mistake], kind: str, uri: str) -> None:
     if uri.endswith(PARQUET):
         label = pa.type_for_alias(kind)
         fields = {"uri": pa.string(), "label": label, "suggested": label}
-        schema = pa.schema({**fields, "label_probability": pa.float64(), "suggested_probability": pa.float64()})
+        numbers = {"label_probability": pa.float64(), "suggested_probability": pa.float64(), "confident": pa.bool_()}
+        schema = pa.schema({**fields, **numbers})
         sink = pa.BufferOutputStream()
         pq.write_table(pa.Table.from_pylist(rows, schema), sink, compression="zstd")
         data = sink.getvalue().to_pybytes()

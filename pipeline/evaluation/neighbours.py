@@ -110,11 +110,13 @@ def recall_by_chance(labels: np.ndarray, groups: np.ndarray | None, k: int) -> f
 
 def _largest(values: np.ndarray, k: int) -> np.ndarray:
     """int [rows, k]: where the k largest of each row are, the largest first, of equal ones the first first."""
+    largest: np.ndarray
     if k == 1:
-        return values.argmax(axis=1)[:, None]
+        largest = values.argmax(axis=1)[:, None]
+        return largest
     found = np.sort(np.argpartition(values, -k, axis=1)[:, -k:], axis=1)
     order = np.argsort(-np.take_along_axis(values, found, axis=1), axis=1, kind="stable")
-    largest: np.ndarray = np.take_along_axis(found, order, axis=1)
+    largest = np.take_along_axis(found, order, axis=1)
     return largest
 
 

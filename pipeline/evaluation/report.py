@@ -17,11 +17,13 @@ MISTAKES_SHOWN = 20
 
 
 def as_json(evaluation: Evaluation) -> str:
-    """One object, of the fields of `Evaluation`; of the mistakes the first `MISTAKES_SHOWN`, and their number."""
+    """One object, of the fields of `Evaluation`; of the mistakes the first `MISTAKES_SHOWN`, and how many they are."""
     content: dict[str, Any] = asdict(evaluation)
     if evaluation.by_label is not None:
         mistakes = content["by_label"].pop("mistakes")
-        content["by_label"] |= {"likely_mistakes": len(mistakes), "mistakes": mistakes[:MISTAKES_SHOWN]}
+        confident = sum(each["confident"] for each in mistakes)
+        counts = {"contradicted": len(mistakes), "contradicted_confidently": confident}
+        content["by_label"] |= {**counts, "mistakes": mistakes[:MISTAKES_SHOWN]}
     return json.dumps(content, indent=2)
 
 
@@ -36,11 +38,11 @@ def as_text(evaluation: Evaluation) -> str:
         if found.mistakes:
             shown = found.mistakes[:MISTAKES_SHOWN]
             cells = [
-                (f"{m.label_probability:.3f}", m.label, f"{m.suggested_probability:.3f}", m.suggested, m.uri)
+                (m.label, f"{m.label_probability:.3f}", m.suggested, f"{m.suggested_probability:.3f}", m.uri)
                 for m in shown
             ]
             title = f"likely label mistakes, {len(shown):,} of {len(found.mistakes):,}"
-            parts.append(_list(title, ("probability", "label", "probability", "suggested", "uri"), cells))
+            parts.append(_list(title, ("label", "probability", "suggested", "probability", "uri"), cells))
     return "\n\n".join(parts)
 
 
@@ -76,7 +78,8 @@ def _labels(found: LabelFigures) -> str:
         interval = f"95 % interval {probe.low:.3f} to {probe.high:.3f}, the largest label {found.chance:.3f}"
         rows.append(("linear probe", f"{probe.accuracy:.3f} ({interval})"))
         rows.append(("  folds", f"{probe.folds}" + ("" if probe.converged else ", not all of which converged")))
-        rows.append(("likely mistakes", f"{len(found.mistakes):,}"))
+        confident = sum(each.confident for each in found.mistakes)
+        rows.append(("contradicted", f"{len(found.mistakes):,} labels, {confident:,} of them confidently"))
     else:
         rows.append(("figures by label", f"none: {printable(found.refused)}"))
     return _facts(*rows)

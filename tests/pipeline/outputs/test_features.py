@@ -148,6 +148,23 @@ def test_one_shard_is_read_at_a_time_and_to_its_last_wanted_record(
     assert len(opened) == len(set(opened)) > 2
 
 
+def test_a_sample_is_of_the_records_that_are_there(output: Path) -> None:
+    chosen = features.select_features(str(output))
+    everything = load_features(str(output))
+    rows = {uri: (vector, i) for i, (uri, vector) in enumerate(zip(everything.uris, everything.vectors, strict=True))}
+    drawn: set[str] = set()
+    for seed in range(30):
+        sample = chosen.sampled(5, seed)
+        found = features.load_selection(sample)
+        assert sample.count == len(set(found.uris)) == 5
+        assert [rows[uri][1] for uri in found.uris] == sorted(rows[uri][1] for uri in found.uris)
+        np.testing.assert_array_equal(found.vectors, np.stack([rows[uri][0] for uri in found.uris]))
+        assert found.uris == features.load_selection(chosen.sampled(5, seed)).uris
+        drawn |= set(found.uris)
+    assert drawn == set(everything.uris)
+    assert chosen.sampled(13, 0) is chosen
+
+
 def test_what_is_not_there_is_said(output: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"no column 'colour'; they have 'image/class/label', .*'image/width'"):
         load_features(str(output), columns=["colour"])
