@@ -10,7 +10,7 @@ from pipeline.errors import RunError
 from pipeline.evaluation.geometry import Geometry, measure_geometry
 from pipeline.evaluation.labels import Labels, check_column, read_labels
 from pipeline.evaluation.mistakes import Mistake, find_mistakes
-from pipeline.evaluation.neighbours import NeighbourFigures, measure_neighbours
+from pipeline.evaluation.neighbours import NEIGHBOURS, Nearest, NeighbourFigures, measure_neighbours, nearest_others
 from pipeline.evaluation.probe import ProbeFigures, check_installed, measure_probe, predict_held_out
 from pipeline.outputs.features import Features, load_selection, select_features
 
@@ -103,34 +103,46 @@ def evaluate_output(
     if not there.count:
         raise RunError(f"{output}: no vectors to evaluate; `embed-images runs` lists what is there")
     found = load_selection(there.sampled(sample, seed))
-    by_label = _by_label(found, column, group_column, seed) if column else None
-    return Evaluation(output, run_id, seed, there.count, measure_geometry(found.vectors), by_label)
-
-
-def _by_label(found: Features, column: str, group_column: str, seed: int) -> LabelFigures:
+    if not column:
+        nearest = nearest_others(found.vectors, 0)
+        return Evaluation(output, run_id, seed, there.count, measure_geometry(found.vectors, nearest.closest), None)
     labels = read_labels(found.table[column], found.table[group_column] if group_column else None)
-    counts = (labels.without_value, labels.images_left_out, labels.labels_left_out)
+    among = None if len(labels.rows) == len(found.vectors) else labels.rows
+    nearest = nearest_others(found.vectors, NEIGHBOURS, among, labels.groups)
+    geometry = measure_geometry(found.vectors, nearest.closest)
     about = LabelFigures(
-        column, group_column, str(found.table[column].type), len(labels.rows), len(labels.names), *counts
+        column=column,
+        group_column=group_column,
+        kind=str(found.table[column].type),
+        images=len(labels.rows),
+        labels=len(labels.names),
+        without_value=labels.without_value,
+        images_left_out=labels.images_left_out,
+        labels_left_out=labels.labels_left_out,
+        refused=_refusal(labels, group_column),
     )
-    if len(labels.names) < 2:
-        return replace(about, refused=_refusal(labels, group_column))
-    all_of_them = len(labels.rows) == len(found.vectors)
-    vectors = found.vectors if all_of_them else found.vectors[labels.rows]
+    by_label = about if about.refused else _measured(about, found, labels, nearest, seed)
+    return Evaluation(output, run_id, seed, there.count, geometry, by_label)
+
+
+def _measured(about: LabelFigures, found: Features, labels: Labels, nearest: Nearest, seed: int) -> LabelFigures:
+    """With the figures of two labels or more."""
+    vectors = found.vectors if len(labels.rows) == len(found.vectors) else found.vectors[labels.rows]
     uris = found.table["uri"].take(labels.rows).to_pylist()
-    neighbours = measure_neighbours(vectors, labels.codes, labels.groups)
     predictions = predict_held_out(vectors, labels.codes, labels.groups, seed)
     return replace(
         about,
         chance=float(np.bincount(labels.codes).max() / len(labels.codes)),
-        neighbours=neighbours,
+        neighbours=measure_neighbours(nearest.images, labels.codes, labels.groups),
         probe=measure_probe(predictions, labels.codes, labels.groups, labels.names),
         mistakes=find_mistakes(predictions.probabilities, labels.codes, labels.names, uris),
     )
 
 
 def _refusal(labels: Labels, group_column: str) -> str:
-    """Why there is nothing to be told apart, of labels that are fewer than two."""
+    """Why there is nothing to be told apart, of fewer than two labels; "" of two or more."""
+    if len(labels.names) > 1:
+        return ""
     several = f"2 groups ({group_column!r})" if group_column else "2 images"
     left_out = f"{labels.images_left_out:,} of labels in fewer than {several} and {labels.without_value:,} without one"
     if not labels.names:

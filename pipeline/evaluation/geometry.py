@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.evaluation.neighbours import nearest_others
-
 # Images whose nearest other one has a cosine of at least this are counted as near duplicates.
 NEAR_DUPLICATE = 0.97
 # Values that are held in float64 at once.
@@ -41,8 +39,12 @@ class Geometry:
     near_duplicates: float
 
 
-def measure_geometry(vectors: np.ndarray) -> Geometry:
-    """Geometry of finite float32 [N, D], N at least 1."""
+def measure_geometry(vectors: np.ndarray, closest: np.ndarray) -> Geometry:
+    """Geometry of finite float32 [N, D], N at least 1.
+
+    Args:
+        closest: float32 [N], the cosine of each to the nearest other one.
+    """
     norms = np.concatenate([np.linalg.norm(block, axis=1) for block in _blocks(vectors)])
     norm_5, norm_50, norm_95 = np.percentile(norms, (5, 50, 95)).tolist()
     return Geometry(
@@ -55,7 +57,7 @@ def measure_geometry(vectors: np.ndarray) -> Geometry:
         zero_vectors=int((norms == 0).sum()),
         dead_dimensions=int((vectors.min(axis=0) == vectors.max(axis=0)).sum()),
         effective_rank=effective_rank(vectors),
-        near_duplicates=float((nearest_others(vectors, 1).cosines[:, 0] >= NEAR_DUPLICATE).mean()),
+        near_duplicates=float((closest >= NEAR_DUPLICATE).mean()),
     )
 
 

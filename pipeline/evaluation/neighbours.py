@@ -9,20 +9,23 @@ import numpy as np
 
 RANKS = (1, 5, 10)
 VOTERS = 10
+NEIGHBOURS = max(*RANKS, VOTERS)
 # Cosines that are held at once, 64 MiB of float32: never all N x N of them.
 BLOCK_VALUES = 1 << 24
 
 
 class Nearest(NamedTuple):
-    """The nearest others of N images, the nearest first.
+    """The nearest others of images, the nearest first.
 
     Attributes:
-        images: int [N, k], which ones; -1 where there are not so many.
-        cosines: float32 [N, k]; -inf where there are not so many.
+        images: int [M, k], which of the M images among which they were looked for; -1 where there are not so many.
+        cosines: float32 [M, k]; -inf where there are not so many.
+        closest: float32 [N], for each of all images its cosine to the nearest of all others; -inf where N is 1.
     """
 
     images: np.ndarray
     cosines: np.ndarray
+    closest: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -41,47 +44,60 @@ class NeighbourFigures:
     knn_accuracy: float
 
 
-def measure_neighbours(vectors: np.ndarray, labels: np.ndarray, groups: np.ndarray | None) -> NeighbourFigures:
-    """Figures of float32 [N, D], each image against all others: none is its own neighbour.
+def measure_neighbours(nearest: np.ndarray, labels: np.ndarray, groups: np.ndarray | None) -> NeighbourFigures:
+    """Figures of M images, each of which has another one of its label among those that may be its neighbours.
 
     Args:
-        labels: int [N], from 0.
-        groups: int [N], from 0; images of one group are no neighbours of each other. None for groups of one.
+        nearest: int [M, `NEIGHBOURS`], which of the M are the nearest of each; -1 where there are not so many.
+        labels: int [M], from 0.
+        groups: int [M], from 0, as `nearest_others` was given them.
     """
-    nearest = nearest_others(vectors, max(*RANKS, VOTERS), groups).images
-    same = _labels_of(nearest, labels) == labels[:, None]
-    elected = vote(_labels_of(nearest[:, :VOTERS], labels))
+    found = np.where(nearest < 0, -1, labels[nearest])
+    same = found == labels[:, None]
     return NeighbourFigures(
         {k: float(same[:, :k].any(axis=1).mean()) for k in RANKS},
         {k: recall_by_chance(labels, groups, k) for k in RANKS},
-        float((elected == labels).mean()),
+        float((vote(found[:, :VOTERS]) == labels).mean()),
     )
 
 
-def nearest_others(vectors: np.ndarray, k: int, groups: np.ndarray | None = None) -> Nearest:
-    """The k nearest others of each of float32 [N, D], of other groups where there are groups.
+def nearest_others(
+    vectors: np.ndarray, k: int, among: np.ndarray | None = None, groups: np.ndarray | None = None
+) -> Nearest:
+    """The k nearest others of images by cosine; no image is its own neighbour.
 
     Work grows with N x N x D, memory with N x D: a normalized copy of the vectors and `BLOCK_VALUES` cosines. To a zero
     vector every cosine is 0.
+
+    Args:
+        vectors: float32 [N, D].
+        among: int [M], ascending: of which of the N, and among which, neighbours are looked for; None for all.
+        groups: int [M]; images of one group are no neighbours of each other. None for groups of one.
     """
-    count = len(vectors)
+    count, asked = len(vectors), len(vectors) if among is None else len(among)
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     unit = vectors / np.where(norms == 0, 1, norms)
-    images, cosines = np.full((count, k), -1), np.full((count, k), -np.inf, np.float32)
+    images, cosines = np.full((asked, k), -1), np.full((asked, k), -np.inf, np.float32)
+    closest = np.empty(count, np.float32)
+    kept = min(k, asked)
     rows = max(1, BLOCK_VALUES // max(1, count))
-    kept = min(k, count)
     for start in range(0, count, rows):
-        block = slice(start, min(start + rows, count))
-        similarity = unit[block] @ unit.T
-        if groups is None:
-            similarity[np.arange(len(similarity)), np.arange(block.start, block.stop)] = -np.inf
-        else:
+        stop = min(start + rows, count)
+        similarity = unit[start:stop] @ unit.T
+        similarity[np.arange(stop - start), np.arange(start, stop)] = -np.inf
+        closest[start:stop] = similarity.max(axis=1)
+        block = slice(start, stop)
+        if among is not None:
+            block = slice(*np.searchsorted(among, (start, stop)).tolist())
+            similarity = similarity[np.ix_(among[block] - start, among)]
+        if groups is not None:
             similarity[groups[block, None] == groups] = -np.inf
-        found = _largest(similarity, kept)
-        values = np.take_along_axis(similarity, found, axis=1)
-        images[block, :kept] = np.where(values == -np.inf, -1, found)
-        cosines[block, :kept] = values
-    return Nearest(images, cosines)
+        if kept:
+            found = _largest(similarity, kept)
+            values = np.take_along_axis(similarity, found, axis=1)
+            images[block, :kept] = np.where(values == -np.inf, -1, found)
+            cosines[block, :kept] = values
+    return Nearest(images, cosines, closest)
 
 
 def vote(labels: np.ndarray) -> np.ndarray:
@@ -110,17 +126,7 @@ def recall_by_chance(labels: np.ndarray, groups: np.ndarray | None, k: int) -> f
 
 def _largest(values: np.ndarray, k: int) -> np.ndarray:
     """int [rows, k]: where the k largest of each row are, the largest first, of equal ones the first first."""
-    largest: np.ndarray
-    if k == 1:
-        largest = values.argmax(axis=1)[:, None]
-        return largest
     found = np.sort(np.argpartition(values, -k, axis=1)[:, -k:], axis=1)
     order = np.argsort(-np.take_along_axis(values, found, axis=1), axis=1, kind="stable")
-    largest = np.take_along_axis(found, order, axis=1)
+    largest: np.ndarray = np.take_along_axis(found, order, axis=1)
     return largest
-
-
-def _labels_of(images: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """The labels of images [N, k], -1 of none."""
-    found: np.ndarray = np.where(images < 0, -1, labels[images])
-    return found

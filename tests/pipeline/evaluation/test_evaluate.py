@@ -14,7 +14,7 @@ import pytest
 
 from pipeline import Evaluation, evaluate_output, load_features
 from pipeline.errors import RunError
-from pipeline.evaluation.neighbours import measure_neighbours
+from pipeline.evaluation.neighbours import NEIGHBOURS, measure_neighbours, nearest_others
 from pipeline.evaluation.report import as_json, as_text
 from tests.conftest import TINY_FEATURES, Run
 
@@ -47,7 +47,9 @@ def test_labels_go_in_by_a_column(output: str) -> None:
     features = load_features(output, drop_deleted=True)
     labels = features.columns[LABEL]
     used = labels < 3
-    assert found.neighbours == measure_neighbours(features.vectors[used], labels[used], None)
+    assert found.neighbours == measure_neighbours(
+        nearest_others(features.vectors[used], NEIGHBOURS, groups=None).images, labels[used], None
+    )
     assert found.probe is not None
     assert found.probe.accuracy == pytest.approx(1 - len(found.mistakes) / 10)
     of = dict(zip(features.uris, labels.tolist(), strict=True))
@@ -65,8 +67,12 @@ def test_groups_go_in_by_a_column(output: str, tmp_path: Path, images: Path, run
     features = load_features(str(tmp_path / "output"))
     at = [int(Path(uri).stem) for uri in features.uris]
     labels, groups = np.array(at) % 2, np.array([3 if i == 3 else i // 4 for i in at])
-    assert found.neighbours == measure_neighbours(features.vectors, labels, groups)
-    assert found.neighbours != measure_neighbours(features.vectors, labels, None)
+    assert found.neighbours == measure_neighbours(
+        nearest_others(features.vectors, NEIGHBOURS, groups=groups).images, labels, groups
+    )
+    assert found.neighbours != measure_neighbours(
+        nearest_others(features.vectors, NEIGHBOURS, groups=None).images, labels, None
+    )
     assert (found.probe and found.probe.folds, found.group_column) == (4, "photo")
 
 

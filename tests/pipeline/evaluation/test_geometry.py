@@ -6,9 +6,14 @@ import numpy as np
 import pytest
 
 from pipeline.evaluation import geometry
-from pipeline.evaluation.geometry import effective_rank, measure_geometry
+from pipeline.evaluation.geometry import Geometry, effective_rank, measure_geometry
+from pipeline.evaluation.neighbours import nearest_others
 
 RANDOM = np.random.default_rng(7)
+
+
+def measured(vectors: np.ndarray) -> Geometry:
+    return measure_geometry(vectors, nearest_others(vectors, 0).closest)
 
 
 def isotropic(count: int, dimensions: int, rank: int) -> np.ndarray:
@@ -33,9 +38,9 @@ def test_the_effective_rank_is_that_of_the_singular_values() -> None:
 
 
 def test_vectors_that_are_all_the_same_are_spread_in_no_direction() -> None:
-    found = measure_geometry(np.full((5, 4), 2, np.float32))
+    found = measured(np.full((5, 4), 2, np.float32))
     assert (found.effective_rank, found.dead_dimensions, found.near_duplicates) == (0, 4, 1)
-    one = measure_geometry(np.ones((1, 4), np.float32))
+    one = measured(np.ones((1, 4), np.float32))
     assert (one.images, one.effective_rank, one.near_duplicates) == (1, 0, 0)
 
 
@@ -44,11 +49,11 @@ def test_lengths_and_dead_dimensions_are_those_that_were_planted() -> None:
     vectors[:, [2, 9, 15]] = [0, 1.5, -2]
     vectors *= (np.arange(100) / np.linalg.norm(vectors, axis=1)).astype(np.float32)[:, None]  # of length 0 to 99
     vectors[1:, 9] = vectors[1:, 15] = 0.25
-    found = measure_geometry(vectors)
+    found = measured(vectors)
     norms = np.sqrt((vectors.astype(np.float64) ** 2).sum(axis=1))
     assert (found.images, found.dimensions, found.zero_vectors) == (100, 16, 1)
     assert found.dead_dimensions == 1  # of the other two, the zero vector has another value
-    assert measure_geometry(vectors[1:]).dead_dimensions == 3
+    assert measured(vectors[1:]).dead_dimensions == 3
     assert found.mean_norm == pytest.approx(norms.mean())
     assert [found.norm_5, found.norm_50, found.norm_95] == pytest.approx(np.percentile(norms, [5, 50, 95]).tolist())
 
@@ -59,12 +64,12 @@ def test_near_duplicates_are_those_that_were_planted() -> None:
     vectors[2] = vectors[0] + 0.1 * vectors[2]
     vectors[10], vectors[11] = vectors[10] + vectors[11], vectors[10] + 0.55 * vectors[11]  # of cosine 0.960
     vectors[20] = 0
-    assert measure_geometry(vectors).near_duplicates == pytest.approx(3 / 60)
+    assert measured(vectors).near_duplicates == pytest.approx(3 / 60)
 
 
 def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     vectors = RANDOM.normal(size=(101, 16)).astype(np.float32)
-    at_once = measure_geometry(vectors)
+    at_once = measured(vectors)
     monkeypatch.setattr(geometry, "BLOCK_VALUES", 16 * 7)
-    in_blocks = measure_geometry(vectors)
+    in_blocks = measured(vectors)
     assert vars(in_blocks) == pytest.approx(vars(at_once))

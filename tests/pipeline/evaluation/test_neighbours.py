@@ -9,13 +9,24 @@ import numpy as np
 import pytest
 
 from pipeline.evaluation import neighbours
-from pipeline.evaluation.neighbours import measure_neighbours, nearest_others, recall_by_chance, vote
+from pipeline.evaluation.neighbours import (
+    NEIGHBOURS,
+    NeighbourFigures,
+    measure_neighbours,
+    nearest_others,
+    recall_by_chance,
+    vote,
+)
 
 RANDOM = np.random.default_rng(11)
 VECTORS = RANDOM.normal(size=(90, 12)).astype(np.float32)
 LABELS = np.arange(90) % 4
 VECTORS[:, :4] += np.eye(4, dtype=np.float32)[LABELS]  # a little of its label is in each
 GROUPS = RANDOM.permutation(90) // 3
+
+
+def figures(vectors: np.ndarray, labels: np.ndarray, groups: np.ndarray | None) -> NeighbourFigures:
+    return measure_neighbours(nearest_others(vectors, NEIGHBOURS, groups=groups).images, labels, groups)
 
 
 def by_loops(groups: np.ndarray, ranks: tuple[int, ...]) -> tuple[dict[int, float], float]:
@@ -40,18 +51,31 @@ def test_figures_are_those_of_loops_in_blocks_of_any_size(
     groups: np.ndarray | None, block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(neighbours, "BLOCK_VALUES", block)
-    found = measure_neighbours(VECTORS, LABELS, groups)
+    found = figures(VECTORS, LABELS, groups)
     recall, accuracy = by_loops(np.arange(90) if groups is None else groups, (1, 5, 10))
     assert found.recall == recall
     assert found.knn_accuracy == accuracy
     assert 0.2 < recall[1] < recall[5] < recall[10]
 
 
+@pytest.mark.parametrize("block", [90, 90 * 7, 1 << 24])
+def test_neighbours_among_some_are_those_of_these_alone(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    among = np.flatnonzero(RANDOM.random(90) < 0.4)
+    alone = nearest_others(VECTORS[among], 10, groups=GROUPS[among])
+    everything = nearest_others(VECTORS, 1)
+    monkeypatch.setattr(neighbours, "BLOCK_VALUES", block)
+    found = nearest_others(VECTORS, 10, among, GROUPS[among])
+    np.testing.assert_array_equal(found.images, alone.images)
+    np.testing.assert_allclose(found.cosines, alone.cosines, rtol=1e-5)
+    np.testing.assert_allclose(found.closest, everything.cosines[:, 0], rtol=1e-5)
+    assert nearest_others(VECTORS, 10, among[:0]).images.shape == (0, 10)
+
+
 def test_clusters_have_neighbours_of_their_own() -> None:
     centers = np.array([[9, 0, 0], [0, 9, 0]], np.float32)
     labels = np.repeat([0, 1], 20)
     vectors = centers[labels] + RANDOM.normal(size=(40, 3)).astype(np.float32)
-    found = measure_neighbours(vectors, labels, None)
+    found = figures(vectors, labels, None)
     assert found.recall == {1: 1, 5: 1, 10: 1}
     assert found.knn_accuracy == 1
     assert found.recall_by_chance[10] > found.recall_by_chance[1] == pytest.approx(19 / 39)
@@ -59,7 +83,7 @@ def test_clusters_have_neighbours_of_their_own() -> None:
 
 def test_of_shuffled_labels_recall_is_that_by_chance() -> None:
     vectors = RANDOM.normal(size=(1500, 8)).astype(np.float32)
-    found = measure_neighbours(vectors, RANDOM.permutation(np.arange(1500) % 6), None)
+    found = figures(vectors, RANDOM.permutation(np.arange(1500) % 6), None)
     assert found.recall == pytest.approx(found.recall_by_chance, abs=0.05)
     assert found.knn_accuracy == pytest.approx(1 / 6, abs=0.05)
 
@@ -78,10 +102,13 @@ def test_recall_by_chance_is_that_of_all_draws(groups: np.ndarray | None, k: int
 
 def test_where_there_are_few_others_the_rest_is_none() -> None:
     vectors = np.array([[1, 0], [1, 0.1], [0, 1]], np.float32)
-    images, cosines = nearest_others(vectors, 5, np.array([0, 0, 1]))
+    images, cosines, closest = nearest_others(vectors, 5, groups=np.array([0, 0, 1]))
     assert images.tolist() == [[2, -1, -1, -1, -1], [2, -1, -1, -1, -1], [1, 0, -1, -1, -1]]
     assert np.isneginf(cosines[:, 2:]).all()
-    assert nearest_others(vectors[:1], 1).images.tolist() == [[-1]]
+    assert closest[0] == closest[1] == pytest.approx(1 / 1.01**0.5)
+    alone = nearest_others(vectors[:1], 1)
+    assert alone.images.tolist() == [[-1]]
+    assert np.isneginf(alone.closest).all()
 
 
 def test_votes() -> None:
