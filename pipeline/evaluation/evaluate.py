@@ -10,7 +10,7 @@ from pipeline.errors import RunError
 from pipeline.evaluation.geometry import Geometry, measure_geometry
 from pipeline.evaluation.labels import Labels, check_column, read_labels
 from pipeline.evaluation.mistakes import Mistake, find_mistakes
-from pipeline.evaluation.neighbours import NEIGHBOURS, Nearest, NeighbourFigures, measure_neighbours, nearest_others
+from pipeline.evaluation.neighbours import NEIGHBOURS, Nearest, NeighbourFigures, find_nearest, measure_neighbours
 from pipeline.evaluation.probe import ProbeFigures, check_installed, measure_probe, predict_held_out
 from pipeline.outputs.features import Features, load_selection, select_features
 
@@ -78,7 +78,7 @@ def evaluate_output(
 ) -> Evaluation:
     """Evaluates the newest vector of every image that is not gone, or the vectors of one run.
 
-    Work grows with images x images x dimensions; memory is some three times the vectors that are looked at, and 4 bytes
+    Work grows with images x images x dimensions; memory is some four times the vectors that are looked at, and 4 bytes
     times images times labels.
 
     Args:
@@ -104,11 +104,11 @@ def evaluate_output(
         raise RunError(f"{output}: no vectors to evaluate; `embed-images runs` lists what is there")
     found = load_selection(there.sampled(sample, seed))
     if not column:
-        nearest = nearest_others(found.vectors, 0)
+        nearest = find_nearest(found.vectors, 0)
         return Evaluation(output, run_id, seed, there.count, measure_geometry(found.vectors, nearest.closest), None)
     labels = read_labels(found.table[column], found.table[group_column] if group_column else None)
     among = None if len(labels.rows) == len(found.vectors) else labels.rows
-    nearest = nearest_others(found.vectors, NEIGHBOURS, among, labels.groups)
+    nearest = find_nearest(found.vectors, NEIGHBOURS, among, labels.groups)
     geometry = measure_geometry(found.vectors, nearest.closest)
     about = LabelFigures(
         column=column,

@@ -10,8 +10,8 @@ import numpy as np
 RANKS = (1, 5, 10)
 VOTERS = 10
 NEIGHBOURS = max(*RANKS, VOTERS)
-# Cosines that are held at once, 64 MiB of float32: never all N x N of them.
-BLOCK_VALUES = 1 << 24
+# Cosines that are held at once, 32 MiB of float32 and twice that of their order: never all N x N of them.
+BLOCK_VALUES = 1 << 23
 
 
 class Nearest(NamedTuple):
@@ -50,7 +50,7 @@ def measure_neighbours(nearest: np.ndarray, labels: np.ndarray, groups: np.ndarr
     Args:
         nearest: int [M, `NEIGHBOURS`], which of the M are the nearest of each; -1 where there are not so many.
         labels: int [M], from 0.
-        groups: int [M], from 0, as `nearest_others` was given them.
+        groups: int [M], from 0, as `find_nearest` was given them.
     """
     found = np.where(nearest < 0, -1, labels[nearest])
     same = found == labels[:, None]
@@ -61,7 +61,7 @@ def measure_neighbours(nearest: np.ndarray, labels: np.ndarray, groups: np.ndarr
     )
 
 
-def nearest_others(
+def find_nearest(
     vectors: np.ndarray, k: int, among: np.ndarray | None = None, groups: np.ndarray | None = None
 ) -> Nearest:
     """The k nearest others of images by cosine; no image is its own neighbour.

@@ -14,7 +14,7 @@ import pytest
 
 from pipeline import Evaluation, evaluate_output, load_features
 from pipeline.errors import RunError
-from pipeline.evaluation.neighbours import NEIGHBOURS, measure_neighbours, nearest_others
+from pipeline.evaluation.neighbours import NEIGHBOURS, find_nearest, measure_neighbours
 from pipeline.evaluation.report import as_json, as_text
 from tests.conftest import TINY_FEATURES, Run
 
@@ -48,7 +48,7 @@ def test_labels_go_in_by_a_column(output: str) -> None:
     labels = features.columns[LABEL]
     used = labels < 3
     assert found.neighbours == measure_neighbours(
-        nearest_others(features.vectors[used], NEIGHBOURS, groups=None).images, labels[used], None
+        find_nearest(features.vectors[used], NEIGHBOURS, groups=None).images, labels[used], None
     )
     assert found.probe is not None
     assert found.probe.accuracy == pytest.approx(1 - len(found.mistakes) / 10)
@@ -68,10 +68,10 @@ def test_groups_go_in_by_a_column(output: str, tmp_path: Path, images: Path, run
     at = [int(Path(uri).stem) for uri in features.uris]
     labels, groups = np.array(at) % 2, np.array([3 if i == 3 else i // 4 for i in at])
     assert found.neighbours == measure_neighbours(
-        nearest_others(features.vectors, NEIGHBOURS, groups=groups).images, labels, groups
+        find_nearest(features.vectors, NEIGHBOURS, groups=groups).images, labels, groups
     )
     assert found.neighbours != measure_neighbours(
-        nearest_others(features.vectors, NEIGHBOURS, groups=None).images, labels, None
+        find_nearest(features.vectors, NEIGHBOURS, groups=None).images, labels, None
     )
     assert (found.probe and found.probe.folds, found.group_column) == (4, "photo")
 

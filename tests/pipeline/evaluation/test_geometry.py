@@ -7,13 +7,13 @@ import pytest
 
 from pipeline.evaluation import geometry
 from pipeline.evaluation.geometry import Geometry, effective_rank, measure_geometry
-from pipeline.evaluation.neighbours import nearest_others
+from pipeline.evaluation.neighbours import find_nearest
 
 RANDOM = np.random.default_rng(7)
 
 
 def measured(vectors: np.ndarray) -> Geometry:
-    return measure_geometry(vectors, nearest_others(vectors, 0).closest)
+    return measure_geometry(vectors, find_nearest(vectors, 0).closest)
 
 
 def isotropic(count: int, dimensions: int, rank: int) -> np.ndarray:

@@ -12,8 +12,8 @@ from pipeline.evaluation import neighbours
 from pipeline.evaluation.neighbours import (
     NEIGHBOURS,
     NeighbourFigures,
+    find_nearest,
     measure_neighbours,
-    nearest_others,
     recall_by_chance,
     vote,
 )
@@ -26,7 +26,7 @@ GROUPS = RANDOM.permutation(90) // 3
 
 
 def figures(vectors: np.ndarray, labels: np.ndarray, groups: np.ndarray | None) -> NeighbourFigures:
-    return measure_neighbours(nearest_others(vectors, NEIGHBOURS, groups=groups).images, labels, groups)
+    return measure_neighbours(find_nearest(vectors, NEIGHBOURS, groups=groups).images, labels, groups)
 
 
 def by_loops(groups: np.ndarray, ranks: tuple[int, ...]) -> tuple[dict[int, float], float]:
@@ -61,14 +61,14 @@ def test_figures_are_those_of_loops_in_blocks_of_any_size(
 @pytest.mark.parametrize("block", [90, 90 * 7, 1 << 24])
 def test_neighbours_among_some_are_those_of_these_alone(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
     among = np.flatnonzero(RANDOM.random(90) < 0.4)
-    alone = nearest_others(VECTORS[among], 10, groups=GROUPS[among])
-    everything = nearest_others(VECTORS, 1)
+    alone = find_nearest(VECTORS[among], 10, groups=GROUPS[among])
+    everything = find_nearest(VECTORS, 1)
     monkeypatch.setattr(neighbours, "BLOCK_VALUES", block)
-    found = nearest_others(VECTORS, 10, among, GROUPS[among])
+    found = find_nearest(VECTORS, 10, among, GROUPS[among])
     np.testing.assert_array_equal(found.images, alone.images)
     np.testing.assert_allclose(found.cosines, alone.cosines, rtol=1e-5)
     np.testing.assert_allclose(found.closest, everything.cosines[:, 0], rtol=1e-5)
-    assert nearest_others(VECTORS, 10, among[:0]).images.shape == (0, 10)
+    assert find_nearest(VECTORS, 10, among[:0]).images.shape == (0, 10)
 
 
 def test_clusters_have_neighbours_of_their_own() -> None:
@@ -102,11 +102,11 @@ def test_recall_by_chance_is_that_of_all_draws(groups: np.ndarray | None, k: int
 
 def test_where_there_are_few_others_the_rest_is_none() -> None:
     vectors = np.array([[1, 0], [1, 0.1], [0, 1]], np.float32)
-    images, cosines, closest = nearest_others(vectors, 5, groups=np.array([0, 0, 1]))
+    images, cosines, closest = find_nearest(vectors, 5, groups=np.array([0, 0, 1]))
     assert images.tolist() == [[2, -1, -1, -1, -1], [2, -1, -1, -1, -1], [1, 0, -1, -1, -1]]
     assert np.isneginf(cosines[:, 2:]).all()
     assert closest[0] == closest[1] == pytest.approx(1 / 1.01**0.5)
-    alone = nearest_others(vectors[:1], 1)
+    alone = find_nearest(vectors[:1], 1)
     assert alone.images.tolist() == [[-1]]
     assert np.isneginf(alone.closest).all()
 

@@ -15,7 +15,7 @@ from scipy.optimize import brentq
 from pipeline.errors import RunError
 from pipeline.evaluation import probe
 from pipeline.evaluation.mistakes import Mistake, find_mistakes, write_mistakes
-from pipeline.evaluation.neighbours import NEIGHBOURS, measure_neighbours, nearest_others
+from pipeline.evaluation.neighbours import NEIGHBOURS, find_nearest, measure_neighbours
 from pipeline.evaluation.probe import Predictions, check_installed, measure_probe, predict_held_out, wilson
 
 NAMES = ("a", "b", "c")
@@ -68,8 +68,8 @@ def test_crops_of_one_photo_leak_unless_they_are_grouped() -> None:
     crops = (photos[groups] + 0.05 * random.normal(size=(300, 400))).astype(np.float32)
     assert accuracy(crops, labels) > 0.95
     assert accuracy(crops, labels, groups) == pytest.approx(0.5, abs=0.2)
-    assert measure_neighbours(nearest_others(crops, NEIGHBOURS, groups=None).images, labels, None).recall[1] == 1
-    grouped = measure_neighbours(nearest_others(crops, NEIGHBOURS, groups=groups).images, labels, groups)
+    assert measure_neighbours(find_nearest(crops, NEIGHBOURS, groups=None).images, labels, None).recall[1] == 1
+    grouped = measure_neighbours(find_nearest(crops, NEIGHBOURS, groups=groups).images, labels, groups)
     assert grouped.recall[1] == pytest.approx(0.5, abs=0.2)
     assert grouped.knn_accuracy == pytest.approx(0.5, abs=0.2)
 
