@@ -81,7 +81,8 @@ def predict_held_out(vectors: np.ndarray, labels: np.ndarray, groups: np.ndarray
 
     The images are cut into `FOLDS` parts (fewer where there are fewer groups, or fewer images of every label) with the
     labels spread evenly. For each part, scikit-learn's LogisticRegression is trained on the others, on vectors that are
-    standardized by these others. Memory: a copy of the vectors besides the probabilities.
+    standardized by these others; a label that none of these has gets the probability 0. Memory: some three times the
+    vectors, besides the probabilities.
 
     Args:
         vectors: float32 [N, D].
@@ -96,13 +97,16 @@ def predict_held_out(vectors: np.ndarray, labels: np.ndarray, groups: np.ndarray
 
     times = np.bincount(labels)
     most = len(labels) if groups is None else int(groups.max()) + 1
-    folds = min(FOLDS, most, int(times.max()))
-    cut = (StratifiedKFold if groups is None else StratifiedGroupKFold)(folds, shuffle=True, random_state=seed)
+    parts, folds = min(FOLDS, most, int(times.max())), 0
+    cut = (StratifiedKFold if groups is None else StratifiedGroupKFold)(parts, shuffle=True, random_state=seed)
     probabilities = np.zeros((len(labels), len(times)), np.float32)
     converged = True
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # labels of few images, and fits that did not converge
         for shown, held_out in cut.split(np.zeros(len(labels)), labels, groups):
+            if not len(held_out):  # as happens with few groups
+                continue
+            folds += 1
             known = np.unique(labels[shown])
             if len(known) == 1:
                 probabilities[held_out, known[0]] = 1

@@ -14,8 +14,11 @@ import pytest
 
 from pipeline import Evaluation, evaluate_output, load_features
 from pipeline.errors import RunError
+from pipeline.evaluation import evaluate
 from pipeline.evaluation.neighbours import NEIGHBOURS, find_nearest, measure_neighbours
+from pipeline.evaluation.probe import measure_probe, predict_held_out
 from pipeline.evaluation.report import as_json, as_text
+from pipeline.outputs.features import Features, Selection, load_selection
 from tests.conftest import TINY_FEATURES, Run
 
 LABEL = "image/class/label"
@@ -38,8 +41,14 @@ def test_the_newest_vectors_of_images_that_are_there_go_in(output: str) -> None:
     assert of_run.geometry.mean_norm != found.geometry.mean_norm
 
 
-def test_labels_go_in_by_a_column(output: str) -> None:
-    found = evaluate_output(output, column=LABEL).by_label
+def test_labels_go_in_by_a_column(output: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def reversed_selection(chosen: Selection) -> Features:
+        """Images of rare labels, which are of the second night, come first."""
+        found = load_selection(chosen)
+        return Features(found.vectors[::-1], found.table.take(np.arange(chosen.count)[::-1]))
+
+    monkeypatch.setattr(evaluate, "load_selection", reversed_selection)
+    found = evaluate_output(output, column=LABEL, seed=2).by_label
     assert found is not None
     # Of 0, 1 and 2 there are four, three and three images; 9 and 7 have one each.
     assert (found.images, found.labels, found.without_value) == (10, 3, 0)
@@ -50,9 +59,10 @@ def test_labels_go_in_by_a_column(output: str) -> None:
     assert found.neighbours == measure_neighbours(
         find_nearest(features.vectors[used], NEIGHBOURS, groups=None).images, labels[used], None
     )
-    assert found.probe is not None
+    vectors, labels = features.vectors[used][::-1], labels[used][::-1]
+    assert found.probe == measure_probe(predict_held_out(vectors, labels, None, 2), labels, None, (0, 1, 2))
     assert found.probe.accuracy == pytest.approx(1 - len(found.mistakes) / 10)
-    of = dict(zip(features.uris, labels.tolist(), strict=True))
+    of = dict(zip(features.uris, features.columns[LABEL].tolist(), strict=True))
     assert {each.uri: each.label for each in found.mistakes}.items() <= of.items()
     assert found.mistakes, "vectors of noise are mistaken"
 

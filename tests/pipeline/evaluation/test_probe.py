@@ -115,12 +115,23 @@ def test_labels_of_two_images_and_of_two_groups_are_probed() -> None:
     found = predict_held_out(clusters(labels), labels, None, 0)
     np.testing.assert_allclose(found.probabilities.sum(axis=1), 1, rtol=1e-5)
     assert found.folds == 3
-    labels, groups = np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])
-    found = predict_held_out(clusters(labels), labels, groups, 0)
-    assert found.folds == 2
-    labels, groups = np.array([0, 0, 1, 1]), np.array([0, 1, 2, 3])  # what is shown may be of one label only
-    found = predict_held_out(clusters(labels), labels, groups, 0)
+
+
+@pytest.mark.parametrize(
+    ("labels", "groups", "folds", "unknown"),
+    [
+        ([0, 0, 1, 1], [0, 1, 0, 1], 2, 0),
+        ([0, 0, 1, 1], [0, 1, 2, 1], 2, 1),  # the only label that is left
+        ([0, 0, 0, 1, 1, 2, 2, 2], [0, 0, 1, 2, 1, 3, 0, 1], 3, 1),  # one of three is not
+        ([0, 0, 0, 0, 0, 0, 1, 1, 1], [3, 2, 3, 0, 2, 0, 2, 1, 1], 3, 0),  # four parts, of which one is empty
+    ],
+)
+def test_few_groups_are_probed(labels: list[int], groups: list[int], folds: int, unknown: int) -> None:
+    """The numbers of parts in which a label is unknown were found by looking at what scikit-learn cuts."""
+    found = predict_held_out(clusters(np.array(labels)), np.array(labels), np.array(groups), 0)
     np.testing.assert_allclose(found.probabilities.sum(axis=1), 1, rtol=1e-5)
+    assert found.folds == folds
+    assert len({group for row, group in zip(found.probabilities, groups, strict=True) if (row == 0).any()}) >= unknown
 
 
 def test_fits_that_do_not_come_to_their_end_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,11 +158,11 @@ def test_planted_mistakes_are_found_first() -> None:
 
 
 def test_mistakes_are_confident_where_the_other_label_is_as_probable_as_it_usually_is() -> None:
-    # The usual probability of a is (0.9 + 0.5 + 0.1 + 0.3) / 4 = 0.45, of b (0.8 + 0.9 + 0.46) / 3 = 0.72.
-    a = np.array([0.9, 0.5, 0.1, 0.3, 0.2, 0.1, 0.54])
+    # The usual probability of a is (0.9 + 0.3 + 0.5 + 0.1) / 4 = 0.45, of b (0.46 + 0.8 + 0.9) / 3 = 0.72.
+    a = np.array([0.9, 0.3, 0.5, 0.1, 0.54, 0.2, 0.1])
     probabilities = np.stack([a, 1 - a], axis=1)
     found = find_mistakes(probabilities, np.array([0, 0, 0, 0, 1, 1, 1]), NAMES, list("rstuvwx"))
-    expected = [("t", "a", "b", 0.1, True), ("u", "a", "b", 0.3, False), ("x", "b", "a", 0.46, True)]
+    expected = [("u", "a", "b", 0.1, True), ("s", "a", "b", 0.3, False), ("v", "b", "a", 0.46, True)]
     assert [(each.uri, each.label, each.suggested, each.confident) for each in found] == [
         (uri, label, suggested, confident) for uri, label, suggested, _, confident in expected
     ]
