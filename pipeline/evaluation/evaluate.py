@@ -85,7 +85,7 @@ def evaluate_output(
         run_id: of one run; "" for the newest of all.
         column: the feature that holds labels: one int64 or one text of an image. Needs scikit-learn.
         group_column: one whose images of the same value are never held against each other, such as crops of a photo.
-        sample: of more images than this, so many are taken at random.
+        sample: of more images than this, one or more, so many are taken at random.
         seed: of that sample and of the probe's cut.
 
     Raises:
