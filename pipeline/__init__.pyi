@@ -2,6 +2,8 @@ from .errors import ConfigError as ConfigError
 from .errors import ModelError as ModelError
 from .errors import OutputError as OutputError
 from .errors import RunError as RunError
+from .evaluation.evaluate import Evaluation as Evaluation
+from .evaluation.evaluate import evaluate_output as evaluate_output
 from .model.feature_model import FeatureModel as FeatureModel
 from .model.prepare import prepare_model as prepare_model
 from .options.config import RunConfig as RunConfig

@@ -14,6 +14,7 @@ from pipeline import __version__
 from pipeline.commands.compact import COMPACT
 from pipeline.commands.demo import DEMO
 from pipeline.commands.duplicates import DUPLICATES
+from pipeline.commands.evaluate import EVALUATE
 from pipeline.commands.export import EXPORT
 from pipeline.commands.latest import LATEST
 from pipeline.commands.run import RUN
@@ -28,7 +29,8 @@ from transforms.inputs.rules import ListingError
 from transforms.stores.secrets import redacted
 
 COMMANDS = {
-    command.name: command for command in (RUN, WAIT, VERIFY, RUNS, LATEST, COMPACT, EXPORT, SEARCH, DUPLICATES, DEMO)
+    command.name: command
+    for command in (RUN, WAIT, VERIFY, RUNS, LATEST, COMPACT, EXPORT, SEARCH, DUPLICATES, EVALUATE, DEMO)
 }
 
 EXIT_FAILED = 1

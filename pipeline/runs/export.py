@@ -18,9 +18,9 @@ from pipeline.errors import RunError
 from pipeline.options.beam import check_secrets, job_endpoint_of, runner_options, runs_here
 from pipeline.options.config import ExportConfig
 from pipeline.outputs.exports import PublishedExport, current_export, published_export
-from pipeline.outputs.features import check_columns, kinds_of, run_of
 from pipeline.outputs.history import PublishedRun
 from pipeline.outputs.latest import runs_of_newest_generation
+from pipeline.outputs.selection import check_columns, kinds_of, run_of
 from pipeline.runs.launching import check_endpoint, check_scratch, enclosing_output, launching
 from pipeline.runs.running import execute
 from transforms.compacting import RunLedger, SelectLatest

@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.errors import RunError
-from pipeline.outputs.features import select_features
+from pipeline.outputs.features import load_selection
+from pipeline.outputs.selection import select_features
 from pipeline.vectors.candidates import NEIGHBOURS, SAMPLE, Candidates
 from pipeline.vectors.components import Components
 from pipeline.vectors.pairs import Pairs, cosines_of, near_pairs
@@ -80,7 +81,7 @@ def find_duplicates(output: str, *, min_cosine: float = 0.97, run_id: str = "") 
     exact, recall = chosen.count <= EXACT_UP_TO, None
     if not exact:
         _check_faiss(output, chosen.count)
-    found = chosen.load()
+    found = load_selection(chosen)
     grouping = _Grouping(len(found.vectors))
     if exact:
         grouping.take(near_pairs(found.vectors, min_cosine))

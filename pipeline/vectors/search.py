@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from pipeline.errors import RunError
-from pipeline.outputs.features import Selection, select_features
+from pipeline.outputs.selection import Selection, select_features
 from pipeline.vectors.querying import embed_as
 from pipeline.vectors.scoring import Block, Hit, nearest
 from transforms.records import arrow

@@ -14,7 +14,8 @@ import pytest
 
 from pipeline import load_features, read_features, stream_features
 from pipeline.errors import OutputError, RunError
-from pipeline.outputs import features
+from pipeline.outputs import selection
+from pipeline.outputs.features import load_selection
 from tests.conftest import TINY_FEATURES, Run
 from tests.reading import newest_records, records
 
@@ -105,10 +106,10 @@ def test_what_records_tell_themselves_can_be_chosen(output: Path) -> None:
 def test_some_images_are_read_alone(output: Path) -> None:
     uris = load_features(str(output)).uris
     wanted = [uris[7], uris[2]]
-    chosen = features.select_features(str(output), columns=(), uris=[*wanted, "/no.jpg"])
+    chosen = selection.select_features(str(output), columns=(), uris=[*wanted, "/no.jpg"])
     assert chosen.count == 2
-    assert set(chosen.load().uris) == set(wanted)
-    assert features.select_features(str(output), uris=["/no.jpg"]).load().uris == []
+    assert set(load_selection(chosen).uris) == set(wanted)
+    assert load_selection(selection.select_features(str(output), uris=["/no.jpg"])).uris == []
 
 
 def test_arrow_has_the_vectors_without_a_copy(output: Path) -> None:
@@ -124,9 +125,9 @@ def test_one_shard_is_read_at_a_time_and_to_its_last_wanted_record(
     output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened = []
-    genuine = features.open_shard
-    monkeypatch.setattr(features, "open_shard", lambda uri: opened.append(uri) or genuine(uri))  # type: ignore[func-returns-value]
-    monkeypatch.setattr(features, "BATCH_RECORDS", 2)
+    genuine = selection.open_shard
+    monkeypatch.setattr(selection, "open_shard", lambda uri: opened.append(uri) or genuine(uri))  # type: ignore[func-returns-value]
+    monkeypatch.setattr(selection, "BATCH_RECORDS", 2)
     batches = stream_features(str(output))
     first = batches.read_next_batch()
     assert first.num_rows <= 2
@@ -134,6 +135,23 @@ def test_one_shard_is_read_at_a_time_and_to_its_last_wanted_record(
     rest = batches.read_all()
     assert first.num_rows + rest.num_rows == 13
     assert len(opened) == len(set(opened)) > 2
+
+
+def test_a_sample_is_of_the_records_that_are_there(output: Path) -> None:
+    chosen = selection.select_features(str(output))
+    everything = load_features(str(output))
+    rows = {uri: (vector, i) for i, (uri, vector) in enumerate(zip(everything.uris, everything.vectors, strict=True))}
+    drawn: set[str] = set()
+    for seed in range(30):
+        sample = chosen.sampled(5, seed)
+        found = load_selection(sample)
+        assert sample.count == len(set(found.uris)) == 5
+        assert [rows[uri][1] for uri in found.uris] == sorted(rows[uri][1] for uri in found.uris)
+        np.testing.assert_array_equal(found.vectors, np.stack([rows[uri][0] for uri in found.uris]))
+        assert found.uris == load_selection(chosen.sampled(5, seed)).uris
+        drawn |= set(found.uris)
+    assert drawn == set(everything.uris)
+    assert chosen.sampled(13, 0) is chosen
 
 
 def test_what_is_not_there_is_said(output: Path, tmp_path: Path) -> None:
