@@ -15,7 +15,7 @@ from apache_beam.transforms.combiners import Count
 from pipeline import __version__
 from pipeline.console.logs import logger
 from pipeline.errors import RunError
-from pipeline.options.beam import check_secrets, job_endpoint_of, runner_options, runs_here
+from pipeline.options.beam import check_secrets, job_endpoint_of, runner_of, runner_options, runs_here
 from pipeline.options.config import ExportConfig
 from pipeline.outputs.exports import PublishedExport, current_export, published_export
 from pipeline.outputs.history import PublishedRun
@@ -68,7 +68,8 @@ def export(config: ExportConfig) -> PublishedExport:
             return current
         base = None if config.complete else _base(wanted, current)
         identity = {"of": wanted, "base": base.manifest["export"] if base else ""}
-        head = _head(config, runs, {name: kinds.get(name) or OWN[name] for name in columns}, identity, started)
+        described = {name: kinds.get(name) or OWN[name] for name in columns}
+        head = _head(config, runs, described, identity, started, runner_of(options))
         pipeline = beam.Pipeline(options=options)
         build(pipeline, config, runs, head, base, current)
     logger.info("exporting %d runs of %s as %s to %s", len(runs), config.output, config.format, config.to)
@@ -174,6 +175,7 @@ def _head(
     kinds: Mapping[str, str],
     identity: Mapping[str, Any],
     started: datetime,
+    runner: str,
 ) -> dict[str, Any]:
     """What _EXPORT says besides results."""
     newest = runs[-1].manifest
@@ -189,6 +191,7 @@ def _head(
         "model": newest["model"],
         "preprocessing": newest["preprocessing"],
         "columns": [{"feature": name, "kind": kind} for name, kind in kinds.items()],
+        "beam": {"version": beam.__version__, "runner": runner},
         "versions": {"embed-images": __version__},
         "started": layout.timestamp(started, "seconds"),
     }

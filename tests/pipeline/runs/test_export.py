@@ -38,9 +38,13 @@ pytestmark = pytest.mark.exports
 COLUMNS = ("image/class/label", "price", "caption", "tags", "scores")
 
 
-def make_export(output: Path, to: Path, format: str, **options: Any) -> PublishedExport:
+def make_config(output: str, to: str, format: str, **options: Any) -> ExportConfig:
     given = {"run_id": "", "columns": None, "complete": False, "storage_options": {}, **options}
-    return export(ExportConfig(output=str(output), to=str(to), format=format, **given))
+    return ExportConfig(output=output, to=to, format=format, **given)
+
+
+def make_export(output: Path, to: Path, format: str, **options: Any) -> PublishedExport:
+    return export(make_config(str(output), str(to), format, **options))
 
 
 @pytest.fixture(scope="module")
