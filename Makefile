@@ -24,7 +24,7 @@ FLINK_FOLDER := $(CACHE)/flink
 
 .PHONY: help setup demo test test-fuzz test-stores test-kills test-corpora test-exports test-schedulers test-dockerfile test-prism test-jobs \
 	test-flink flink-up flink-run flink-down prism prism-location boot boot-location bench bench-quick bench-stages \
-	bench-fidelity bench-scaling bench-fetch bench-listing bench-containers template-metadata formats lint types check \
+	bench-fidelity bench-scaling bench-fetch bench-listing bench-exports bench-containers template-metadata formats lint types check \
 	lock clean
 
 help:  ## what can be made
@@ -119,6 +119,9 @@ bench-fetch: setup $(FAKE_GCS)  ## fetching beside Beam's own ways, and containe
 
 bench-listing: setup  ## listing 200,000 objects of one prefix, beside page by page, at 50 ms a page
 	$(BIN)/python -m benchmarks.listing
+
+bench-exports: setup  ## exporting 100,000 vectors, beside reading the same bytes with pyarrow
+	$(BIN)/python -m benchmarks.exports
 
 bench-containers: setup $(FAKE_GCS)  ## the members of a tar: header to header, beside streaming it, at 20 ms latency
 	FAKE_GCS_SERVER=$(FAKE_GCS) $(BIN)/python -m benchmarks.containers
