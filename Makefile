@@ -22,7 +22,7 @@ FLINK := $(TOOLS)/flink-1.20.3
 FLINK_CLUSTER := $(BIN)/python -m tests.integration.runners.flink_command
 FLINK_FOLDER := $(CACHE)/flink
 
-.PHONY: help setup demo test test-fuzz test-stores test-kills test-corpora test-exports test-schedulers test-dockerfile test-prism test-jobs \
+.PHONY: help setup demo test test-whole test-fuzz test-stores test-kills test-corpora test-exports test-schedulers test-dockerfile test-prism test-jobs \
 	test-flink flink-up flink-run flink-down prism prism-location boot boot-location bench bench-quick bench-stages \
 	bench-fidelity bench-scaling bench-fetch bench-listing bench-exports bench-containers template-metadata formats lint types check \
 	lock clean
@@ -41,14 +41,17 @@ $(VENV)/installed: requirements.txt setup.py
 demo: setup  ## makes a corpus of real photos, embeds it, says what came out and where
 	$(BIN)/embed-images demo --output demo-output
 
-test: setup  ## every test that needs no cluster, two at a time
+test: setup  ## every test that needs no cluster and little time, two at a time
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-fuzz: setup  ## mutations of images through the decoder, most of a minute
 	$(BIN)/python -m tests.transforms.images.fuzzing --seconds 45
 
-test-stores: setup $(FAKE_GCS) $(AZURITE)  ## tests of stores whose servers are no Python packages: needs Go and npm
-	FAKE_GCS_SERVER=$(FAKE_GCS) AZURITE=$(AZURITE) $(BIN)/python -m pytest -m stores
+test-whole: setup  ## long runs of the whole pipeline: every format, trained weights, memory, random nights
+	$(BIN)/python -m pytest -m whole -n 2 --dist loadfile
+
+test-stores: setup $(FAKE_GCS) $(AZURITE)  ## runs over object stores, some of whose servers are built: needs Go and npm
+	FAKE_GCS_SERVER=$(FAKE_GCS) AZURITE=$(AZURITE) $(BIN)/python -m pytest -m stores -n 2 --dist loadfile
 
 test-kills: setup  ## runs that are killed at random moments, for some minutes
 	$(BIN)/python -m pytest -m kills
@@ -57,7 +60,7 @@ test-corpora: setup $(PRISM)  ## whole runs over tars, TFRecords, Parquet and zi
 	PRISM=$(PRISM) $(BIN)/python -m pytest -m corpora -n 2 --dist loadfile
 
 test-exports: setup $(PRISM)  ## exports, read by DuckDB, LanceDB, FAISS, TensorBoard and others, and killed
-	PRISM=$(PRISM) $(BIN)/python -m pytest -m exports
+	PRISM=$(PRISM) $(BIN)/python -m pytest -m exports -n 2 --dist loadfile
 
 test-schedulers: $(SCHEDULERS)/installed $(FLINK_OPERATOR)  ## schedulers/ and flink/ as Airflow and Kubernetes read them
 	AIRFLOW_HOME=$(SCHEDULERS)/home $(SCHEDULERS)/bin/python tests/run_configs/check_schedulers.py

@@ -45,6 +45,7 @@ def write_labelled(folder: Path) -> None:
 
 
 @pytest.mark.real_module
+@pytest.mark.whole
 def test_a_linear_classifier_learns_the_labels_that_went_in(tmp_path: Path, real_module: str) -> None:
     write_labelled(tmp_path)
     (shown,) = re.findall(r"```\n(uri,.*?)```", PAGE, re.DOTALL)

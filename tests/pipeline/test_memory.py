@@ -8,7 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import photo
+
+pytestmark = pytest.mark.whole
 
 PROGRAM = """
 import atexit

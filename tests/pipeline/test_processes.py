@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from pipeline.outputs.verify import verify_output
 from tests.conftest import Run, photo
 from tests.reading import run_vectors
+
+pytestmark = pytest.mark.whole
 
 TWO_PROCESSES = ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]
 

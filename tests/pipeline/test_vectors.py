@@ -15,6 +15,8 @@ from pipeline.model.handles import STANDIN_HANDLE, resolve
 from tests.conftest import Run, photo
 from tests.reading import run_vectors
 
+pytestmark = pytest.mark.whole
+
 
 def write_formats(folder: Path) -> None:
     """One image of each format and peculiarity."""

@@ -10,10 +10,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from pipeline.options.arguments import add_arguments
 from pipeline.options.config import make_config
 from pipeline.options.flex_template import metadata
 from pipeline.outputs.dataset import read_manifest, run_ids
+
+pytestmark = pytest.mark.whole
 
 EXAMPLES = Path(__file__).parents[2] / "run_configs" / "schedulers"
 SCRIPT = EXAMPLES / "nightly.sh"

@@ -37,7 +37,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits of milliseconds, stalls that are given up after one second, and small pieces."""
     monkeypatch.setattr(fetching, "FIRST_WAIT_SECONDS", 0.01)
     monkeypatch.setattr(fetching, "LONGEST_WAIT_SECONDS", 0.05)
-    monkeypatch.setattr(filesystems, "READ_SECONDS", 1)
+    monkeypatch.setattr(filesystems, "READ_SECONDS", 3)  # of a busy machine, too
     monkeypatch.setattr(filesystems, "_instances", {})  # which were made with another one
     small_pieces(monkeypatch, PIECE)
 

@@ -19,6 +19,8 @@ from transforms.elements import ImageObject
 from transforms.stores import fetching, filesystems, storage
 from transforms.stores.fetching import Fetched, FetchError, Policy, fetch_and_wait
 
+pytestmark = pytest.mark.stores
+
 DATA = bytes(range(256)) * 40
 
 

@@ -16,6 +16,8 @@ from tests.integration.conftest import Server
 from transforms.elements import ImageObject
 from transforms.stores import filesystems, storage
 
+pytestmark = pytest.mark.stores
+
 COUNT = 6
 GIVEN = {"version_column": "version", "size_column": "size", "updated_column": "updated", "incremental": True}
 

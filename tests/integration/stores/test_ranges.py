@@ -12,6 +12,8 @@ from transforms.inputs import paging
 from transforms.inputs.inputs import Part, list_part, split_input
 from transforms.stores import filesystems
 
+pytestmark = pytest.mark.stores
+
 
 @pytest.mark.parametrize("server", ["s3"], indirect=True)  # the emulator of gs:// gives all names as one page
 def test_ranges_give_what_the_plain_listing_gives(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from transforms.inputs.inputs import Part, list_input, list_part, split_input
 from transforms.inputs.rules import ListingError
 from transforms.stores import filesystems, storage
 
-pytestmark = pytest.mark.parametrize("server", ["s3"], indirect=True)
+pytestmark = [pytest.mark.parametrize("server", ["s3"], indirect=True), pytest.mark.stores]
 
 NAMES = [f"photos/{name}.jpg" for name in ODD if "//" not in name]
 FOLDER = f"inventories/{BUCKET}/all/{DATE}"

@@ -21,6 +21,8 @@ from tests.reading import newest_vectors, run_vectors
 from transforms.inputs.inputs import list_input
 from transforms.stores import filesystems, storage
 
+pytestmark = pytest.mark.stores
+
 NAMES = ["plain.jpg", "with space.jpg", "deep/er/naïve 写真.jpg", "hash#1.jpg", "what?.jpg", "a[1].jpg", "100%.jpg"]
 
 

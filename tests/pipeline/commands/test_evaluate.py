@@ -85,6 +85,7 @@ def test_refusals_are_one_sentence(
 
 
 @pytest.mark.real_module
+@pytest.mark.whole
 def test_trained_vectors_tell_faces_from_background(tmp_path: Path) -> None:
     """The labelled photographs of docs/labels.md, and then six of them with a wrong label."""
     module = os.environ.get("EMBED_IMAGES_REAL_MODULE")

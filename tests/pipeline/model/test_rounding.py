@@ -115,6 +115,7 @@ def test_input_means_are_those_of_the_images(deep_module: Path) -> None:
 
 
 @pytest.mark.real_module
+@pytest.mark.whole
 @pytest.mark.parametrize(("precision", "least"), [("bf16", 0.997), ("int8", 0.985)])
 def test_trained_vectors_keep_their_fidelity(tmp_path: Path, precision: str, least: float) -> None:
     """On photos; as the converters round, 0.955 and 0.931 were seen."""

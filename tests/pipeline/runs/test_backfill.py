@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
@@ -87,6 +88,7 @@ class RandomNights(RuleBasedStateMachine):
         self.nights.check_latest()
 
 
+@pytest.mark.whole
 def test_random_nights(tmp_path: Path, tiny_module: str, vector_of: Callable[[int], np.ndarray]) -> None:
     machines = iter(range(1000))
 

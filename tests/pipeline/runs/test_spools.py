@@ -16,6 +16,8 @@ from pipeline.graph import UNITS_HERE
 from tests.conftest import photo
 from transforms.records.uris import unit_of
 
+pytestmark = pytest.mark.whole
+
 PROGRAM = str(Path(sys.executable).with_name("embed-images"))
 IMAGES = 400  # some batches of `EncodeExamples`
 

@@ -134,6 +134,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.mark.real_module
+@pytest.mark.whole
 def test_near_duplicates_of_the_demo_are_the_variants_of_a_photo(demo: str) -> None:
     """By pairs of images: precision, and recall, of groups against folders."""
     uris = load_features(demo).uris
@@ -154,6 +155,7 @@ def test_near_duplicates_of_the_demo_are_the_variants_of_a_photo(demo: str) -> N
 
 
 @pytest.mark.real_module
+@pytest.mark.whole
 def test_the_nearest_images_of_the_demo_are_the_variants_of_a_photo(demo: str) -> None:
     right = Counter[int]()
     features = load_features(demo)
