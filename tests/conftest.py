@@ -136,6 +136,14 @@ def make_two_nights(folder: Path, tiny_module: str) -> Path:
     return folder
 
 
+def make_third_night(folder: Path, tiny_module: str, run_id: str) -> None:
+    """After `make_two_nights`: 00 has changed, 01 is gone, 13 is new."""
+    photo(50, 50, 91).save(folder / "images/00.jpg")
+    (folder / "images/01.jpg").unlink()
+    photo(50, 50, 92).save(folder / "images/13.jpg")
+    night(folder, tiny_module, run_id, [row for i, row in enumerate(ROWS) if i not in (1, 4)])
+
+
 def night(folder: Path, model: str, run_id: str, rows: list[dict[str, Any]]) -> RunReport:
     """An incremental run over the images of a folder, and what is said of them; three or four of them fill a shard."""
     (folder / "m.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -180,6 +180,22 @@ class StagedFile(NamedTuple):
     errors: Mapping[str, int]
 
 
+class Stored(NamedTuple):
+    """What a vector database has taken, of a part of an export; the parts are added up.
+
+    Attributes:
+        upserted: points that its sink was given and has not refused.
+        found: images whose points were found there afterwards, of the version that the ledgers tell.
+        deleted: images that are gone, whose points were found there no more.
+        points: that the collection holds in the end.
+    """
+
+    upserted: int = 0
+    found: int = 0
+    deleted: int = 0
+    points: int = 0
+
+
 class ExportedFile(NamedTuple):
     """A file of an export.
 

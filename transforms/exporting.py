@@ -18,9 +18,10 @@ from itertools import islice
 from typing import IO, Any
 
 import apache_beam as beam
+import pyarrow as pa
 from apache_beam.pvalue import AsList, AsSingleton, PCollection
 
-from transforms.elements import ExportedFile, PlacedRecord
+from transforms.elements import ExportedFile, PlacedRecord, Stored
 from transforms.exports import formats
 from transforms.exports.format import OpenSpool, Part, rows_at_once
 from transforms.packing import PackByShard
@@ -95,15 +96,17 @@ class ExportShards(beam.PTransform[Mapping[str, PCollection[Any]], PCollection[E
         shard, blocks = shard_and_blocks
         filesystems.configure(self.storage_options)
         rows = sorted(sighting.row for block in blocks for sighting in unpack(block))
-        columns = [ReadColumn(name, kind, _widest(spreads.get(name))) for name, kind in self.columns]
+        columns = columns_of(self.columns, spreads)
         stem = f"{exports.STEM}{self._digest(shard, rows, columns)}"
         if reused := self._reused(shard, stem):
             yield from reused
             return
         reader = RecordReader(self.feature_dim, columns)
-        batches = (reader.read(examples) for examples in _chosen(shard, rows, rows_at_once(self.feature_dim)))
-        write = partial(formats.FORMATS[self.format].write, batches, reader.schema)
-        yield from _upload(write, self.folder, stem, shard, len(rows))
+        batches = batches_of(shard, rows, reader, self.feature_dim)
+        write = formats.FORMATS[self.format].write
+        if write is None:
+            raise ValueError(f"{self.format} is no format of files")
+        yield from _upload(partial(write, batches, reader.schema), self.folder, stem, shard, len(rows))
 
     def _digest(self, shard: str, rows: Sequence[int], columns: Sequence[ReadColumn]) -> str:
         folder, name = posixpath.split(shard)
@@ -152,8 +155,8 @@ class ExportDeleted(beam.PTransform[PCollection[str], PCollection[ExportedFile]]
 class PublishExport(beam.PTransform[Mapping[str, PCollection[Any]], PCollection[str]]):
     """Writes the manifest of an export, then `_SUCCESS`, then which export is the current one.
 
-    In: {"files": `ExportedFile`, "selected": one int, the vectors that were chosen, "gone": one int}. Out: the manifest
-    as one JSON string.
+    In: {"files": `ExportedFile`, or "stored": `Stored` of a database, "selected": one int, the vectors that were
+    chosen, "gone": one int}. Out: the manifest as one JSON string.
 
     Raises, in a worker: RuntimeError when vectors were lost or doubled on the way.
 
@@ -168,28 +171,39 @@ class PublishExport(beam.PTransform[Mapping[str, PCollection[Any]], PCollection[
     storage_options: StorageOptions = field(default_factory=dict)
 
     def expand(self, inputs: Mapping[str, PCollection[Any]]) -> PCollection[str]:
-        start = inputs["files"].pipeline | "Start" >> beam.Create([None])
-        sides = (AsList(inputs["files"]), AsSingleton(inputs["selected"]), AsSingleton(inputs["gone"]))
-        manifest: PCollection[str] = start | "Publish" >> beam.Map(self._publish, *sides).with_output_types(str)
+        start = inputs["selected"].pipeline | "Start" >> beam.Create([None])
+        sides = (AsSingleton(inputs["selected"]), AsSingleton(inputs["gone"]))
+        lists = {name: AsList(inputs[name]) for name in ("files", "stored") if name in inputs}
+        publish = beam.Map(self._publish, *sides, **lists).with_output_types(str)
+        manifest: PCollection[str] = start | "Publish" >> publish
         return manifest
 
-    def _publish(self, _: None, files: Sequence[ExportedFile], selected: int, gone: int) -> str:
+    def _publish(
+        self, _: None, selected: int, gone: int, files: Sequence[ExportedFile] = (), stored: Sequence[Stored] = ()
+    ) -> str:
         filesystems.configure(self.storage_options)
+        took = Stored(*(sum(parts) for parts in zip(*stored, strict=True)))
         folder = storage.join(self.to, self.head["export"])
         files = sorted({file.path: file for file in files}.values(), key=lambda file: (file.of, file.path))
         vectors = [file for file in files if exports.holds_vectors(file.path)]
-        written = sum(file.records for file in vectors)
-        deleted = sum(file.records for file in files if file.path.startswith(exports.DELETED))
+        written = sum(file.records for file in vectors) + took.upserted
+        deleted = sum(file.records for file in files if file.path.startswith(exports.DELETED)) + took.deleted
         if (written, deleted) != (selected, gone):
             raise RuntimeError(
                 f"{selected} vectors and {gone} deletions were chosen but {written} and {deleted} written: not "
                 f"publishing this export"
+            )
+        if stored and took.found != selected:
+            raise RuntimeError(
+                f"{selected} vectors were written but {took.found} are found in the collection: not publishing this "
+                f"export"
             )
         if finish := formats.FORMATS[self.head["format"]].finish:
             paths = [file.path for file in vectors]
             files += _upload(partial(finish, paths, partial(_opened, folder)), folder, "", "", written)
         entries = [{name: getattr(file, name) for name in ("path", "records", "bytes", "crc32c")} for file in files]
         counts = {"vectors": written, "deleted": deleted, "files_reused": sum(file.reused for file in files)}
+        counts |= {"points": took.points} if stored else {}
         finished = layout.timestamp(datetime.now(UTC), "seconds")
         manifest = json.dumps({**self.head, "finished": finished, "counts": counts, "files": entries}, indent=2)
         storage.write_bytes(storage.join(folder, exports.MANIFEST), manifest.encode())
@@ -202,6 +216,20 @@ class PublishExport(beam.PTransform[Mapping[str, PCollection[Any]], PCollection[
 def _opened(folder: str, path: str) -> Iterator[IO[bytes]]:
     with open_current(storage.join(folder, path)) as file:
         yield file
+
+
+def columns_of(columns: Sequence[tuple[str, str]], spreads: Mapping[str, Spread]) -> list[ReadColumn]:
+    """What is read of each (feature, kind), the same for all shards."""
+    return [ReadColumn(name, kind, _widest(spreads.get(name))) for name, kind in columns]
+
+
+def batches_of(shard: str, rows: Sequence[int], reader: RecordReader, feature_dim: int) -> Iterator[pa.RecordBatch]:
+    """Some records of a shard, some 8 MiB of vectors at once.
+
+    Raises:
+        RuntimeError: it does not hold them.
+    """
+    return (reader.read(examples) for examples in _chosen(shard, rows, rows_at_once(feature_dim)))
 
 
 def _widest(spread: Spread | None) -> Spread:

@@ -202,6 +202,8 @@ class ExportConfig:
         complete: all there is, where a format goes by changes.
         storage_options: of the stores, see `filesystems.configure`.
         beam_args: passed on to Beam.
+        database: of a format that is one, its http or https URL, or a folder of its embedded engine; else "".
+        collection: where in it.
     """
 
     output: str
@@ -212,6 +214,8 @@ class ExportConfig:
     complete: bool
     storage_options: Mapping[str, Mapping[str, Any]]
     beam_args: Sequence[str] = ()
+    database: str = ""
+    collection: str = ""
 
 
 def _checked(option: Option, value: Any) -> Any:

@@ -1,13 +1,14 @@
-"""embed-images export: vectors of an output as files of another format."""
+"""embed-images export: vectors of an output as files of another format, or in a vector database."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import apache_beam as beam
 from apache_beam.transforms.combiners import Count
@@ -29,6 +30,9 @@ from transforms.exports.formats import FORMATS
 from transforms.records import exports, layout
 from transforms.records.arrow import OWN
 from transforms.stores import filesystems, secrets, storage
+
+if TYPE_CHECKING:
+    from transforms.exports.qdrant import Target
 
 
 def export(config: ExportConfig) -> PublishedExport:
@@ -63,7 +67,12 @@ def export(config: ExportConfig) -> PublishedExport:
         check_columns(columns, kinds, config.output)
         current = _current(config)
         wanted = _wanted(config, runs, columns)
-        if current and current.manifest["identity"]["of"] == wanted and not (config.complete and current.by_changes):
+        target = None
+        if config.database:
+            target, points = _prepared(config, runs[-1].manifest["model"]["feature_dim"], runs_here(options))
+            current = _still_held(current, wanted, points)
+        again = config.complete and current and (current.by_changes or config.database)
+        if current and current.manifest["identity"]["of"] == wanted and not again:
             logger.info("%s is exported already: nothing to do", current.folder)
             return current
         base = None if config.complete else _base(wanted, current)
@@ -71,7 +80,7 @@ def export(config: ExportConfig) -> PublishedExport:
         described = {name: kinds.get(name) or OWN[name] for name in columns}
         head = _head(config, runs, described, identity, started, runner_of(options))
         pipeline = beam.Pipeline(options=options)
-        build(pipeline, config, runs, head, base, current)
+        build(pipeline, config, runs, head, base, current, target)
     logger.info("exporting %d runs of %s as %s to %s", len(runs), config.output, config.format, config.to)
     execute(pipeline, shown=runs_here(options))
     published = published_export(storage.join(config.to, head["export"]))
@@ -87,12 +96,14 @@ def build(
     head: Mapping[str, Any],
     base: PublishedExport | None,
     current: PublishedExport | None,
+    target: Target | None = None,
 ) -> None:
     """Adds an export to a pipeline: select the newest records, write those of each shard, publish.
 
     Args:
         base: the export whose changes are exported; None for all there is.
         current: the export whose files may be taken over.
+        target: the collection that vectors go into, of a format that is a database.
     """
     stores, folder = config.storage_options, storage.join(config.to, head["export"])
     ledgers = [
@@ -103,25 +114,71 @@ def build(
     after = -1 if base is None else len(base.manifest["runs"]) - 1
     latest = pipeline | "SelectLatest" >> SelectLatest(ledgers, stores, after)
     columns = [(entry["feature"], entry["kind"]) for entry in head["columns"]]
+    feature_dim = head["model"]["feature_dim"]
+    selected = latest.records | "CountSelected" >> Count.Globally()
+    spreads = latest.records | "SpreadColumns" >> SpreadColumns([name for name, _ in columns])
+    records = {"records": latest.records, "spreads": spreads}
+    publish = PublishExport(config.to, head, stores)
+    if target is not None:
+        from transforms.upserting import StorePoints
+
+        # What is known to be gone is deleted by a complete export, too: the collection may hold it.
+        store = StorePoints(target, feature_dim, columns, stores)
+        stored = {**records, "deleted": latest.deleted} | "StorePoints" >> store
+        gone = latest.deleted | "CountDeleted" >> Count.Globally()
+        _ = {"stored": stored, "selected": selected, "gone": gone} | "PublishExport" >> publish
+        return
     shards = ExportShards(
         folder,
         config.format,
-        head["model"]["feature_dim"],
+        feature_dim,
         columns,
         {run.run_id: run.manifest["attempt"] for run in runs},
         current.reusable if current else {},
         stores,
     )
-    spreads = latest.records | "SpreadColumns" >> SpreadColumns([name for name, _ in columns])
-    files = {"records": latest.records, "spreads": spreads} | "ExportShards" >> shards
-    selected = latest.records | "CountSelected" >> Count.Globally()
+    files = records | "ExportShards" >> shards
     gone = pipeline | "NothingGone" >> beam.Create([0])
     if base is not None:
         gone = latest.deleted | "CountDeleted" >> Count.Globally()
         deleted = latest.deleted | "ExportDeleted" >> ExportDeleted(folder, config.format, stores)
         files = (files, deleted) | "AllFiles" >> beam.Flatten()
     inputs = {"files": files, "selected": selected, "gone": gone}
-    _ = inputs | "PublishExport" >> PublishExport(config.to, head, stores)
+    _ = inputs | "PublishExport" >> publish
+
+
+def _prepared(config: ExportConfig, feature_dim: int, here: bool) -> tuple[Target, int]:
+    """The collection, which is made where there is none, and how many points it holds.
+
+    Raises:
+        RunError: it cannot hold these vectors, or workers elsewhere cannot reach it.
+    """
+    from transforms.exports import qdrant
+
+    secrets.remember(os.environ.get(qdrant.API_KEY, ""))
+    if not here and "://" not in config.database:
+        raise RunError(
+            f"--database: {config.database} is a folder, which Qdrant's embedded engine opens for one process; give "
+            f"the URL of a server"
+        )
+    target = qdrant.Target(config.database, config.collection)
+    try:
+        return target, qdrant.prepare(target, feature_dim)
+    except qdrant.CollectionError as e:
+        raise RunError(f"--collection: {e}; give another name") from None
+
+
+def _still_held(current: PublishedExport | None, wanted: Mapping[str, Any], points: int) -> PublishedExport | None:
+    """The current export, but where its collection has lost points since, as one that was made anew."""
+    if current is None:
+        return None
+    was = current.manifest["identity"]["of"]
+    same = all(was.get(name) == wanted[name] for name in ("database", "collection"))
+    held = current.manifest.get("counts", {}).get("points", 0)
+    if not same or points >= held:
+        return current
+    logger.warning("all is exported: the collection holds %d points, and %d after the last export", points, held)
+    return None
 
 
 def _check_folder(config: ExportConfig) -> None:
@@ -148,7 +205,13 @@ def _wanted(config: ExportConfig, runs: Sequence[PublishedRun], columns: Sequenc
         "run_id": config.run_id,
         "runs": [_signed(run) for run in runs],
         "columns": list(columns),
+        **_place(config, secrets.identified),
     }
+
+
+def _place(config: ExportConfig, shown: Callable[[str], str]) -> dict[str, str]:
+    """Which collection of which database, of a format that is one."""
+    return {"database": shown(config.database), "collection": config.collection} if config.database else {}
 
 
 def _base(wanted: Mapping[str, Any], current: PublishedExport | None) -> PublishedExport | None:
@@ -184,6 +247,7 @@ def _head(
         "export": f"{runs[-1].run_id}-{hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:8]}",
         "format": config.format,
         "output": secrets.redacted(config.output),
+        **_place(config, secrets.redacted),
         "runs": [run.run_id for run in runs],
         "complete": not identity["base"],
         "identity": identity,

@@ -22,12 +22,12 @@ Part = tuple[str, IO[bytes]]
 
 @dataclass(frozen=True)
 class Format:
-    """A kind of files that vectors are exported as.
+    """A kind of files that vectors are exported as, or a database.
 
     Attributes:
         name: what is typed.
         write: batches, and their schema (`arrow.schema_of`), in; the files of one shard out, the first of which holds
-            the vectors.
+            the vectors. None of a database, which `transforms.upserting` writes to.
         by_changes: an export holds what has changed since the one before, and what is gone; else all there is.
         finish: the paths of the files of vectors in their order, and what opens one, in; files that are made of all of
             them out, by their whole names.
@@ -36,7 +36,7 @@ class Format:
     """
 
     name: str
-    write: Callable[[Iterable[pa.RecordBatch], pa.Schema, OpenSpool], Iterator[Part]]
+    write: Callable[[Iterable[pa.RecordBatch], pa.Schema, OpenSpool], Iterator[Part]] | None = None
     by_changes: bool = False
     finish: Callable[[Sequence[str], OpenFile, OpenSpool], Iterator[Part]] | None = None
     package: str = ""

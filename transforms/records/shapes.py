@@ -179,6 +179,12 @@ class ExportIdentity(TypedDict):
     base: str
 
 
+class ExportCounts(TypedDict):
+    """`points`: that a collection held in the end."""
+
+    points: NotRequired[Count]
+
+
 class Export(TypedDict):
     """_EXPORT of an export; docs/exports.md tells what the entries mean."""
 
@@ -192,6 +198,7 @@ class Export(TypedDict):
     columns: Annotated[list[ColumnEntry], FailFast()]
     complete: bool
     files: Annotated[list[ExportFile], FailFast()]
+    counts: NotRequired[ExportCounts]
 
 
 class Job(TypedDict):

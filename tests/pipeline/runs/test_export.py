@@ -29,7 +29,7 @@ from pipeline.errors import ConfigError, OutputError, RunError
 from pipeline.options.config import ExportConfig
 from pipeline.outputs.exports import PublishedExport, current_export
 from pipeline.runs.export import export
-from tests.conftest import ROWS, TINY_FEATURES, make_two_nights, night, photo
+from tests.conftest import TINY_FEATURES, make_third_night, make_two_nights
 from tests.pipeline.commands.typed import command
 from tests.reading import newest_records, records
 from transforms.exports import faiss, npy, tensorboard
@@ -306,14 +306,11 @@ def test_bytes_are_told_to_vertex_as_base64(tmp_path: Path, images: Path, run_pi
 
 @pytest.fixture
 def nights(tmp_path: Path, tiny_module: str) -> Callable[[str], None]:
-    """Two nights in `tmp_path`, and a function that makes a third: 00 has changed, 01 is gone, 13 is new."""
+    """Two nights in `tmp_path`, and a function that makes a third."""
     make_two_nights(tmp_path, tiny_module)
 
     def third(run_id: str) -> None:
-        photo(50, 50, 91).save(tmp_path / "images/00.jpg")
-        (tmp_path / "images/01.jpg").unlink()
-        photo(50, 50, 92).save(tmp_path / "images/13.jpg")
-        night(tmp_path, tiny_module, run_id, [row for i, row in enumerate(ROWS) if i not in (1, 4)])
+        make_third_night(tmp_path, tiny_module, run_id)
 
     return third
 
@@ -409,8 +406,9 @@ def test_the_command_says_where(two_nights: Path, tmp_path: Path) -> None:
     again = command(*given, "parquet")
     assert "is exported already: nothing to do" in again.stderr
     refused = command(*given, "csv")
+    allowed = "parquet, npy, faiss, tensorboard, vertex, qdrant"
     assert (refused.returncode, refused.stderr) == (
-        2, "embed-images: --format: 'csv' is not allowed: give one of parquet, npy, faiss, tensorboard, vertex\n"
+        2, f"embed-images: --format: 'csv' is not allowed: give one of {allowed}\n"
     )  # fmt: skip
 
 
