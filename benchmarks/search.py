@@ -1,6 +1,6 @@
 """Searching exports, beside reading the same bytes: NumPy's np.load and a matrix product, pyarrow's read and one.
 
-Vectors at random, as float32, in files as `embed-images export` writes them. Each way is a process of its own, by turns:
+Vectors at random, as float32, in files as `embed-images export` writes them. Each way is a process of its own:
 cold, its files dropped from the system's cache where that can be asked for, and warm, once more in the same process.
 `make bench-search` prints a table and writes benchmarks/results/search.json.
 """

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from transforms.exports import npy
+from transforms.exports import npy, pages
 from transforms.records.arrow import EMBEDDING, embeddings_of
 from transforms.records.output_error import OutputError
 from transforms.stores import filesystems
@@ -23,6 +23,7 @@ from transforms.stores.streaming import open_current
 
 NPY, PARQUET = ".npy", ".parquet"
 BLOCK_BYTES = 32 << 20
+BESIDE_BYTES = 1 << 20  # about so much of other columns lies between the vectors of two row groups
 
 
 def blocks(uri: str) -> Iterator[np.ndarray]:
@@ -88,8 +89,27 @@ def _table_at(uri: str, rows: np.ndarray, columns: Sequence[str]) -> pa.Table:
 
 def _of_parquet(file: IO[bytes], local: bool) -> Iterator[np.ndarray]:
     parquet = pq.ParquetFile(file)
+    kind = parquet.schema_arrow.field(EMBEDDING).type
+    if not pa.types.is_fixed_size_list(kind) or kind.value_type != pa.float32():
+        raise ValueError(f"embeddings of {kind}")
     for group in range(parquet.num_row_groups):
-        yield embeddings_of(parquet.read_row_group(group, columns=[EMBEDDING]))
+        rows = parquet.metadata.row_group(group).num_rows
+        vectors = pages.plain_vectors(_chunk(file, parquet.metadata.row_group(group), local), rows, kind.list_size)
+        yield embeddings_of(parquet.read_row_group(group, columns=[EMBEDDING])) if vectors is None else vectors
+
+
+def _chunk(file: IO[bytes], group: pq.RowGroupMetaData, local: bool) -> memoryview:
+    """The bytes of the embeddings of a row group; none of those that are packed."""
+    columns = map(group.column, range(group.num_columns))
+    column = next(column for column in columns if column.path_in_schema.startswith(f"{EMBEDDING}."))
+    if column.compression != "UNCOMPRESSED" or column.has_dictionary_page:
+        return memoryview(b"")
+    start, size = column.data_page_offset, column.total_compressed_size
+    if local:
+        _ask_for(file, start + size, size + BESIDE_BYTES)
+        return np.memmap(file, np.uint8, "r", start, (size,)).data
+    file.seek(start)
+    return memoryview(file.read(size))
 
 
 def _mapped(file: IO[bytes]) -> Iterator[np.ndarray]:
