@@ -21,12 +21,11 @@ from pipeline.outputs.selection import select_features
 from pipeline.vectors import querying, scoring, search
 from pipeline.vectors.scoring import Hit, cosines_to
 from tests.pipeline.runs.test_export import make_export
-from tests.pipeline.vectors.test_search import Typed, typed
+from tests.pipeline.vectors.conftest import Typed
 from transforms.exports import faiss, reading
 from transforms.records import arrow
 from transforms.stores import filesystems
 
-__all__ = ["typed"]
 FORMATS = ("parquet", "npy", "faiss", "tensorboard")
 COLUMNS = ("image/class/label", "price", "caption", "tags", "scores")
 
