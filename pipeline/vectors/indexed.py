@@ -65,10 +65,9 @@ def candidates(folder: str, query: np.ndarray, k: int, count: int) -> np.ndarray
         while (found < 0).any() and index.nprobe < index.nlist:
             index.nprobe = min(4 * index.nprobe, index.nlist)
             scores, found = index.search(direction, min(k, count))
-        logger.info(
-            "approximate: the index looks into %d of its %d lists; --exact looks at all vectors",
-            index.nprobe, index.nlist,
-        )  # fmt: skip
+        if index.nprobe < index.nlist:
+            looked = (index.nprobe, index.nlist)
+            logger.info("approximate: the index looks into %d of its %d lists; --exact looks at all vectors", *looked)
         if not (there := found >= 0).any():
             return np.zeros(0, np.int64)
         least = float(scores[there].min()) - 2 * error_of(len(query))
