@@ -39,7 +39,8 @@ def chunks(file: io.BytesIO) -> list[tuple[bytes, int]]:
 
 def written(**options: Any) -> list[tuple[bytes, int]]:
     file = io.BytesIO()
-    pq.write_table(pa.Table.from_batches([batch(50)]), file, **options)
+    plain = {"compression": "none", "use_dictionary": False, "write_statistics": False}
+    pq.write_table(pa.Table.from_batches([batch(50)]), file, **plain | options)
     return chunks(file)
 
 
@@ -58,10 +59,11 @@ def test_what_exports_write_is_read_as_pyarrow_reads_it() -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        {"compression": "snappy", "use_dictionary": False},
-        {"compression": "none", "use_dictionary": True},
-        {"compression": "none", "use_dictionary": False, "data_page_version": "2.0"},
-        {"compression": "none", "use_dictionary": False, "use_byte_stream_split": ["embedding.list.element"]},
+        {"compression": "snappy"},
+        {"use_dictionary": True},
+        {"data_page_version": "2.0"},
+        {"use_byte_stream_split": ["embedding.list.element"]},
+        {"write_statistics": True},
     ],
 )
 def test_what_is_laid_out_otherwise_is_left_to_pyarrow(options: dict[str, Any]) -> None:
@@ -72,13 +74,14 @@ def test_what_is_laid_out_otherwise_is_left_to_pyarrow(options: dict[str, Any]) 
 def test_lists_with_nulls_are_left_to_pyarrow() -> None:
     file = io.BytesIO()
     vectors = pa.array([[1.0, 2.0], None, [3.0, 4.0], [5.0, None]], pa.list_(pa.float32(), 2))
-    pq.write_table(pa.table({EMBEDDING: vectors}), file, compression="none", use_dictionary=False)
+    table = pa.table({EMBEDDING: vectors})
+    pq.write_table(table, file, compression="none", use_dictionary=False, write_statistics=False)
     ((data, rows),) = chunks(file)
     assert plain_vectors(memoryview(data), rows, 2) is None
 
 
 def test_damage_is_no_error_and_no_vectors_of_another_number() -> None:
-    ((data, rows),) = written(compression="none", use_dictionary=False, write_statistics=False)
+    ((data, rows),) = written()
     assert plain_vectors(memoryview(data), rows, FEATURES) is not None
     for wrong in (rows - 1, rows + 1, 0, 1 << 40):
         assert plain_vectors(memoryview(data), wrong, FEATURES) is None
