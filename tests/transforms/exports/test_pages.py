@@ -71,9 +71,10 @@ def test_what_is_laid_out_otherwise_is_left_to_pyarrow(options: dict[str, Any]) 
         assert plain_vectors(memoryview(data), rows, FEATURES) is None
 
 
-def test_lists_with_nulls_are_left_to_pyarrow() -> None:
+@pytest.mark.parametrize("lists", [[[1.0, 2.0], [3.0, None], [5.0, 6.0]], [[1.0, 2.0], None, [3.0, 4.0]]])
+def test_lists_with_nulls_are_left_to_pyarrow(lists: list[Any]) -> None:
     file = io.BytesIO()
-    vectors = pa.array([[1.0, 2.0], None, [3.0, 4.0], [5.0, None]], pa.list_(pa.float32(), 2))
+    vectors = pa.array(lists, pa.list_(pa.float32(), 2))
     table = pa.table({EMBEDDING: vectors})
     pq.write_table(table, file, compression="none", use_dictionary=False, write_statistics=False)
     ((data, rows),) = chunks(file)
