@@ -22,10 +22,11 @@ FLINK := $(TOOLS)/flink-1.20.3
 FLINK_CLUSTER := $(BIN)/python -m tests.integration.runners.flink_command
 FLINK_FOLDER := $(CACHE)/flink
 
-.PHONY: help setup demo test test-whole test-fuzz test-stores test-kills test-corpora test-exports test-schedulers test-dockerfile test-prism test-jobs \
+.PHONY: help setup demo test test-whole test-fuzz test-stores test-kills test-corpora test-exports test-schedulers \
+	test-dockerfile test-prism test-jobs \
 	test-flink flink-up flink-run flink-down prism prism-location boot boot-location bench bench-quick bench-stages \
-	bench-fidelity bench-scaling bench-fetch bench-listing bench-exports bench-containers template-metadata formats lint types check \
-	lock clean
+	bench-fidelity bench-scaling bench-fetch bench-listing bench-exports bench-containers bench-search \
+	template-metadata formats lint types check lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -128,6 +129,9 @@ bench-exports: setup  ## exporting 100,000 vectors, beside reading the same byte
 
 bench-containers: setup $(FAKE_GCS)  ## the members of a tar: header to header, beside streaming it, at 20 ms latency
 	FAKE_GCS_SERVER=$(FAKE_GCS) $(BIN)/python -m benchmarks.containers
+
+bench-search: setup  ## searching exports of 50,000 vectors, beside NumPy and pyarrow reading the same bytes
+	$(BIN)/python -m benchmarks.search
 
 template-metadata: setup  ## the Flex Template's metadata.json, from the options of a run
 	$(BIN)/python -m pipeline.options.flex_template > run_configs/dataflow/metadata.json

@@ -22,6 +22,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     query.add_argument("--image", metavar="FILE_OR_URI", help="an image, embedded with the model of the newest run")
     query.add_argument("--uri", metavar="URI", help="an image of the output, which is left out of what is found")
     parser.add_argument("-k", metavar="N", default=10, help="how many images are found (10)")
+    parser.add_argument("--export", metavar="FOLDER", help="search the current export there, which is faster")
+    parser.add_argument("--exact", action="store_true", help="all vectors of an export, whatever index it has")
     parser.add_argument("--run_id", metavar="ID", help="search this run only, and all of it")
     parser.add_argument(
         "--columns", metavar="NAMES", help="what is shown of images, with commas between, '' for nothing (all)"
@@ -38,10 +40,12 @@ def _search(given: argparse.Namespace, _: Sequence[str]) -> bool:
         k = whole_number(1, MOST)(given.k)
     except NotAllowedError as e:
         raise ConfigError("-k", given.k, str(e)) from None
+    if given.export and given.run_id:
+        raise ConfigError("--run_id", given.run_id, "with --export, which is searched as a whole")
     columns = None if given.columns is None else [name for name in given.columns.split(",") if name]
     configure_stores(given)
     query = given.image or given.uri or ""
-    for uri in (query, given.model or ""):
+    for uri in (query, given.model or "", given.export or ""):
         secrets.remember_uri(uri)
     logs.set_up(False)
     from pipeline.vectors.results import as_json_lines, as_text
@@ -57,6 +61,8 @@ def _search(given: argparse.Namespace, _: Sequence[str]) -> bool:
             columns=columns,
             model=given.model or "",
             trust=given.trust_module,
+            export=given.export or "",
+            exact=given.exact,
         )
     if given.html:
         from pipeline.vectors.page import write_page

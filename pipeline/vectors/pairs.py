@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.vectors.scoring import PIECE_ROWS, cosines_to
+from pipeline.vectors.scoring import PIECE_ROWS, cosines_to, error_of
 
 BLOCK_ROWS = 1024  # at most a million pairs are in memory at once
 
@@ -80,12 +80,3 @@ def unit_vectors(vectors: np.ndarray, scales: np.ndarray, rows: np.ndarray) -> n
     """float32 [rows, features]: of length 1, or 0."""
     scaled: np.ndarray = (vectors[rows] * scales[rows, None]).astype(np.float32)
     return scaled
-
-
-def error_of(features: int) -> float:
-    """How far a product of two unit vectors in float32 is from their cosine at most.
-
-    A sum of n products is off by at most n half units in the last place, whatever the order (Higham, Accuracy and
-    Stability of Numerical Algorithms, 3.1); twice as much covers the rounding of the vectors.
-    """
-    return 2 * (features + 4) * float(np.finfo(np.float32).eps) / 2

@@ -8,6 +8,7 @@ import numpy as np
 
 from pipeline.errors import RunError
 from pipeline.outputs.selection import Selection, select_features
+from pipeline.vectors.exported import open_export
 from pipeline.vectors.querying import embed_as
 from pipeline.vectors.scoring import Block, Hit, nearest
 from transforms.records import arrow
@@ -26,6 +27,8 @@ def search_output(
     columns: Sequence[str] | None = None,
     model: str = "",
     trust: bool = False,
+    export: str = "",
+    exact: bool = False,
 ) -> list[Hit]:
     """Finds the images whose vectors are nearest to another one's, by cosine, exactly: all vectors are looked at.
 
@@ -41,18 +44,31 @@ def search_output(
         columns: that hits tell, see `select_features`.
         model: where the run's module lies, when not where the run had it from.
         trust: see `prepare_model`.
+        export: a folder of exports of the output, the current one of which is searched instead of the records: what
+            it holds is found as it would be among these.
+        exact: look at all vectors of an export that has an index of lists, which finds most of the nearest.
 
     Returns:
         Hits, the nearest first, equal ones in the order of uris; each tells the columns and `version`.
 
     Raises:
-        ValueError: not one of `image` and `uri` is given, or k is below 1.
-        RunError: no such run, column or image, or an image that cannot be read.
+        ValueError: not one of `image` and `uri` is given, or k is below 1, or an export and a run.
+        RunError: no such run, column or image, an image that cannot be read, or an export that is none of these
+            vectors.
         ModelError: the vector cannot be made as the run's were.
         OutputError: a run or a record that is needed cannot be read.
     """
     if bool(image) == bool(uri) or k < 1:
         raise ValueError("one of image and uri is searched for, and k is at least 1")
+    if export:
+        if run_id:
+            raise ValueError("an export is searched as a whole, not one run of it")
+        exported = open_export(output, export, columns)
+        if image:
+            query = embed_as(exported.run, output, image, model=model, trust=trust)
+            return exported.nearest(query, k, exact=exact)
+        itself, query = exported.vector_of(uri)
+        return [hit for hit in exported.nearest(query, k + 1, exact=exact) if hit.uri != itself][:k]
     chosen = select_features(output, run_id=run_id, columns=columns, drop_deleted=True)
     if image:
         return nearest(_blocks(chosen), embed_as(chosen.run, output, image, model=model, trust=trust), k)

@@ -21,6 +21,7 @@ from transforms.exports.format import Format, OpenFile, OpenSpool, Part
 from transforms.exports.parquet import open_writer
 from transforms.stores.spooling import naming
 
+INDEX = "index.faiss"
 FLAT = 100_000
 LISTS = 4  # by the root of the number of vectors
 TRAINED_ON = 40  # vectors a list
@@ -51,7 +52,7 @@ def finish(paths: Sequence[str], open_file: OpenFile, spool: OpenSpool) -> Itera
     file = spool()
     with naming():
         faiss.write_index(index, f"/dev/fd/{file.fileno()}")  # the same file, on Linux and macOS
-    yield "index.faiss", file
+    yield INDEX, file
     yield "index.uris.parquet", _rows(paths, open_file, spool)
 
 

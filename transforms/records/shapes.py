@@ -192,9 +192,10 @@ class Export(TypedDict):
     export: Annotated[str, AfterValidator(_whole(exports.EXPORT_ID))]
     identity: ExportIdentity
     format: str
-    runs: Annotated[list[RunId], FailFast()]
+    runs: Annotated[list[RunId], FailFast(), Field(min_length=1)]
     generation: Json
     model: Model
+    preprocessing: Json
     columns: Annotated[list[ColumnEntry], FailFast()]
     complete: bool
     files: Annotated[list[ExportFile], FailFast()]

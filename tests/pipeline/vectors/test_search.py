@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,10 @@ import numpy as np
 import pytest
 
 from pipeline import load_features, search_output
-from pipeline.cli import main
 from pipeline.errors import ModelError, RunError
 from pipeline.vectors import querying, search
 from tests.conftest import Run, photo, save_module
+from tests.pipeline.vectors.conftest import Typed
 
 
 @pytest.fixture
@@ -199,23 +198,6 @@ def test_arguments_that_make_no_search_are_refused(output: str) -> None:
     for wrong in ({}, {"image": "a", "uri": "b"}, {"uri": "b", "k": 0}):
         with pytest.raises(ValueError, match="one of image and uri"):
             search_output(output, **wrong)
-
-
-Typed = Callable[..., tuple[object, str, str]]
-
-
-@pytest.fixture
-def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Typed:
-    """Types a command in this process: its exit status, stdout and stderr."""
-    monkeypatch.setattr("pipeline.console.logs.set_up", lambda verbose: None)  # which is the whole process's business
-
-    def type_it(*arguments: str) -> tuple[object, str, str]:
-        with pytest.raises(SystemExit) as exited:
-            main(arguments)
-        said = capsys.readouterr()
-        return exited.value.code, said.out, said.err
-
-    return type_it
 
 
 def test_the_command_prints_a_table_or_json_lines(two_nights: Path, output: str, typed: Typed) -> None:
