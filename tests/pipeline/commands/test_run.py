@@ -58,6 +58,7 @@ def test_closed_streams_change_nothing(closing: str, images: Path, tiny_module: 
     assert command("verify", f"{tmp_path}/output").returncode == 0
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGKILL])
 def test_a_stopped_run_publishes_nothing_and_can_be_run_again(
     signal_number: int, tmp_path: Path, images: Path, tiny_module: str

@@ -75,6 +75,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
     server.server_close()
 
 
+@pytest.mark.whole
 def test_the_standin_runs_from_a_hub(hub: str, run_pipeline: Run, images: Path, tmp_path: Path) -> None:
     """The URL path for real, and what it gives is what the same module gives as builtin."""
     from tests.reading import run_vectors

@@ -16,6 +16,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from tests.conftest import Run, photo
 from tests.pipeline.runs.nights import PARTS, Nights, compact_nights
 
+pytestmark = pytest.mark.whole
+
 
 def test_three_nights(nights: Nights) -> None:
     bucket = nights.bucket
@@ -88,7 +90,6 @@ class RandomNights(RuleBasedStateMachine):
         self.nights.check_latest()
 
 
-@pytest.mark.whole
 def test_random_nights(tmp_path: Path, tiny_module: str, vector_of: Callable[[int], np.ndarray]) -> None:
     machines = iter(range(1000))
 

@@ -24,6 +24,8 @@ from tests.conftest import Run, photo
 from tests.full_disk import full_after
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.whole
+
 PROGRAM = str(Path(sys.executable).with_name("embed-images"))
 
 

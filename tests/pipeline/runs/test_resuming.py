@@ -20,6 +20,8 @@ from transforms import publishing
 from transforms.records import layout
 from transforms.stores import reading, storage
 
+pytestmark = pytest.mark.whole
+
 SHARD = 512  # bytes: a few records
 
 
