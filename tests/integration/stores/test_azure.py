@@ -45,8 +45,10 @@ def port() -> Iterator[int]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = int(free.getsockname()[1])
     # The SDK is newer than the emulator's list of API versions.
-    address = ["--blobHost", "127.0.0.1", "--blobPort", str(port), "--inMemoryPersistence", "--skipApiVersionCheck"]
-    process = subprocess.Popen([os.environ["AZURITE"], *address, "--silent"])
+    address = ["--blobHost", "127.0.0.1", "--blobPort", str(port)]
+    # At its end it would wait for a telemetry server that cannot be reached.
+    options = ["--inMemoryPersistence", "--skipApiVersionCheck", "--disableTelemetry", "--silent"]
+    process = subprocess.Popen([os.environ["AZURITE"], *address, *options])
     for _ in range(300):
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
