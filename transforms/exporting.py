@@ -68,7 +68,7 @@ class ExportShards(beam.PTransform[Mapping[str, PCollection[Any]], PCollection[E
         feature_dim: values of an embedding.
         columns: (feature, kind) of what is exported besides.
         attempts: by run id, what its manifest calls the pipeline that published it: a run id may have been used anew.
-        reusable: by name, files of an earlier export.
+        reusable: files of an earlier export, by what their names begin with.
         storage_options: of the stores, see `filesystems.configure`.
     """
 
@@ -77,7 +77,7 @@ class ExportShards(beam.PTransform[Mapping[str, PCollection[Any]], PCollection[E
     feature_dim: int
     columns: Sequence[tuple[str, str]]
     attempts: Mapping[str, str]
-    reusable: Mapping[str, Reusable] = field(default_factory=dict)
+    reusable: Mapping[str, Sequence[Reusable]] = field(default_factory=dict)
     storage_options: StorageOptions = field(default_factory=dict)
 
     def expand(self, inputs: Mapping[str, PCollection[Any]]) -> PCollection[ExportedFile]:
@@ -117,10 +117,10 @@ class ExportShards(beam.PTransform[Mapping[str, PCollection[Any]], PCollection[E
     def _reused(self, shard: str, stem: str) -> list[ExportedFile]:
         """The files of an earlier export that would be written again, in the folder of this one."""
         found = []
-        for name, reusable in self.reusable.items():
-            if name.startswith(stem):
-                storage.copy(reusable.uri, storage.join(self.folder, name))
-                found.append(ExportedFile(shard, name, reusable.records, reusable.bytes, reusable.crc32c, True))
+        for uri, records, size, crc32c in self.reusable.get(stem, ()):
+            name = posixpath.basename(uri)
+            storage.copy(uri, storage.join(self.folder, name))
+            found.append(ExportedFile(shard, name, records, size, crc32c, True))
         return found
 
 

@@ -7,11 +7,10 @@ import sys
 from collections.abc import Sequence
 
 from pipeline.commands.command import Command
-from pipeline.commands.reading import add_output, add_storage_options, configure_stores, sentences
+from pipeline.commands.reading import add_output, add_storage_options, checked, configure_stores, sentences
 from pipeline.console.printable import printable
 from pipeline.console.results import say
-from pipeline.errors import ConfigError
-from pipeline.options.values import NotAllowedError, share
+from pipeline.options.values import share
 
 MIN_COSINE = 0.97
 
@@ -27,10 +26,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _duplicates(given: argparse.Namespace, _: Sequence[str]) -> bool:
-    try:
-        min_cosine = share(given.min_cosine)
-    except NotAllowedError as e:
-        raise ConfigError("--min_cosine", given.min_cosine, str(e)) from None
+    min_cosine = checked("--min_cosine", given.min_cosine, share)
     from pipeline.vectors.duplicates import as_json_lines, find_duplicates, summary, write_groups
 
     configure_stores(given)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from pipeline.commands.command import Command
-from pipeline.commands.reading import add_output, add_storage_options, configure_stores, sentences
+from pipeline.commands.reading import add_output, add_storage_options, checked, configure_stores, sentences
 from pipeline.console.results import say
 from pipeline.errors import ConfigError
 from transforms.stores import secrets
@@ -42,8 +42,8 @@ def _evaluate(given: argparse.Namespace, _: Sequence[str]) -> bool:
         secrets.remember_uri(given.to)
         if not given.to.endswith(PARQUET + JSON_LINES):
             raise ConfigError("--to", given.to, f"a file that ends in {', '.join(JSON_LINES + PARQUET)}")
-    sample = _checked("--sample", given.sample or SAMPLE, whole_number(1, 10**9))
-    seed = _checked("--seed", given.seed, whole_number(0, 2**32 - 1))
+    sample = checked("--sample", given.sample or SAMPLE, whole_number(1, 10**9))
+    seed = checked("--seed", given.seed, whole_number(0, 2**32 - 1))
     configure_stores(given)
     with sentences(given.output):
         found = evaluate_output(
@@ -63,15 +63,6 @@ def _evaluate(given: argparse.Namespace, _: Sequence[str]) -> bool:
         if not given.json:
             say(f"\nall likely label mistakes are in {given.to}")
     return True
-
-
-def _checked(name: str, value: object, check: Callable[[object], int]) -> int:
-    from pipeline.options.values import NotAllowedError
-
-    try:
-        return check(value)
-    except NotAllowedError as e:
-        raise ConfigError(name, value, str(e)) from None
 
 
 EVALUATE = Command(

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
-from pipeline.errors import ModelError, OutputError, RunError
+from pipeline.errors import ConfigError, ModelError, OutputError, RunError
 from pipeline.options.config import check_option
+from pipeline.options.values import NotAllowedError
 from transforms.stores import filesystems, secrets
 from transforms.stores.store_errors import describe_error
+
+T = TypeVar("T")
 
 
 def add_output(parser: argparse.ArgumentParser) -> None:
@@ -20,6 +24,14 @@ def add_storage_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--storage_option", dest="storage_options", metavar="SCHEME.KEY=VALUE", action="append", help="as for run"
     )
+
+
+def checked(name: str, value: Any, check: Callable[[Any], T]) -> T:
+    """The value of an option that only one command has. Raises ConfigError when it is not allowed."""
+    try:
+        return check(value)
+    except NotAllowedError as e:
+        raise ConfigError(name, value, str(e)) from None
 
 
 def configure_stores(given: argparse.Namespace) -> None:

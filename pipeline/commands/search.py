@@ -6,11 +6,11 @@ import argparse
 from collections.abc import Sequence
 
 from pipeline.commands.command import Command
-from pipeline.commands.reading import add_output, add_storage_options, configure_stores, sentences
+from pipeline.commands.reading import add_output, add_storage_options, checked, configure_stores, sentences
 from pipeline.console import logs
 from pipeline.console.results import say
 from pipeline.errors import ConfigError
-from pipeline.options.values import NotAllowedError, whole_number
+from pipeline.options.values import whole_number
 from transforms.stores import secrets
 
 MOST = 10_000
@@ -36,10 +36,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _search(given: argparse.Namespace, _: Sequence[str]) -> bool:
-    try:
-        k = whole_number(1, MOST)(given.k)
-    except NotAllowedError as e:
-        raise ConfigError("-k", given.k, str(e)) from None
+    k = checked("-k", given.k, whole_number(1, MOST))
     if given.export and given.run_id:
         raise ConfigError("--run_id", given.run_id, "with --export, which is searched as a whole")
     columns = None if given.columns is None else [name for name in given.columns.split(",") if name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -35,14 +36,14 @@ class PublishedExport(NamedTuple):
         return [storage.join(self.folder, path) for path in paths if exports.holds_vectors(path)]
 
     @property
-    def reusable(self) -> dict[str, Reusable]:
-        """Its files by name, for an export that has the same ones."""
-        return {
-            entry["path"]: Reusable(
-                storage.join(self.folder, entry["path"]), entry["records"], entry["bytes"], entry["crc32c"]
-            )
-            for entry in self.manifest["files"]
-        }
+    def reusable(self) -> dict[str, list[Reusable]]:
+        """Its files by what their names begin with, which tells what they hold: another export may have the same."""
+        found: dict[str, list[Reusable]] = defaultdict(list)
+        for entry in self.manifest["files"]:
+            uri = storage.join(self.folder, entry["path"])
+            stem = str(entry["path"]).partition(".")[0]
+            found[stem].append(Reusable(uri, entry["records"], entry["bytes"], entry["crc32c"]))
+        return dict(found)
 
 
 def current_export(to: str) -> PublishedExport | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pipeline.console.logs import logger
 from pipeline.errors import RunError
 from pipeline.outputs import dataset
+from transforms.compacting import RunLedger
 from transforms.history import LedgerFile
 from transforms.records import documents, layout
 from transforms.records.columns import Column
@@ -165,6 +166,15 @@ def ledgers_of(runs: Sequence[PublishedRun], generation: Mapping[str, Any]) -> l
         LedgerFile(storage.join(run.folder, ledger["path"]), number)
         for number, run in enumerate(runs)
         if run.generation == generation and not (run.compacted and there.issuperset(run.compacted))
+        for ledger in run.manifest["ledgers"]
+    ]
+
+
+def all_ledgers_of(runs: Sequence[PublishedRun]) -> list[RunLedger]:
+    """The ledgers of runs of one generation, for `SelectLatest`: of all of them, compactions as well."""
+    return [
+        RunLedger(storage.join(run.folder, ledger["path"]), run.folder, number)
+        for number, run in enumerate(runs)
         for ledger in run.manifest["ledgers"]
     ]
 

@@ -99,21 +99,41 @@ def select_features(
         RunError: no such run, or no such column.
         OutputError: a run that is needed cannot be read.
     """
-    runs = [run_of(output, run_id)] if run_id else runs_of_newest_generation(output, all_of_them=True)
-    kinds = kinds_of(runs)
-    wanted = list(kinds) if columns is None else list(dict.fromkeys(columns))
-    check_columns(wanted, kinds, output)
-    rows = newest_rows(runs, drop_deleted=drop_deleted, counted=bool(kinds.keys() & set(wanted)))
+    runs = runs_to_read(output, run_id)
+    carried, wanted = kinds_of(runs), columns_to_read(runs, columns, output)
+    rows = newest_rows(runs, drop_deleted=drop_deleted, counted=bool(carried.keys() & wanted.keys()))
     if uris is not None:
         rows = rows.filter(pc.is_in(rows[URI], pa.array(uris, pa.string())))
     spreads = {}
     if "counts" in rows.column_names:
-        spreads = arrow.spread(rows["counts"].combine_chunks().unique().to_pylist(), list(kinds))
+        spreads = arrow.spread(rows["counts"].combine_chunks().unique().to_pylist(), list(carried))
     found = [
-        ReadColumn(name, kinds[name], spreads[name]) if name in kinds else ReadColumn(name, OWN[name])
-        for name in wanted
+        ReadColumn(name, kind, spreads[name]) if name in carried else ReadColumn(name, kind)
+        for name, kind in wanted.items()
     ]
     return Selection(runs[-1].manifest["model"]["feature_dim"], found, list(rows_by_shard(rows)), runs[-1])
+
+
+def runs_to_read(output: str, run_id: str) -> list[PublishedRun]:
+    """The one run of that id; of "" all that the newest vectors are in, the newest last.
+
+    Raises:
+        RunError: there is none.
+        OutputError: a run that is needed cannot be read.
+    """
+    return [run_of(output, run_id)] if run_id else runs_of_newest_generation(output, all_of_them=True)
+
+
+def columns_to_read(runs: Sequence[PublishedRun], columns: Sequence[str] | None, output: str) -> dict[str, str]:
+    """The kinds of the columns that are asked for, by feature, each once; None asks for all that runs carry.
+
+    Raises:
+        RunError: one that records do not have, or of a name that tables have for another one.
+    """
+    carried = kinds_of(runs)
+    wanted = list(carried) if columns is None else list(dict.fromkeys(columns))
+    check_columns(wanted, carried, output)
+    return {name: carried.get(name) or OWN[name] for name in wanted}
 
 
 def kinds_of(runs: Sequence[PublishedRun]) -> dict[str, str]:

@@ -26,7 +26,7 @@ from pipeline.options.beam import (
 )
 from pipeline.options.beam_flags import shown_flags
 from pipeline.options.config import CompactConfig
-from pipeline.outputs.history import PublishedRun
+from pipeline.outputs.history import PublishedRun, all_ledgers_of
 from pipeline.outputs.latest import runs_of_newest_generation
 from pipeline.outputs.lease import lease
 from pipeline.runs.elsewhere import execute_elsewhere
@@ -34,7 +34,7 @@ from pipeline.runs.launching import check_endpoint, check_output, check_scratch,
 from pipeline.runs.phases import Phases
 from pipeline.runs.resuming import note_attempt
 from pipeline.runs.running import RunReport, at_work, execute, report_of
-from transforms.compacting import ReadRecords, RunLedger, SelectLatest
+from transforms.compacting import ReadRecords, SelectLatest
 from transforms.history import EMBED, SELECTED
 from transforms.holding import HoldLease
 from transforms.publishing import PublishRun
@@ -97,12 +97,7 @@ def build(
     """Adds a compaction to a pipeline: select the newest rows, read their records, write and publish."""
     stores = config.storage_options
     staging = layout.staging_folder(config.output, config.run_id, attempt)
-    ledgers = [
-        RunLedger(storage.join(run.folder, ledger["path"]), run.folder, number)
-        for number, run in enumerate(runs)
-        for ledger in run.manifest["ledgers"]
-    ]
-    wanted = (pipeline | "SelectLatest" >> SelectLatest(ledgers, stores)).records
+    wanted = (pipeline | "SelectLatest" >> SelectLatest(all_ledgers_of(runs), stores)).records
     staged = (
         wanted
         | "ReadRecords" >> ReadRecords(stores)

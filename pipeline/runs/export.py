@@ -19,16 +19,14 @@ from pipeline.errors import RunError
 from pipeline.options.beam import check_secrets, job_endpoint_of, runner_of, runner_options, runs_here
 from pipeline.options.config import ExportConfig
 from pipeline.outputs.exports import PublishedExport, current_export, published_export
-from pipeline.outputs.history import PublishedRun
-from pipeline.outputs.latest import runs_of_newest_generation
-from pipeline.outputs.selection import check_columns, kinds_of, run_of
+from pipeline.outputs.history import PublishedRun, all_ledgers_of
+from pipeline.outputs.selection import columns_to_read, runs_to_read
 from pipeline.runs.launching import check_endpoint, check_scratch, enclosing_output, launching
 from pipeline.runs.running import execute
-from transforms.compacting import RunLedger, SelectLatest
+from transforms.compacting import SelectLatest
 from transforms.exporting import ExportDeleted, ExportShards, PublishExport, SpreadColumns
 from transforms.exports.formats import FORMATS
 from transforms.records import exports, layout
-from transforms.records.arrow import OWN
 from transforms.stores import filesystems, secrets, storage
 
 if TYPE_CHECKING:
@@ -57,16 +55,10 @@ def export(config: ExportConfig) -> PublishedExport:
         if (package := FORMATS[config.format].package) and find_spec(package) is None:
             extra = f"pip install 'embed-images[{config.format}]'"
             raise RunError(f"--format {config.format}: the package {package} is not installed; `{extra}` brings it")
-        runs = (
-            [run_of(config.output, config.run_id)]
-            if config.run_id
-            else runs_of_newest_generation(config.output, all_of_them=True)
-        )
-        kinds = kinds_of(runs)
-        columns = list(kinds) if config.columns is None else list(dict.fromkeys(config.columns))
-        check_columns(columns, kinds, config.output)
+        runs = runs_to_read(config.output, config.run_id)
+        columns = columns_to_read(runs, config.columns, config.output)
         current = _current(config)
-        wanted = _wanted(config, runs, columns)
+        wanted = _wanted(config, runs, list(columns))
         target = None
         if config.database:
             target, points = _prepared(config, runs[-1].manifest["model"]["feature_dim"], runs_here(options))
@@ -77,8 +69,7 @@ def export(config: ExportConfig) -> PublishedExport:
             return current
         base = None if config.complete else _base(wanted, current)
         identity = {"of": wanted, "base": base.manifest["export"] if base else ""}
-        described = {name: kinds.get(name) or OWN[name] for name in columns}
-        head = _head(config, runs, described, identity, started, runner_of(options))
+        head = _head(config, runs, columns, identity, started, runner_of(options))
         pipeline = beam.Pipeline(options=options)
         build(pipeline, config, runs, head, base, current, target)
     logger.info("exporting %d runs of %s as %s to %s", len(runs), config.output, config.format, config.to)
@@ -106,13 +97,8 @@ def build(
         target: the collection that vectors go into, of a format that is a database.
     """
     stores, folder = config.storage_options, storage.join(config.to, head["export"])
-    ledgers = [
-        RunLedger(storage.join(run.folder, ledger["path"]), run.folder, number)
-        for number, run in enumerate(runs)
-        for ledger in run.manifest["ledgers"]
-    ]
     after = -1 if base is None else len(base.manifest["runs"]) - 1
-    latest = pipeline | "SelectLatest" >> SelectLatest(ledgers, stores, after)
+    latest = pipeline | "SelectLatest" >> SelectLatest(all_ledgers_of(runs), stores, after)
     columns = [(entry["feature"], entry["kind"]) for entry in head["columns"]]
     feature_dim = head["model"]["feature_dim"]
     selected = latest.records | "CountSelected" >> Count.Globally()
@@ -197,14 +183,14 @@ def _current(config: ExportConfig) -> PublishedExport | None:
     return current
 
 
-def _wanted(config: ExportConfig, runs: Sequence[PublishedRun], columns: Sequence[str]) -> dict[str, Any]:
+def _wanted(config: ExportConfig, runs: Sequence[PublishedRun], columns: list[str]) -> dict[str, Any]:
     """What an export is of, so that it is known again."""
     return {
         "output": secrets.identified(config.output),
         "format": config.format,
         "run_id": config.run_id,
         "runs": [_signed(run) for run in runs],
-        "columns": list(columns),
+        "columns": columns,
         **_place(config, secrets.identified),
     }
 
