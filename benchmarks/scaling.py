@@ -95,6 +95,9 @@ FORMS: Mapping[str, Callable[[int], Any]] = {"loose": loose, "columns": columns,
 def without_model() -> None:
     """Puts in this process an engine of zeros in the place of the model's."""
 
+    with tempfile.NamedTemporaryFile(delete=False) as artifact:
+        pass
+
     def zeros(*_: object, **__: object) -> object:
         return lambda images: np.zeros((len(images), FEATURES), np.float32)
 
@@ -108,7 +111,7 @@ def without_model() -> None:
             feature_dim=FEATURES,
             artifact_sha256="0" * 64,
             parity={"count": 0, "mean_cosine": 1.0, "min_cosine": 1.0},
-            artifact=os.devnull,
+            artifact=artifact.name,
             saved_model="",
         )
 

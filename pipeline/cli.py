@@ -6,6 +6,7 @@ import argparse
 import atexit
 import contextlib
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -65,8 +66,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     try:
         status = _main(list(sys.argv[1:] if arguments is None else arguments))
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as e:
         sys.stderr.flush()
+        if e.args == (signal.SIGTERM,):
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGTERM)
         os._exit(EXIT_INTERRUPTED)  # at once: a normal exit would wait for fetches that may never end
     sys.exit(status)
 

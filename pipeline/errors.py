@@ -8,6 +8,10 @@ class RunError(Exception):
     """A run that cannot start or did not publish."""
 
 
+class Stopped(KeyboardInterrupt):
+    """What this process did was ended by a signal: its first argument, where it is known."""
+
+
 class ModelError(Exception):
     """A module that cannot be used; of what it or its server calls itself, nothing moves a terminal's cursor."""
 

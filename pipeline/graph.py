@@ -59,6 +59,7 @@ def build(
     """
     listing = listing_of(config, columns, renewed)
     stores, rules = config.storage_options, listing.rules
+    writing = config.shard_size, config.compression, stores, config.shard_seconds
     staging = layout.staging_folder(config.output, config.run_id, attempt)
 
     # Listing runs in the graph: a bucket of millions is never in the launcher's memory.
@@ -95,7 +96,7 @@ def build(
         embedded
         | "EncodeExamples" >> EncodeExamples()
         | "HoldLease" >> HoldLease(renewed, stores)
-        | "WriteShards" >> WriteShards(staging, config.shard_size, config.compression, stores)
+        | "WriteShards" >> WriteShards(staging, *writing)
     )
     dead_letters = (
         (failed_to_load, failed_to_embed)
@@ -106,7 +107,7 @@ def build(
         rewritten = (
             decided[RECORDS]
             | "RewriteColumns" >> RewriteColumns(stores)
-            | "WriteRewritten" >> WriteShards(staging, config.shard_size, config.compression, stores)
+            | "WriteRewritten" >> WriteShards(staging, *writing)
         )
         more.append(rewritten)
     deleted = decided[DELETED] | "WriteDeleted" >> WriteDeleted(staging, storage_options=stores)

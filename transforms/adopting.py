@@ -20,11 +20,11 @@ from transforms.history import STAGED
 from transforms.records import documents
 from transforms.records.ledger import check_schema, read_columns
 from transforms.records.output_error import OutputError
+from transforms.records.spool import STAGED_FILE
 from transforms.records.tfrecord import DamagedRecordError, decompressed, read_records
 from transforms.stores import filesystems, storage
 from transforms.stores.filesystems import StorageOptions
 from transforms.stores.streaming import open_current
-from transforms.writing import STAGED_FILE
 
 BATCH_RECORDS = 1024
 logger = logging.getLogger("embed_images")
@@ -42,7 +42,7 @@ class AdoptStaged(beam.PTransform[PBegin, dict[str, PCollection[Any]]]):
     `run` is that number}.
 
     Attributes:
-        ledgers: uris of staged ledgers, which are written when their file is whole.
+        ledgers: uris of staged ledgers, which are written when their file is whole; those to be preferred first.
         compression: of the shards, a key of `layout.EXTENSIONS`.
         storage_options: of the stores, see `filesystems.configure`.
     """
@@ -54,7 +54,7 @@ class AdoptStaged(beam.PTransform[PBegin, dict[str, PCollection[Any]]]):
     def expand(self, begin: PBegin) -> dict[str, PCollection[Any]]:
         staged = (
             begin
-            | "Ledgers" >> beam.Create([*enumerate(sorted(self.ledgers))])
+            | "Ledgers" >> beam.Create([*enumerate(self.ledgers)])
             | "Spread" >> beam.Reshuffle()
             | "Check" >> beam.FlatMapTuple(self._check).with_output_types(tuple[int, StagedFile])
         )

@@ -13,13 +13,13 @@ from transforms.elements import ImageObject, PastOutcome
 from transforms.holding import HoldLease
 from transforms.records.columns import digest
 from transforms.records.leases import Lease
+from transforms.records.ledger import READ as READ
 from transforms.records.ledger import read_columns
 from transforms.stores import filesystems, storage
 from transforms.stores.filesystems import StorageOptions
 
 EMBED, UNCHANGED, FAILED_BEFORE, STAGED = "embed", "unchanged", "failed_before", "staged"
 COLUMNS_CHANGED = "columns_changed"
-READ = "read"  # the outcome of a container that was read to its end
 DELETED, GONE = "deleted", "gone"
 # Further ones that `SelectImages` counts.
 OUTSIDE, SELECTED, DISTINCT = "outside", "selected", "distinct"

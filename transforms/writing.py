@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import gzip
 import json
-import uuid
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,21 +14,15 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from transforms import tally
 from transforms.elements import DeadLetter, EncodedBatch, ImageObject, ReadContainer, StagedFile
-from transforms.history import READ
-from transforms.records.ledger import LedgerSpool
+from transforms.records.spool import Spool
 from transforms.records.tfrecord import frame
-from transforms.stores import filesystems, storage
+from transforms.stores import filesystems
 from transforms.stores.filesystems import StorageOptions
-from transforms.stores.spooling import naming, open_spool, size_and_crc32c
-
-OUTCOMES = {"features": "embedded", "dead_letters": "failed", "deleted": "deleted", "containers": READ}
-STAGED_FILE = "staged_file"  # the key of a staged ledger's metadata that tells of its file
-GZIP_LEVEL = 1  # vectors hardly compress: level 9 costs many times more for a percent
 
 
 @dataclass
 class WriteShards(beam.PTransform[PCollection[EncodedBatch], PCollection[StagedFile]]):
-    """Spools examples to local disk and uploads each shard whole when it is full or its bundle ends.
+    """Spools examples to local disk and uploads each shard whole when it is full, old, or its bundle ends.
 
     Nothing of a failed bundle is published: only files named by a `StagedFile` of a bundle that
     succeeded are, whatever else lies in the staging folder.
@@ -44,15 +34,19 @@ class WriteShards(beam.PTransform[PCollection[EncodedBatch], PCollection[StagedF
         shard_size: bytes of framed records, before compression, at which a shard is full.
         compression: a key of `layout.EXTENSIONS`.
         storage_options: of the stores, see `filesystems.configure`.
+        shard_seconds: at which a shard is old: what is lost when its worker is killed; 0 for never.
     """
 
     staging: str
     shard_size: int
     compression: str = "none"
     storage_options: StorageOptions = field(default_factory=dict)
+    shard_seconds: float = 0
 
     def expand(self, encoded: PCollection[EncodedBatch]) -> PCollection[StagedFile]:
-        write = _WriteFeatures("features", self.staging, self.shard_size, self.compression, self.storage_options)
+        write = _WriteFeatures(
+            "features", self.staging, self.shard_size, self.compression, self.storage_options, self.shard_seconds
+        )
         staged: PCollection[StagedFile] = encoded | "Write" >> beam.ParDo(write).with_output_types(StagedFile)
         return staged
 
@@ -100,14 +94,23 @@ class WriteContainers(beam.PTransform[PCollection[ReadContainer], PCollection[St
 
 
 class _SpoolingDoFn(beam.DoFn):
-    """Keeps one open `Spool` a bundle, and stages it when it is full or the bundle ends."""
+    """Keeps one open `Spool` a bundle, and stages it when it is full, old, or the bundle ends."""
 
-    def __init__(self, kind: str, staging: str, shard_size: int, compression: str, storage_options: StorageOptions):
+    def __init__(
+        self,
+        kind: str,
+        staging: str,
+        shard_size: int,
+        compression: str,
+        storage_options: StorageOptions,
+        shard_seconds: float = 0,
+    ):
         self._kind = kind
         self._staging = staging
         self._shard_size = shard_size
         self._compression = compression
         self._storage_options = storage_options
+        self._shard_seconds = shard_seconds
         self._spool: Spool | None = None
 
     def setup(self) -> None:
@@ -118,14 +121,14 @@ class _SpoolingDoFn(beam.DoFn):
 
     def teardown(self) -> None:
         if self._spool is not None:
-            self._spool.close()
+            self._spool.keep()
             self._spool = None
 
     def _add(self, record: bytes, source: ImageObject, failure: DeadLetter | None = None) -> Iterator[StagedFile]:
         if self._spool is None:
             self._spool = Spool(self._kind, self._staging, self._compression)
         self._spool.add(record, source, failure)
-        if self._spool.size >= self._shard_size:
+        if self._spool.size >= self._shard_size or 0 < self._shard_seconds <= self._spool.age:
             spool, self._spool = self._spool, None
             yield spool.stage()
 
@@ -160,72 +163,6 @@ class _WriteDeadLetters(_SpoolingDoFn):
             failure = element._replace(source=source)
             yield from self._add(dead_letter_line(failure), source, failure)
             tally.count("images_failed")
-
-
-class Spool:
-    """A file that grows on local disk, and the ledger of its records beside it.
-
-    Attributes:
-        size: bytes added so far, before compression.
-    """
-
-    def __init__(self, kind: str, staging: str, compression: str = "none"):
-        self._kind = kind
-        self._target = storage.join(staging, f"{kind}-{uuid.uuid4().hex}")
-        plain = open_spool()
-        self._file = plain
-        if compression == "gzip":
-            # mtime=0 and no name: the same records make the same bytes.
-            self._file = gzip.GzipFile("", "wb", GZIP_LEVEL, plain, mtime=0)  # type: ignore[assignment]
-        self._plain = plain
-        self._ledger = LedgerSpool()
-        self._first_uri = ""
-        self._errors: Counter[str] = Counter()
-        self.size = 0
-
-    def add(self, record: bytes, source: ImageObject, failure: DeadLetter | None = None) -> None:
-        """Raises OSError, which names the folder of temporary files, when the disk is full."""
-        with naming():
-            self._file.write(record)
-        self.size += len(record)
-        self._first_uri = self._first_uri or source.uri
-        self._ledger.add(source, OUTCOMES[self._kind], failure)
-        if failure is not None:
-            self._errors[failure.error] += 1
-
-    def close(self) -> None:
-        """Closes the local files, staged or not, on a full disk, too."""
-        for file in (self._file, self._plain):
-            with contextlib.suppress(OSError):
-                file.close()
-        self._ledger.close()
-
-    def stage(self) -> StagedFile:
-        """Finishes the file, and uploads it and its ledger; nothing stays on the local disk, whatever happens."""
-        with contextlib.closing(self):
-            return self._stage()
-
-    def _stage(self) -> StagedFile:
-        with naming():
-            if self._file is not self._plain:
-                self._file.close()  # which leaves the plain one open
-            self._plain.flush()
-        size, crc32c = size_and_crc32c(self._plain)
-        storage.upload(self._plain, self._target)
-        ledger_uri = f"{self._target}.ledger"
-        staged = StagedFile(
-            kind=self._kind,
-            uri=self._target,
-            ledger_uri=ledger_uri,
-            records=self._ledger.rows,
-            bytes=size,
-            crc32c=crc32c,
-            first_uri=self._first_uri,
-            errors=dict(self._errors),
-        )
-        # The ledger comes last and tells of its file: where it is, the file is whole, whatever became of the bundle.
-        self._ledger.stage(ledger_uri, {STAGED_FILE: json.dumps(staged._asdict())})
-        return staged
 
 
 def dead_letter_line(failure: DeadLetter) -> bytes:

@@ -33,8 +33,10 @@ def _run(given: argparse.Namespace, unknown: Sequence[str]) -> bool:
     from pipeline.outputs.lease import wait_command
     from pipeline.runs.run import run
     from pipeline.runs.summary import summary
+    from pipeline.runs.unfinished import going_on
     from transforms.records import layout
 
+    config = going_on(config)
     report = run(config)
     if report is not None:
         say(summary(report))

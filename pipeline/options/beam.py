@@ -14,6 +14,7 @@ from apache_beam.options.pipeline_options import (
     DirectOptions,
     PipelineOptions,
     PortableOptions,
+    SetupOptions,
     StandardOptions,
     TypeOptions,
 )
@@ -31,6 +32,7 @@ LOCAL_RUNNER = "FnApiRunner"
 LOCAL_NAMES = ("directrunner", "direct", "fnapirunner", "fnapi")
 
 IN_THE_JOB = "the job's definition would show it"
+WORKER = "transforms.worker"  # which workers import when they start
 NOT_FOR_BEAM = ("beam_args", "input_size", "storage_options")
 
 
@@ -49,7 +51,10 @@ def beam_options(config: RunConfig) -> PipelineOptions:
         ConfigError: as `runner_options`.
     """
     own = {name: value for name, value in config.describe().items() if name not in NOT_FOR_BEAM}
-    return runner_options(config.beam_args, own)
+    options = runner_options(config.beam_args, own)
+    setup = options.view_as(SetupOptions)
+    setup.beam_plugins = [*(setup.beam_plugins or []), WORKER]
+    return options
 
 
 def runner_options(beam_args: Sequence[str], own: Mapping[str, Any] | None = None) -> PipelineOptions:

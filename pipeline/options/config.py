@@ -27,13 +27,18 @@ from transforms.stores.secrets import HIDDEN
 NOT_IN_IDENTITY = (
     "threads", "batch_size", "engine", "min_parity", "max_failure_rate", "fetch_concurrency", "prefetch_bytes",
     "fetch_retries", "storage_options", "no_wait", "verbose", "beam_args", "new_model", "shard_size", "trust_module",
-    "allow_local", "skip_unreadable",
+    "allow_local", "skip_unreadable", "shard_seconds",
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """The checked options of a run; `OPTIONS` describes each. `beam_args` are passed on to Beam."""
+    """The checked options of a run; `OPTIONS` describes each.
+
+    Attributes:
+        beam_args: passed on to Beam.
+        run_id_given: else it is the time, and an unfinished run of the same options may be gone on with in its place.
+    """
 
     input: tuple[str, ...]
     output: str
@@ -49,6 +54,7 @@ class RunConfig:
     batch_size: int | None
     threads: int
     shard_size: int
+    shard_seconds: int
     compression: str
     run_id: str
     max_failure_rate: float
@@ -82,6 +88,7 @@ class RunConfig:
     no_wait: bool
     verbose: bool
     beam_args: tuple[str, ...]
+    run_id_given: bool
 
     @property
     def rules(self) -> Rules:
@@ -104,8 +111,9 @@ class RunConfig:
 
     def describe(self) -> dict[str, Any]:
         """The manifest's entry: without what may be secret in URIs, of storage options and most of Beam's the names."""
+        options = {name: value for name, value in asdict(self).items() if name != "run_id_given"}
         return {
-            **asdict(self),
+            **options,
             "input": [secrets.redacted(text) for text in self.input],
             "output": secrets.redacted(self.output),
             "model": secrets.redacted(self.model),
@@ -157,11 +165,15 @@ def make_config(given: Mapping[str, Any], beam_args: Sequence[str], now: datetim
     if engine != "auto" and precision not in PRECISIONS[engine]:
         raise ConfigError("--precision", precision, f"engine {engine} computes in {' or '.join(PRECISIONS[engine])}")
     checked["output"] = storage.normalize(checked["output"])
+    given_id = checked["run_id"] is not None
     checked["run_id"] = checked["run_id"] or default_run_id(now=now)
     remember_values((*passed_on, *beam_args))
     for uri in (*checked["input"], checked["output"], checked["model"]):
         secrets.remember_uri(uri)
-    return RunConfig(**checked, beam_args=(*passed_on, *beam_args))
+    return RunConfig(**checked, beam_args=(*passed_on, *beam_args), run_id_given=given_id)
+
+
+DEFAULT_RUN_ID = r"\d{8}T\d{6}\.\d{6}Z"
 
 
 def default_run_id(prefix: str = "", now: datetime | None = None) -> str:

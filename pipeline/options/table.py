@@ -139,7 +139,13 @@ WHAT = (
 )
 WHERE = (
     Option("output", folder_uri, None, "folder of the runs; local or gs://…, s3://…", "URI"),
-    Option("run_id", run_name, None, "name of the run; the time of the start, UTC, when not given", "ID"),
+    Option(
+        "run_id",
+        run_name,
+        None,
+        "name of the run; when not given, the time of the start, UTC, or that of an unfinished run of the same options",
+        "ID",
+    ),
     Option(
         "storage_options",
         options_of_store,
@@ -210,6 +216,13 @@ IMAGES = (
 )
 SHARDS = (
     Option("shard_size", byte_size, 256 << 20, "bytes at which a shard of records is full", "SIZE"),
+    Option(
+        "shard_seconds",
+        whole_number(0, 86_400),
+        120,
+        "seconds after which a shard is finished, full or not: what a worker loses when it is killed; 0 for never",
+        "N",
+    ),
     Option("compression", one_of(*EXTENSIONS), "none", "of the shards", "|".join(EXTENSIONS)),
 )
 INCREMENTAL = (

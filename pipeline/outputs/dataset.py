@@ -36,6 +36,15 @@ def run_ids(output: str) -> list[str]:
         return sorted(name for name, found in zip(names, published, strict=True) if found)
 
 
+def entries(folder: str) -> list[tuple[str, bool]]:
+    """(name, whether it is a folder) of what lies in a folder."""
+    fs = filesystems.filesystem(folder)
+    if not fs.isdir(folder):
+        return []
+    found = (info for info in fs.ls(folder, detail=True) if info["name"].rstrip("/") != folder.partition("://")[2])
+    return sorted((posixpath.basename(info["name"].rstrip("/")), info["type"] == "directory") for info in found)
+
+
 def read_manifest(folder: str) -> dict[str, Any]:
     """The run.json of a run's folder.
 

@@ -28,6 +28,14 @@ def note_attempt(output: str, run_id: str, attempt: str, making: Mapping[str, An
     storage.write_bytes(layout.attempt_file(output, run_id, attempt), json.dumps(making).encode())
 
 
+def noted(output: str, run_id: str, attempt: str) -> dict[str, Any] | None:
+    """What an attempt makes, as `note_attempt` was told; None where nothing says so that can be believed."""
+    try:
+        return documents.read_attempt(layout.attempt_file(output, run_id, attempt))
+    except OutputError:
+        return None
+
+
 def stage_model(output: str, run_id: str, attempt: str, model: FeatureModel) -> str:
     """Puts the artifact of a model where workers find it; gives its URI."""
     staging = layout.staging_folder(output, run_id, attempt)
@@ -37,11 +45,14 @@ def stage_model(output: str, run_id: str, attempt: str, model: FeatureModel) -> 
 
 
 def finished_shards(output: str, run_id: str, attempt: str = "") -> list[str]:
-    """Ledgers of the shards that an attempt, or any, has finished; each is written when its shard is whole."""
-    names = removal.names_in(output, layout.STAGING, run_id)
+    """Ledgers of the shards that an attempt, or any, has finished; each is written when its shard is whole.
+
+    The largest come first: of two that hold an image, as where a bundle was tried twice, the first is taken over.
+    """
+    sizes = removal.sizes_in(output, layout.STAGING, run_id)
     return [
         storage.join(layout.staging_folder(output, run_id), name)
-        for name in names
+        for name in sorted(sizes, key=lambda name: (-sizes[name], name))
         if name.startswith(attempt)
         and layout.is_written_here(layout.STAGING, name)
         and layout.STAGED_LEDGER.fullmatch(posixpath.basename(name))
@@ -63,7 +74,7 @@ def leftovers(output: str, run_id: str, making: Mapping[str, Any]) -> list[str]:
     attempts = {name.partition("/")[0] for name in names if "/" in name}
     for attempt in sorted(attempt for attempt in attempts if re.fullmatch(layout.ATTEMPT, attempt)):
         found = finished_shards(output, run_id, attempt)
-        if found and _noted(output, run_id, attempt) == wanted:
+        if found and noted(output, run_id, attempt) == wanted:
             ledgers += found
             continue
         if found:
@@ -117,10 +128,3 @@ def _take_back(output: str, run_id: str) -> None:
         if storage.exists(storage.join(folder, name)) and not storage.exists(staged):
             storage.move(storage.join(folder, name), staged)
     removal.remove_unpublished(output, run_id)
-
-
-def _noted(output: str, run_id: str, attempt: str) -> dict[str, Any] | None:
-    try:
-        return documents.read_attempt(layout.attempt_file(output, run_id, attempt))
-    except OutputError:
-        return None

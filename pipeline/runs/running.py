@@ -59,16 +59,15 @@ def execute(pipeline: Any, *, shown: bool) -> None:
 
     Raises:
         RunError: it failed.
-        KeyboardInterrupt: Ctrl-C, wherever it was caught.
+        Stopped: Ctrl-C or SIGTERM, wherever it was caught.
     """
     from pipeline.console.progress import line_of_this_process, progress
+    from pipeline.runs.stopping import stoppable
 
     try:
-        with progress(line_of_this_process) if shown else nullcontext():
+        with stoppable(), progress(line_of_this_process) if shown else nullcontext():
             pipeline.run().wait_until_finish()
     except Exception as e:  # whatever a runner raises: the user gets its last line, --verbose the rest
-        if _is_interrupt(e):
-            raise KeyboardInterrupt from e
         raise RunError(f"the pipeline failed: {_last_line(e)}") from e
 
 
@@ -134,12 +133,3 @@ def _last_line(error: BaseException) -> str:
     """What an error says in the end."""
     text = str(error).strip().splitlines()
     return text[-1] if text else type(error).__name__
-
-
-def _is_interrupt(error: BaseException | None) -> bool:
-    """Whether Ctrl-C was pressed within a DoFn: Beam wraps whatever is raised there."""
-    while error is not None:
-        if isinstance(error, KeyboardInterrupt):
-            return True
-        error = error.__cause__ or error.__context__
-    return False

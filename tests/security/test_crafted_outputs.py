@@ -22,8 +22,8 @@ from pipeline.runs.running import RunReport
 from tests.conftest import Run, photo
 from tests.full_disk import full_after
 from tests.reading import run_vectors
+from transforms.records.spool import STAGED_FILE
 from transforms.records.tfrecord import frame
-from transforms.writing import STAGED_FILE
 
 HEX = "0123456789abcdef" * 2
 SHARD = 512  # bytes: a few records

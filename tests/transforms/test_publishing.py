@@ -16,7 +16,8 @@ from tests.conftest import Run
 from transforms.elements import DeadLetter, ImageObject, StagedFile
 from transforms.publishing import Plan, PublishRun, count_outcomes, plan_moves, plan_refusal, refusal_of
 from transforms.records import layout
-from transforms.writing import Spool, dead_letter_line
+from transforms.records.spool import Spool
+from transforms.writing import dead_letter_line
 
 
 def staged(kind: str, number: int, records: int = 1, **errors: int) -> StagedFile:

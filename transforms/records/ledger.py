@@ -31,6 +31,7 @@ SCHEMA = pa.schema(
         pa.field("columns_digest", pa.string()),
     ]
 )
+READ = "read"  # the outcome of a container that was read to its end
 LATER_COLUMNS = ("columns", "columns_digest")  # which ledgers of the first builds of 0.1.0 do not have
 ROWS_IN_MEMORY = 2000
 BATCH_ROWS = 8192  # of a few columns, at a read
