@@ -184,12 +184,12 @@ def test_inputs_of_nothing_are_errors_not_empty_successes(
 def test_a_failing_pipeline_publishes_nothing_and_says_why(
     tmp_path: Path, images: Path, run_pipeline: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from transforms import writing
+    from transforms.records import spool
 
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(writing.storage, "upload", full)
+    monkeypatch.setattr(spool.storage, "upload", full)
     with pytest.raises(RunError, match=r"the pipeline failed: .*No space left on device"):
         run_pipeline(input=str(images), run_id="r")
     assert list((tmp_path / "output").iterdir()) == []
