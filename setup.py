@@ -30,7 +30,7 @@ setup(
     # google-cloud-bigtable). tfx-bsl 1.21 has no wheels for 3.13.
     python_requires=">=3.11,<3.13",
     packages=find_packages(include=["pipeline", "pipeline.*", "transforms", "transforms.*"]),
-    package_data={"pipeline": ["py.typed", "*.pyi"], "transforms": ["py.typed", "*.pyi"]},
+    package_data={"pipeline": ["py.typed", "*.pyi", "planning/prices.yaml"], "transforms": ["py.typed", "*.pyi"]},
     install_requires=[
         "ai-edge-litert>=2.1",
         "aiohttp>=3.12",

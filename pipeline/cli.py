@@ -18,6 +18,7 @@ from pipeline.commands.duplicates import DUPLICATES
 from pipeline.commands.evaluate import EVALUATE
 from pipeline.commands.export import EXPORT
 from pipeline.commands.latest import LATEST
+from pipeline.commands.plan import PLAN
 from pipeline.commands.run import RUN
 from pipeline.commands.runs import RUNS
 from pipeline.commands.search import SEARCH
@@ -31,7 +32,7 @@ from transforms.stores.secrets import redacted
 
 COMMANDS = {
     command.name: command
-    for command in (RUN, WAIT, VERIFY, RUNS, LATEST, COMPACT, EXPORT, SEARCH, DUPLICATES, EVALUATE, DEMO)
+    for command in (RUN, PLAN, WAIT, VERIFY, RUNS, LATEST, COMPACT, EXPORT, SEARCH, DUPLICATES, EVALUATE, DEMO)
 }
 
 EXIT_FAILED = 1

@@ -17,6 +17,7 @@ from transforms.embedding import EmbedImages
 from transforms.encoding import EncodeExamples
 from transforms.history import DELETED, SELECTED, LedgerFile, ReadHistory
 from transforms.holding import HoldLease
+from transforms.inputs.rules import Rules
 from transforms.listing import LEFT_OUT, LISTED, ListImages
 from transforms.loading import LoadImages
 from transforms.publishing import PublishRun
@@ -73,17 +74,7 @@ def build(
         rows["adopted"] = taken_over["past"]
     if history:
         rows["history"] = pipeline | "ReadHistory" >> ReadHistory(history, stores, renewed, bool(rules.columns))
-    selection = Selection(
-        config.input,
-        rules,
-        _seconds(config.since),
-        _seconds(config.until),
-        config.limit,
-        config.retry_dead_letters,
-        config.dedup == "listing",
-        policy_of(config),
-    )
-    decided = rows | "SelectImages" >> SelectImages(selection, units, stores)
+    decided = rows | "SelectImages" >> SelectImages(selection_of(config, rules), units, stores)
     selected = decided[SELECTED]
     if leftovers:
         rejected = AsList(decided[REJECTED])
@@ -125,6 +116,20 @@ def listing_of(config: RunConfig, columns: Sequence[Column] = (), lease: Lease |
     """How a run lists its inputs, and which columns it carries."""
     rules = config.carrying(columns) if columns else config.rules
     return ListImages(rules, config.storage_options, config.output, lease)
+
+
+def selection_of(config: RunConfig, rules: Rules) -> Selection:
+    """Which of the listed images a run chooses, and how it reads containers."""
+    return Selection(
+        config.input,
+        rules,
+        _seconds(config.since),
+        _seconds(config.until),
+        config.limit,
+        config.retry_dead_letters,
+        config.dedup == "listing",
+        policy_of(config),
+    )
 
 
 def loading_of(config: RunConfig, input_size: tuple[int, int]) -> LoadImages:

@@ -25,9 +25,10 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 def _run(given: argparse.Namespace, unknown: Sequence[str]) -> bool:
     config = make_config(vars(given), unknown)
     if given.dry_run:
-        from pipeline.runs.plan import plan
+        from pipeline.planning.stages import stages_of
 
-        say(plan(config))
+        say(stages_of(config))
+        say("`embed-images plan` with the same options tells what would be found, done and paid")
         return True
     logs.set_up(config.verbose)
     from pipeline.outputs.lease import wait_command

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pipeline.options.config import make_config
-from pipeline.runs.plan import plan
+from pipeline.planning.stages import stages_of
 
 
 def lines_of(**options: object) -> list[str]:
-    return plan(
+    return stages_of(
         make_config({"input": "gs://no/such", "output": "gs://nor/such", "model": "none", **options}, [])
     ).splitlines()
 

@@ -1,4 +1,4 @@
-"""embed-images run --dry_run: the stages that Beam makes of a run, and what is shuffled between them."""
+"""The stages that Beam makes of a run, and what is shuffled between them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PHASES = (
 )
 
 
-def plan(config: RunConfig) -> str:
+def stages_of(config: RunConfig) -> str:
     """Describes a run's stages in order, by the fusion of Beam's portable runners; others may fuse a little less.
 
     Nothing is listed, converted, read or written: the model is a stand-in of the same place in the graph, and of an
