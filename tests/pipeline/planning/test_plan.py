@@ -91,6 +91,7 @@ def test_images_in_containers_are_reckoned_from_their_size(tmp_path: Path, tiny_
     assert again.measured is None
 
 
+@pytest.mark.whole
 def test_of_dataflow_it_knows_machines_and_money(tmp_path: Path, images: Path, tiny_module: str) -> None:
     dataflow = ("--runner=DataflowRunner", "--max_num_workers=10", "--machine_type=n2-standard-4", "--disk_size_gb=50")
     plan = plan_of(tmp_path, tiny_module, *dataflow, input=str(images))
@@ -133,5 +134,5 @@ def test_prices_are_checked(change: Any, said: str, tmp_path: Path) -> None:
         read_prices(str(own))
     with pytest.raises(ConfigError, match="a YAML file that can be read"):
         read_prices(str(tmp_path / "none.yaml"))
-    with pytest.raises(ConfigError, match="one of .*n2-standard-4"):
+    with pytest.raises(ConfigError, match=r"one of .*n2-standard-4"):
         read_prices().machine("z9-mega-1024")
