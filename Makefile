@@ -24,7 +24,7 @@ FLINK_FOLDER := $(CACHE)/flink
 
 .PHONY: help setup demo test test-whole test-fuzz test-stores test-kills test-corpora test-exports test-schedulers \
 	test-dockerfile test-prism test-jobs \
-	test-flink flink-up flink-run flink-down prism prism-location boot boot-location bench bench-quick bench-stages \
+	test-flink flink-up flink-run flink-down prism prism-location boot boot-location docs docs-serve bench bench-quick bench-stages \
 	bench-fidelity bench-scaling bench-fetch bench-listing bench-exports bench-containers bench-search bench-plan \
 	template-metadata formats lint types check lock clean
 
@@ -100,6 +100,12 @@ boot: $(BOOT)  ## builds the program that starts a worker in Beam's Python conta
 
 boot-location:
 	@echo $(BOOT)
+
+docs: setup  ## the documentation as a site, in site/; any warning fails
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+docs-serve: setup  ## shows it, and every change of it
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
 bench: setup $(PEERS)/installed  ## throughput beside other systems, three rounds: most of an hour; needs Java 17
 	$(BIN)/python benchmarks/roofline.py

@@ -16,6 +16,7 @@ HEIF = ["pillow-heif>=1.0"]
 FAISS = ["faiss-cpu>=1.11"]
 SKLEARN = ["scikit-learn>=1.6"]
 QDRANT = ["qdrant-client>=1.14"]
+DOCS = ["mkdocs-material>=9.6", "mkdocstrings[python]>=0.30"]
 CODECS = ["imagecodecs>=2025.8"]  # JPEG XL, and samples of more than 8 bits where Pillow keeps none
 
 setup(
@@ -74,6 +75,7 @@ setup(
             *FAISS,
             *SKLEARN,
             *QDRANT,
+            *DOCS,
             "datasets>=4.4",
             "duckdb>=1.3",
             "gcp-storage-emulator>=2026.7",
