@@ -1,8 +1,9 @@
 """What an export costs: seconds beside those of reading the same bytes with pyarrow, and memory.
 
-An output is made of random vectors, by the stages that write and publish runs; then each format is exported; and one of
-them again after a second run of 1 % more. All in processes of their own, from a cold page cache where that may be
-emptied (root). `make bench-exports` prints a table and writes benchmarks/results/exports.json.
+An output is made of random vectors, by the stages that write and publish runs; then each format is exported, and the
+Parquet read, in turns; and one is exported again after a second run of 1 % more. All in processes of their own, from a
+cold page cache where that may be emptied (root). `make bench-exports` prints a table and writes
+benchmarks/results/exports.json.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ import contextlib
 import json
 import os
 import shutil
+import statistics
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,7 @@ for path in glob.glob(sys.argv[1] + "/*.parquet"):
     for batch in pq.ParquetFile(path).iter_batches(1024): pass
 print("read")
 """
+READING = "pyarrow reads it"
 RESULTS = Path(__file__).parent / "results" / "exports.json"
 
 
@@ -75,41 +78,70 @@ def run_cold(command: list[str]) -> Cost:
     return run_command(command, os.environ, Path.cwd())
 
 
-def measure(folder: Path, count: int) -> Iterator[dict[str, Any]]:
+def measure(folder: Path, count: int, rounds: int) -> Iterator[dict[str, Any]]:
+    """What each command cost, in turns, so that what else the machine does meets them alike."""
     output = str(folder / "output")
     make_run(output, "one", 1, 0, count)
     program = str(Path(sys.executable).with_name("embed-images"))
-    for format in FORMATS:
-        to = str(folder / format)
-        yield {"what": f"{format}, new"} | run_cold(
-            [program, "export", output, "--to", to, "--format", format]
-        )._asdict()
-    (export,) = (path for path in (folder / "parquet").iterdir() if path.is_dir())
-    yield {"what": "pyarrow reads it"} | run_cold([sys.executable, "-c", READ, str(export)])._asdict()
+
+    def export(format: str, what: str) -> dict[str, Any]:
+        given = [program, "export", output, "--to", str(folder / format), "--format", format]
+        return {"what": f"{format}, {what}"} | run_cold(given)._asdict()
+
+    def read() -> dict[str, Any]:
+        (parquet,) = (path for path in (folder / "parquet").iterdir() if path.is_dir())
+        return {"what": READING} | run_cold([sys.executable, "-c", READ, str(parquet)])._asdict()
+
+    for number in range(rounds):
+        for format in FORMATS:
+            shutil.rmtree(folder / format, ignore_errors=True)
+            yield {"round": number} | export(format, "new")
+            yield {"round": number} | read()
     make_run(output, "two", 2, count, count // 100)
-    again = [program, "export", output, "--to", str(folder / "parquet"), "--format", "parquet"]
-    yield {"what": "parquet, 1% more"} | run_cold(again)._asdict()
+    yield {"round": rounds} | export("parquet", "1% more")
+
+
+def by_what(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Medians over the rounds; of the ratios as well, each to what pyarrow took in the same round."""
+    reading = [result for result in results if result["what"] == READING]
+
+    def ratio(result: Mapping[str, Any], name: str) -> float:
+        beside = [each[name] for each in reading if each["round"] == result["round"]]
+        return float(result[name] / statistics.median(beside or [each[name] for each in reading]))
+
+    rows = []
+    for what in dict.fromkeys(result["what"] for result in results):
+        found = [result for result in results if result["what"] == what]
+        names = ("seconds", "core_seconds")
+        costs = {name: statistics.median(result[name] for result in found) for name in names}
+        ratios = {f"{name}_by_pyarrow": statistics.median(ratio(result, name) for result in found) for name in names}
+        rows.append({"what": what, **costs, **ratios, "peak_mb": max(result["peak_mb"] for result in found)})
+    return rows
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--vectors", type=int, default=100_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--folder", help="where they are made, a new one below it (of the cache)")
     options = parser.parse_args()
-    corpora.folder().mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=corpora.folder()))
+    around = Path(options.folder) if options.folder else corpora.folder()
+    around.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=around))
+    results = []
     try:
-        results = list(measure(folder, options.vectors))
+        for result in measure(folder, options.vectors, options.rounds):
+            print(f"{result['what']:<20} {result['seconds']:8.1f} s", file=sys.stderr, flush=True)
+            results.append(result)
     finally:
         shutil.rmtree(folder)
-    (floor,) = (result["seconds"] for result in results if result["what"].startswith("pyarrow"))
-    for result in results:
-        result["by_pyarrow"] = result["seconds"] / floor
-        result.pop("last_line")
+    rows = by_what(results)
+    for row in rows:
         print(
-            f"{result['what']:<20} {result['seconds']:8.1f} s {result['by_pyarrow']:6.2f} x reading "
-            f"{result['core_seconds']:8.1f} core s {result['peak_mb']:7.0f} MB"
+            f"{row['what']:<20} {row['seconds']:8.1f} s {row['seconds_by_pyarrow']:6.2f} x reading "
+            f"{row['core_seconds']:8.1f} core s {row['core_seconds_by_pyarrow']:6.2f} x {row['peak_mb']:7.0f} MB"
         )
-    RESULTS.write_text(json.dumps({"machine": machine(), "vectors": options.vectors, "results": results}, indent=2))
+    RESULTS.write_text(json.dumps({"machine": machine(), "vectors": options.vectors, "results": rows}, indent=2))
 
 
 if __name__ == "__main__":

@@ -211,14 +211,17 @@ def main() -> None:
 
 
 def measured(folder: Path, features: int, rounds: int) -> dict[str, dict[str, float]]:
-    """By way, medians of seconds, and the most memory."""
+    """By way, medians of seconds and of the ratios to its peer's in the same round, and the most memory."""
     command = partial(_command, folder, features)
     costs = [{name: run_command(command(name), os.environ, Path.cwd()) for name in WAYS} for _ in range(rounds)]
+    seconds = [{name: json.loads(each[name].last_line) for name in WAYS} for each in costs]
     found = {}
     for name in WAYS:
-        seconds = [json.loads(each[name].last_line) for each in costs]
-        cold, warm = (statistics.median(column) for column in zip(*seconds, strict=True))
-        found[name] = {"cold": cold, "warm": warm, "peak_mb": max(each[name].peak_mb for each in costs)}
+        found[name] = {"peak_mb": max(each[name].peak_mb for each in costs)}
+        for place, heat in enumerate(("cold", "warm")):
+            found[name][heat] = statistics.median(each[name][place] for each in seconds)
+            ratios = [each[name][place] / each[PEERS.get(name, name)][place] for each in seconds]
+            found[name][f"{heat}_ratio"] = statistics.median(ratios)
     return found
 
 
@@ -230,8 +233,7 @@ def report(found: Mapping[str, Mapping[str, float]], vectors: int, features: int
     print(f"{vectors:,} vectors of {features:,} values, {vectors * features * 4 / 1e9:.2f} GB")
     print(f"{'':<26}{'cold s':>8}{'ratio':>7}{'warm s':>8}{'ratio':>7}{'peak MB':>9}")
     for name, each in found.items():
-        peer = found[PEERS.get(name, name)]
-        ratios = [f"{each[heat] / peer[heat]:.2f}" for heat in ("cold", "warm")]
+        ratios = [f"{each[f'{heat}_ratio']:.2f}" for heat in ("cold", "warm")]
         print(f"{name:<26}{each['cold']:>8.2f}{ratios[0]:>7}{each['warm']:>8.2f}{ratios[1]:>7}{each['peak_mb']:>9.0f}")
     RESULTS.parent.mkdir(exist_ok=True)
     content = {"vectors": vectors, "features": features, "machine": machine(), "ways": found}

@@ -24,13 +24,12 @@ from transforms.publishing import PublishRun
 from transforms.records import layout
 from transforms.records.columns import Column
 from transforms.records.leases import Lease
+from transforms.records.uris import UNITS_HERE as UNITS_HERE
+from transforms.records.uris import UNITS_ON_CLUSTERS as UNITS_ON_CLUSTERS
 from transforms.rewriting import RewriteColumns
 from transforms.selecting import REJECTED, SelectImages
 from transforms.stores.fetching import Policy
 from transforms.writing import WriteContainers, WriteDeadLetters, WriteDeleted, WriteShards
-
-# Parts that the uris are cut into: on one machine 40,000 images each of 10 million, on a cluster 15,000 of a billion.
-UNITS_HERE, UNITS_ON_CLUSTERS = 1 << 8, 1 << 16
 
 
 def build(

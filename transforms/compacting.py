@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import apache_beam as beam
+import pyarrow as pa
+import pyarrow.compute as pc
 from apache_beam.pvalue import PBegin, PCollection, TaggedOutput
+from apache_beam.transforms.window import GlobalWindows
+from apache_beam.utils.windowed_value import WindowedValue
 
-from transforms.elements import EncodedBatch, ImageObject, PlacedRecord
-from transforms.history import READ
-from transforms.packing import PackByShard
-from transforms.records.blocks import unpack
+from transforms.elements import EncodedBatch
 from transforms.records.ledger import read_columns
-from transforms.records.tfrecord import open_shard, read_records
-from transforms.records.uris import uri_hash
-from transforms.stores import filesystems, storage
+from transforms.records.placed import SCHEMA, blocks_by, images_of, newest_of, rows_of, unpack
+from transforms.records.tfrecord import read_rows
+from transforms.records.uris import UNITS_HERE, unit_of
+from transforms.stores import filesystems
 from transforms.stores.filesystems import StorageOptions
 
-COLUMNS = ("uri", "version", "size", "updated", "outcome", "shard", "row", "columns")
+# What ledgers tell of an image besides its uri and where its record lies.
+TOLD = ("version", "size", "updated", "columns")
+HELD_BYTES = 16 << 20  # of rows of all keys together, before they are packed
 BATCH_RECORDS = 128
 DELETED = "deleted"
 
@@ -37,11 +42,11 @@ class Latest(NamedTuple):
     """What is newest of every image.
 
     Attributes:
-        records: (shard, `PlacedRecord`), of those that were not deleted after it.
+        records: (shard, block), see `records.placed`, of those that were not deleted after it.
         deleted: uris of those that were.
     """
 
-    records: PCollection[tuple[str, PlacedRecord]]
+    records: PCollection[tuple[str, bytes]]
     deleted: PCollection[str]
 
 
@@ -49,60 +54,122 @@ class Latest(NamedTuple):
 class SelectLatest(beam.PTransform[PBegin, Latest]):
     """Out: `Latest`, the newest record of every image, or that it is gone.
 
+    Rows of ledgers are grouped by units of uris, in blocks: no element of a pipeline is an image.
+
     Attributes:
         ledgers: of runs of one generation.
         after: leave out what runs of this place in the order of time, and earlier ones, have found.
         storage_options: of the stores, see `filesystems.configure`.
+        told: which of `TOLD` is told of a record, and "uri" for its uri.
+        units: into how many parts the uris are cut, by their hash; see `SelectImages`.
     """
 
     ledgers: Sequence[RunLedger]
     storage_options: StorageOptions = field(default_factory=dict)
     after: int = -1
+    told: Sequence[str] = ("uri", *TOLD)
+    units: int = UNITS_HERE
 
     def expand(self, begin: PBegin) -> Latest:
         newest = (
             begin
             | "Ledgers" >> beam.Create([*self.ledgers])
             | "Spread" >> beam.Reshuffle()
-            | "Read" >> beam.FlatMap(self._rows).with_output_types(tuple[bytes, PlacedRecord])
-            | "GroupByUri" >> beam.GroupByKey()
+            | "Read" >> beam.FlatMap(self._rows).with_output_types(pa.RecordBatch)
+            | "PackByUnit" >> beam.ParDo(_Pack(self._units)).with_output_types(tuple[int, bytes])
+            | "GroupByUnit" >> beam.GroupByKey()
             | "Newest" >> beam.FlatMapTuple(self._newest).with_outputs(DELETED, main="records")
         )
-        records = beam.Map(lambda placed: placed).with_output_types(tuple[str, PlacedRecord])
+        pack = beam.ParDo(_Pack(_shards)).with_output_types(tuple[str, bytes])
         deleted = beam.Map(lambda uri: uri).with_output_types(str)
-        return Latest(newest["records"] | "Records" >> records, newest[DELETED] | "Deleted" >> deleted)
+        return Latest(newest["records"] | "PackByShard" >> pack, newest[DELETED] | "Deleted" >> deleted)
 
-    def _newest(self, _: bytes, records: Iterable[PlacedRecord]) -> Iterator[Any]:
-        newest = max(records, key=lambda record: record.run)
-        if newest.run <= self.after:
-            return
-        yield (newest.shard, newest) if newest.shard else TaggedOutput(DELETED, newest.image.uri)
-
-    def _rows(self, ledger: RunLedger) -> Iterator[tuple[bytes, PlacedRecord]]:
+    def _rows(self, ledger: RunLedger) -> Iterator[pa.RecordBatch]:
         filesystems.configure(self.storage_options)
-        for batch in read_columns(ledger.uri, COLUMNS):
-            for row in batch.to_pylist():
-                if row["outcome"] in ("failed", READ):
-                    continue
-                updated = row["updated"].timestamp() if row["updated"] else None
-                image = ImageObject(row["uri"], row["size"], row["version"], updated, columns=row["columns"] or "")
-                shard = storage.join(ledger.folder, row["shard"]) if row["outcome"] == "embedded" else ""
-                yield uri_hash(image.uri), PlacedRecord(image, ledger.run, shard, row["row"])
+        wanted = [name for name in TOLD if name in self.told]
+        for batch in read_columns(ledger.uri, ("uri", "outcome", "shard", "row", *wanted)):
+            known = batch.filter(pc.is_in(batch.column("outcome"), pa.array(["embedded", "deleted"])))
+            shards = pc.binary_join_element_wise(ledger.folder, known.column("shard"), "/")
+            shards = pc.if_else(pc.equal(known.column("outcome"), "embedded"), shards, "")
+            columns = {name: known.column(name) for name in ("uri", "row", *wanted)}
+            if "updated" in columns:
+                times = [time and time.timestamp() for time in columns["updated"].to_pylist()]
+                columns["updated"] = pa.array(times, pa.float64())
+            runs = pa.repeat(pa.scalar(ledger.run, pa.int64()), known.num_rows)
+            yield rows_of(known.num_rows, {**columns, "run": runs, "shard": shards})
+
+    def _units(self, rows: pa.Table) -> pa.Array:
+        return pa.array([unit_of(uri, self.units) for uri in rows["uri"].to_pylist()], pa.int64())
+
+    def _newest(self, _: int, blocks: Iterable[bytes]) -> Iterator[Any]:
+        newest = newest_of(pa.Table.from_batches(map(unpack, blocks)))
+        newest = newest.filter(pc.greater(newest["run"], self.after))
+        gone = pc.equal(newest["shard"], "")
+        yield from (TaggedOutput(DELETED, uri) for uri in newest.filter(gone)["uri"].to_pylist())
+        for batch in newest.filter(pc.invert(gone)).to_batches():
+            wanted = {name: batch.column(name) for name in ("shard", "row", *self.told)}
+            yield rows_of(batch.num_rows, wanted)
+
+
+class _Pack(beam.DoFn):
+    """Rows in, (key, block) out, of many rows of each key.
+
+    Args:
+        keys: of rows, a key each.
+    """
+
+    def __init__(self, keys: Callable[[pa.Table], pa.Array]):
+        self._keys = keys
+
+    def start_bundle(self) -> None:
+        self._held: list[pa.RecordBatch] = []
+        self._bytes = 0
+
+    def process(self, element: pa.RecordBatch) -> Iterator[tuple[Any, bytes]]:
+        self._held.append(element)
+        self._bytes += element.nbytes
+        if self._bytes >= HELD_BYTES:
+            yield from self._blocks()
+
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        for block in self._blocks():
+            yield GlobalWindows.windowed_value_at_end_of_window(block)
+
+    def _blocks(self) -> Iterator[tuple[Any, bytes]]:
+        if self._held:
+            rows = pa.Table.from_batches(self._held, SCHEMA)
+            self.start_bundle()
+            yield from blocks_by(rows, self._keys(rows))
+
+
+def _shards(rows: pa.Table) -> pa.Array:
+    return rows["shard"].combine_chunks()
 
 
 @dataclass
-class ReadRecords(beam.PTransform[PCollection[tuple[str, PlacedRecord]], PCollection[EncodedBatch]]):
-    """Reads each shard once, for the records that are wanted of it. Out: `EncodedBatch`, bytes as they were.
+class CountRecords(beam.PTransform[PCollection[tuple[str, bytes]], PCollection[int]]):
+    """In: (shard, block), see `records.placed`. Out: one int, the rows of them all."""
+
+    def expand(self, placed: PCollection[tuple[str, bytes]]) -> PCollection[int]:
+        sizes = placed | "Size" >> beam.MapTuple(lambda _, block: unpack(block).num_rows).with_output_types(int)
+        count: PCollection[int] = sizes | "Sum" >> beam.CombineGlobally(sum).with_output_types(int)
+        return count
+
+
+@dataclass
+class ReadRecords(beam.PTransform[PCollection[tuple[str, bytes]], PCollection[EncodedBatch]]):
+    """Reads each shard once, for the records that are wanted of it.
+
+    In: (shard, block), see `records.placed`, of rows of which all is told. Out: `EncodedBatch`, bytes as they were.
 
     Raises, in a worker: DamagedRecordError.
     """
 
     storage_options: StorageOptions = field(default_factory=dict)
 
-    def expand(self, wanted: PCollection[tuple[str, PlacedRecord]]) -> PCollection[EncodedBatch]:
+    def expand(self, wanted: PCollection[tuple[str, bytes]]) -> PCollection[EncodedBatch]:
         batches: PCollection[EncodedBatch] = (
             wanted
-            | "Pack" >> PackByShard()
             | "GroupByShard" >> beam.GroupByKey()
             | "Read" >> beam.FlatMapTuple(self._read).with_output_types(EncodedBatch)
         )
@@ -110,13 +177,7 @@ class ReadRecords(beam.PTransform[PCollection[tuple[str, PlacedRecord]], PCollec
 
     def _read(self, shard: str, blocks: Iterable[bytes]) -> Iterator[EncodedBatch]:
         filesystems.configure(self.storage_options)
-        wanted = (sighting.placed_record() for block in blocks for sighting in unpack(block))
-        images = {record.row: record.image for record in wanted}
-        found = 0
-        with open_shard(shard) as file:
-            records = ((row, example) for row, example in enumerate(read_records(file)) if row in images)
-            while batch := list(islice(records, BATCH_RECORDS)):
-                found += len(batch)
-                yield EncodedBatch([images[row] for row, _ in batch], [example for _, example in batch])
-        if found != len(images):
-            raise RuntimeError(f"{shard} holds {found} of the {len(images)} records that ledgers have of it")
+        images = dict(sorted((each for block in blocks for each in images_of(unpack(block))), key=itemgetter(0)))
+        sources = iter(images.values())
+        for examples in read_rows(shard, [*images], BATCH_RECORDS):
+            yield EncodedBatch([*islice(sources, len(examples))], examples)

@@ -8,45 +8,46 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import posixpath
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from itertools import islice
 from typing import IO, Any
 
 import apache_beam as beam
-import pyarrow as pa
 from apache_beam.pvalue import AsList, AsSingleton, PCollection
 
-from transforms.elements import ExportedFile, PlacedRecord, Stored
+from transforms.elements import ExportedFile, Stored
 from transforms.exports import formats
 from transforms.exports.format import OpenSpool, Part, rows_at_once
-from transforms.packing import PackByShard
 from transforms.records import arrow, exports, layout
 from transforms.records.arrow import ReadColumn, RecordReader, Spread
-from transforms.records.blocks import unpack
 from transforms.records.exports import Reusable
-from transforms.records.tfrecord import open_shard, read_records
+from transforms.records.placed import places_in, unpack
 from transforms.records.uris import unit_of
 from transforms.stores import filesystems, storage
 from transforms.stores.filesystems import StorageOptions
-from transforms.stores.spooling import open_spool, size_and_crc32c
+from transforms.stores.spooling import naming, size_and_crc32c, writing_behind
 from transforms.stores.streaming import open_current
 
 DELETED_FILES = 16
 
 
 @dataclass
-class SpreadColumns(beam.PTransform[PCollection[tuple[str, PlacedRecord]], PCollection[Mapping[str, Spread]]]):
-    """Of how many values each column of all images is. Out: one dict, by feature."""
+class SpreadColumns(beam.PTransform[PCollection[tuple[str, bytes]], PCollection[Mapping[str, Spread]]]):
+    """Of how many values each column of all images is.
+
+    In: (shard, block), see `records.placed`, of rows whose columns are told where runs carry some. Out: one dict, by
+    feature.
+    """
 
     features: Sequence[str]
 
-    def expand(self, placed: PCollection[tuple[str, PlacedRecord]]) -> PCollection[Mapping[str, Spread]]:
-        count = beam.MapTuple(lambda _, record: arrow.counts(record.image.columns)).with_output_types(str)
+    def expand(self, placed: PCollection[tuple[str, bytes]]) -> PCollection[Mapping[str, Spread]]:
+        count = beam.FlatMapTuple(lambda _, block: _counts_in(block)).with_output_types(str)
         different: PCollection[str] = placed | "Count" >> count | "Distinct" >> beam.Distinct()
         spreads: PCollection[Mapping[str, Spread]] = (
             different.pipeline
@@ -60,7 +61,7 @@ class SpreadColumns(beam.PTransform[PCollection[tuple[str, PlacedRecord]], PColl
 class ExportShards(beam.PTransform[Mapping[str, PCollection[Any]], PCollection[ExportedFile]]):
     """Writes one shard's wanted records after the other, each as files of its own.
 
-    In: {"records": (shard, `PlacedRecord`), "spreads": what `SpreadColumns` gives}. Out: `ExportedFile`.
+    In: {"records": (shard, block), see `records.placed`, "spreads": what `SpreadColumns` gives}. Out: `ExportedFile`.
 
     Attributes:
         folder: of the export.
@@ -83,10 +84,7 @@ class ExportShards(beam.PTransform[Mapping[str, PCollection[Any]], PCollection[E
     def expand(self, inputs: Mapping[str, PCollection[Any]]) -> PCollection[ExportedFile]:
         export = beam.FlatMap(self._export, AsSingleton(inputs["spreads"]))
         files: PCollection[ExportedFile] = (
-            inputs["records"]
-            | "Pack" >> PackByShard()
-            | "GroupByShard" >> beam.GroupByKey()
-            | "Export" >> export.with_output_types(ExportedFile)
+            inputs["records"] | "GroupByShard" >> beam.GroupByKey() | "Export" >> export.with_output_types(ExportedFile)
         )
         return files
 
@@ -95,14 +93,14 @@ class ExportShards(beam.PTransform[Mapping[str, PCollection[Any]], PCollection[E
     ) -> Iterator[ExportedFile]:
         shard, blocks = shard_and_blocks
         filesystems.configure(self.storage_options)
-        rows = sorted(sighting.row for block in blocks for sighting in unpack(block))
+        rows = places_in(blocks).tolist()
         columns = columns_of(self.columns, spreads)
         stem = f"{exports.STEM}{self._digest(shard, rows, columns)}"
         if reused := self._reused(shard, stem):
             yield from reused
             return
         reader = RecordReader(self.feature_dim, columns)
-        batches = batches_of(shard, rows, reader, self.feature_dim)
+        batches = reader.read_rows(shard, rows, rows_at_once(self.feature_dim))
         write = formats.FORMATS[self.format].write
         if write is None:
             raise ValueError(f"{self.format} is no format of files")
@@ -223,15 +221,6 @@ def columns_of(columns: Sequence[tuple[str, str]], spreads: Mapping[str, Spread]
     return [ReadColumn(name, kind, _widest(spreads.get(name))) for name, kind in columns]
 
 
-def batches_of(shard: str, rows: Sequence[int], reader: RecordReader, feature_dim: int) -> Iterator[pa.RecordBatch]:
-    """Some records of a shard, some 8 MiB of vectors at once.
-
-    Raises:
-        RuntimeError: it does not hold them.
-    """
-    return (reader.read(examples) for examples in _chosen(shard, rows, rows_at_once(feature_dim)))
-
-
 def _widest(spread: Spread | None) -> Spread:
     """So that a night on which the first image lacks a value, or all have one again, changes no type."""
     if spread is None or spread.most <= 1:
@@ -239,23 +228,24 @@ def _widest(spread: Spread | None) -> Spread:
     return Spread(0, 2)
 
 
-def _chosen(shard: str, rows: Sequence[int], at_once: int) -> Iterator[list[bytes]]:
-    wanted = set(rows)
-    found = 0
-    with open_shard(shard) as file:
-        records = (record for row, record in enumerate(read_records(file)) if row in wanted)
-        while examples := list(islice(records, at_once)):
-            found += len(examples)
-            yield examples
-    if found != len(wanted) or len(wanted) != len(rows):
-        raise RuntimeError(f"{shard} holds {found} of the {len(rows)} records that ledgers have of it")
+def _counts_in(block: bytes) -> set[str]:
+    return {arrow.counts(columns or "") for columns in unpack(block).column("columns").unique().to_pylist()}
 
 
 def _upload(
     write: Callable[[OpenSpool], Iterable[Part]], folder: str, stem: str, of: str, records: int
 ) -> Iterator[ExportedFile]:
-    with ExitStack() as spools:
-        for extension, file in write(lambda: spools.enter_context(open_spool())):
+    """What is written, as files of an export: on a local disk written once, where it is to lie."""
+    here = filesystems.is_local(folder)
+    if here:
+        os.makedirs(folder, exist_ok=True)
+    with writing_behind(folder if here else "") as open_one:
+        for extension, file in _named(write(open_one), folder if here else None):
             size, crc32c = size_and_crc32c(file)
             storage.upload(file, storage.join(folder, stem + extension))
             yield ExportedFile(of, stem + extension, records, size, crc32c)
+
+
+def _named(parts: Iterable[Part], folder: str | None) -> Iterator[Part]:
+    with naming(folder):
+        yield from parts

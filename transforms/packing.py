@@ -15,11 +15,13 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from transforms.elements import PlacedRecord
 from transforms.inputs.containers.naming import container_of
+from transforms.records import placed
 from transforms.records.blocks import Sighting, pack
 from transforms.records.uris import unit_of
 
 HELD_SIGHTINGS = 1 << 14  # of all keys together, while their blocks grow; about 7 MB
 K = TypeVar("K")
+T = TypeVar("T")
 
 
 @dataclass
@@ -36,7 +38,7 @@ class PackByUnit(beam.PTransform[PCollection[Sighting], PCollection[tuple[int, b
 
     def expand(self, sightings: PCollection[Sighting]) -> PCollection[tuple[int, bytes]]:
         packed: PCollection[tuple[int, bytes]] = sightings | "Pack" >> beam.ParDo(
-            _Pack(partial(_unit, units=self.units))
+            _Pack(partial(_unit, units=self.units), pack)
         ).with_output_types(tuple[int, bytes])
         return packed
 
@@ -45,27 +47,28 @@ class PackByUnit(beam.PTransform[PCollection[Sighting], PCollection[tuple[int, b
 class PackByShard(beam.PTransform[PCollection[tuple[str, PlacedRecord]], PCollection[tuple[str, bytes]]]):
     """Packs what is wanted of each shard into blocks.
 
-    In: (shard, `PlacedRecord`). Out: (shard, block), for `unpack`.
+    In: (shard, `PlacedRecord`). Out: (shard, block), see `records.placed`.
     """
 
-    def expand(self, placed: PCollection[tuple[str, PlacedRecord]]) -> PCollection[tuple[str, bytes]]:
+    def expand(self, records: PCollection[tuple[str, PlacedRecord]]) -> PCollection[tuple[str, bytes]]:
         packed: PCollection[tuple[str, bytes]] = (
-            placed
-            | "See" >> beam.MapTuple(lambda _, record: Sighting.placed(record)).with_output_types(Sighting)
-            | "Pack" >> beam.ParDo(_Pack(_shard)).with_output_types(tuple[str, bytes])
+            records
+            | "Record" >> beam.MapTuple(lambda _, record: record).with_output_types(PlacedRecord)
+            | "Pack" >> beam.ParDo(_Pack(_shard, _pack_records)).with_output_types(tuple[str, bytes])
         )
         return packed
 
 
-class _Pack(beam.DoFn, Generic[K]):
-    def __init__(self, key: Callable[[Sighting], K]):
+class _Pack(beam.DoFn, Generic[T, K]):
+    def __init__(self, key: Callable[[T], K], pack: Callable[[list[T]], bytes]):
         self._key = key
+        self._pack = pack
 
     def start_bundle(self) -> None:
-        self._growing: dict[K, list[Sighting]] = defaultdict(list)
+        self._growing: dict[K, list[T]] = defaultdict(list)
         self._held = 0
 
-    def process(self, element: Sighting) -> Iterator[tuple[K, bytes]]:
+    def process(self, element: T) -> Iterator[tuple[K, bytes]]:
         self._growing[self._key(element)].append(element)
         self._held += 1
         if self._held >= HELD_SIGHTINGS:
@@ -78,13 +81,17 @@ class _Pack(beam.DoFn, Generic[K]):
     def _blocks(self) -> Iterator[tuple[K, bytes]]:
         growing = self._growing
         self.start_bundle()
-        for key, sightings in growing.items():
-            yield key, pack(sightings)
+        for key, elements in growing.items():
+            yield key, self._pack(elements)
 
 
 def _unit(sighting: Sighting, units: int) -> int:
     return unit_of(container_of(sighting.uri) or sighting.uri, units)
 
 
-def _shard(sighting: Sighting) -> str:
-    return sighting.shard
+def _shard(record: PlacedRecord) -> str:
+    return record.shard
+
+
+def _pack_records(records: list[PlacedRecord]) -> bytes:
+    return placed.pack(placed.rows_of_records(records))

@@ -9,6 +9,7 @@ from apache_beam.pvalue import PCollection
 
 from transforms.compacting import ReadRecords
 from transforms.elements import EncodedBatch, PlacedRecord
+from transforms.packing import PackByShard
 from transforms.records.columns import with_columns
 from transforms.stores.filesystems import StorageOptions
 
@@ -27,6 +28,7 @@ class RewriteColumns(beam.PTransform[PCollection[tuple[str, PlacedRecord]], PCol
     def expand(self, placed: PCollection[tuple[str, PlacedRecord]]) -> PCollection[EncodedBatch]:
         rewritten: PCollection[EncodedBatch] = (
             placed
+            | "Pack" >> PackByShard()
             | "ReadRecords" >> ReadRecords(self.storage_options)
             | "Rewrite" >> beam.Map(_rewritten).with_output_types(EncodedBatch)
         )

@@ -13,12 +13,12 @@ from apache_beam.pvalue import AsList, AsSingleton, PCollection
 from apache_beam.transforms.combiners import Count
 
 from transforms.elements import Stored
-from transforms.exporting import batches_of, columns_of
+from transforms.exporting import columns_of
 from transforms.exports import qdrant
+from transforms.exports.format import rows_at_once
 from transforms.exports.qdrant import Sink, Target
-from transforms.packing import PackByShard
 from transforms.records.arrow import RecordReader, Spread
-from transforms.records.blocks import unpack
+from transforms.records.placed import places_in, unpack
 from transforms.records.uris import unit_of
 from transforms.stores import filesystems
 from transforms.stores.filesystems import StorageOptions
@@ -31,10 +31,10 @@ T = TypeVar("T")
 class StorePoints(beam.PTransform[Mapping[str, PCollection[Any]], PCollection[Stored]]):
     """Upserts records, deletes what is gone, and asks the database for both; each step begins when the last is done.
 
-    In: {"records": (shard, `PlacedRecord`), "spreads": what `SpreadColumns` gives, "deleted": uris}. Out: `Stored`, to
-    be added up.
+    In: {"records": (shard, block), see `records.placed`, of rows whose uri and version are told, "spreads": what
+    `SpreadColumns` gives, "deleted": uris}. Out: `Stored`, to be added up.
 
-    Raises, in a worker: what the client raises; RuntimeError when a shard has other records than its ledger says.
+    Raises, in a worker: what the client raises; what `RecordReader.read_rows` raises.
 
     Attributes:
         target: the collection.
@@ -49,7 +49,7 @@ class StorePoints(beam.PTransform[Mapping[str, PCollection[Any]], PCollection[St
     storage_options: StorageOptions = field(default_factory=dict)
 
     def expand(self, inputs: Mapping[str, PCollection[Any]]) -> PCollection[Stored]:
-        shards = inputs["records"] | "Pack" >> PackByShard() | "GroupByShard" >> beam.GroupByKey()
+        shards = inputs["records"] | "GroupByShard" >> beam.GroupByKey()
         read = beam.FlatMap(self._items, AsSingleton(inputs["spreads"])).with_output_types(EmbeddableItem)
         items = shards | "ReadItems" >> read
         upserted = items | "CountUpserted" >> Count.Globally() | "Upserted" >> beam.Map(lambda n: Stored(upserted=n))
@@ -74,15 +74,14 @@ class StorePoints(beam.PTransform[Mapping[str, PCollection[Any]], PCollection[St
     ) -> Iterator[EmbeddableItem]:
         filesystems.configure(self.storage_options)
         shard, blocks = shard_and_blocks
-        rows = sorted(sighting.row for block in blocks for sighting in unpack(block))
         reader = RecordReader(self.feature_dim, columns_of(self.columns, spreads))
-        for batch in batches_of(shard, rows, reader, self.feature_dim):
+        for batch in reader.read_rows(shard, places_in(blocks).tolist(), rows_at_once(self.feature_dim)):
             yield from qdrant.items(batch)
 
     def _find(self, shard_and_blocks: tuple[str, Iterable[bytes]], _: int) -> Stored:
         """By the ledgers, not by what was read."""
-        records = [sighting.placed_record() for block in shard_and_blocks[1] for sighting in unpack(block)]
-        versions = [(record.image.uri, record.image.version) for record in records]
+        rows = [unpack(block).select(["uri", "version"]) for block in shard_and_blocks[1]]
+        versions = [(each["uri"], each["version"]) for batch in rows for each in batch.to_pylist()]
         with self.target.client() as client:
             collection = self.target.collection
             return Stored(found=sum(qdrant.found(client, collection, dict(of)) for of in _some(versions)))

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from transforms.records.directions import unit
+
 RANKS = (1, 5, 10)
 VOTERS = 10
 NEIGHBOURS = max(*RANKS, VOTERS)
@@ -75,15 +77,14 @@ def find_nearest(
         groups: int [M]; images of one group are no neighbours of each other. None for groups of one.
     """
     count, asked = len(vectors), len(vectors) if among is None else len(among)
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit = vectors / np.where(norms == 0, 1, norms)
+    directions = unit(vectors)
     images, cosines = np.full((asked, k), -1), np.full((asked, k), -np.inf, np.float32)
     closest = np.empty(count, np.float32)
     kept = min(k, asked)
     rows = max(1, BLOCK_VALUES // max(1, count))
     for start in range(0, count, rows):
         stop = min(start + rows, count)
-        similarity = unit[start:stop] @ unit.T
+        similarity = directions[start:stop] @ directions.T
         similarity[np.arange(stop - start), np.arange(start, stop)] = -np.inf
         closest[start:stop] = similarity.max(axis=1)
         block = slice(start, stop)

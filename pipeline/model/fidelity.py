@@ -19,6 +19,7 @@ from pipeline.model.sampling import Sample
 from pipeline.model.sealing import sealed
 from pipeline.model.signatures import Wanted
 from transforms.engines import PACKAGES, load_engine
+from transforms.records.directions import unit
 
 MIN_COSINE_F32 = 0.9999
 PROBE_BATCH = 8
@@ -132,9 +133,8 @@ def measure_parity(expected: np.ndarray, actual: np.ndarray) -> dict[str, float]
 
 def nearest_others(vectors: np.ndarray) -> np.ndarray:
     """int [N]: for each row of float [N, D] the other row of the largest cosine; itself where N is 1."""
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit = vectors / np.where(norms == 0, 1.0, norms)
-    similarity = unit @ unit.T
+    directions = unit(vectors)
+    similarity = directions @ directions.T
     np.fill_diagonal(similarity, -np.inf)
     nearest: np.ndarray = similarity.argmax(axis=1)
     return nearest

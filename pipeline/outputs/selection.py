@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +15,7 @@ from pipeline.outputs.history import PublishedRun
 from pipeline.outputs.latest import newest_rows, rows_by_shard, runs_of_newest_generation
 from transforms.records import arrow, layout
 from transforms.records.arrow import FEATURES, OWN, URI, ReadColumn, RecordReader
-from transforms.records.tfrecord import DamagedRecordError, open_shard, read_records
+from transforms.records.tfrecord import DamagedRecordError
 from transforms.stores import storage
 
 BATCH_RECORDS = 1024
@@ -65,15 +64,12 @@ class Selection:
         """
         reader = RecordReader(self.feature_dim, self.columns)
         for shard, rows in self.places:
-            found = 0
             try:
-                for examples in _chosen(shard, rows):
-                    found += len(examples)
-                    yield reader.read(examples)
-            except (DamagedRecordError, arrow.DamagedExampleError) as e:
+                yield from reader.read_rows(shard, rows.tolist(), BATCH_RECORDS)
+            except DamagedRecordError as e:
+                raise OutputError(f"{e}; `embed-images verify` tells what else does not hold") from None
+            except arrow.DamagedExampleError as e:
                 raise OutputError(f"{shard}: {e}; `embed-images verify` tells what else does not hold") from None
-            if found != len(rows):
-                raise OutputError(f"{shard}: it holds {found:,} of the {len(rows):,} records that its ledger has of it")
 
 
 def select_features(
@@ -161,23 +157,3 @@ def check_columns(wanted: Sequence[str], kinds: Mapping[str, str], output: str) 
             f"{output}: the column {clashing[0]!r} of its records has a name that tables have for another one; "
             f"choose columns without it ({others or 'none'})"
         )
-
-
-def _chosen(shard: str, rows: np.ndarray) -> Iterator[list[bytes]]:
-    """The records in these rows of a shard, some at a time."""
-    wanted = iter(rows.tolist())
-    next_row = next(wanted, None)
-
-    def chosen() -> Iterator[bytes]:
-        nonlocal next_row
-        with open_shard(shard) as file:
-            for row, record in enumerate(read_records(file)):
-                if row == next_row:
-                    yield record
-                    next_row = next(wanted, None)
-                    if next_row is None:
-                        return
-
-    records = chosen()
-    while examples := list(islice(records, BATCH_RECORDS)):
-        yield examples

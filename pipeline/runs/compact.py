@@ -10,7 +10,6 @@ from functools import partial
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.transforms.combiners import Count
 
 from pipeline.console.logs import logger
 from pipeline.errors import RunError
@@ -34,12 +33,13 @@ from pipeline.runs.launching import check_endpoint, check_output, check_scratch,
 from pipeline.runs.phases import Phases
 from pipeline.runs.resuming import note_attempt
 from pipeline.runs.running import RunReport, at_work, execute, report_of
-from transforms.compacting import ReadRecords, SelectLatest
+from transforms.compacting import CountRecords, ReadRecords, SelectLatest
 from transforms.history import EMBED, SELECTED
 from transforms.holding import HoldLease
 from transforms.publishing import PublishRun
 from transforms.records import layout, removal
 from transforms.records.leases import Lease
+from transforms.records.uris import UNITS_HERE, UNITS_ON_CLUSTERS
 from transforms.stores import filesystems, storage
 from transforms.writing import WriteShards
 
@@ -78,7 +78,8 @@ def compact(config: CompactConfig) -> RunReport:
                 head = compact_head(config, runs, started)
                 note_attempt(output, run_id, attempt, {"identity": head["identity"], "generation": head["generation"]})
                 pipeline = beam.Pipeline(options=options)
-                build(pipeline, config, runs, attempt, head, None if locally else hold.lease)
+                units, renewed = (UNITS_HERE, None) if locally else (UNITS_ON_CLUSTERS, hold.lease)
+                build(pipeline, config, runs, attempt, head, renewed, units)
             if locally:
                 execute(pipeline, shown=runs_here(options))
         if not locally:
@@ -93,11 +94,13 @@ def build(
     attempt: str,
     head: dict[str, Any],
     renewed: Lease | None = None,
+    units: int = UNITS_HERE,
 ) -> None:
     """Adds a compaction to a pipeline: select the newest rows, read their records, write and publish."""
     stores = config.storage_options
     staging = layout.staging_folder(config.output, config.run_id, attempt)
-    wanted = (pipeline | "SelectLatest" >> SelectLatest(all_ledgers_of(runs), stores)).records
+    latest = pipeline | "SelectLatest" >> SelectLatest(all_ledgers_of(runs), stores, units=units)
+    wanted = latest.records
     staged = (
         wanted
         | "ReadRecords" >> ReadRecords(stores)
@@ -105,7 +108,7 @@ def build(
         | "WriteShards" >> WriteShards(staging, config.shard_size, config.compression, stores)
     )
     # Counted apart from the records: publishing refuses when the two do not agree.
-    count = wanted | "CountSelected" >> Count.Globally()
+    count = wanted | "CountSelected" >> CountRecords()
     decisions = count | "Decisions" >> beam.FlatMap(lambda number: [(EMBED, number), (SELECTED, number)])
     _ = {"staged": staged, "decisions": decisions} | "PublishRun" >> PublishRun(
         config.output, config.run_id, config.compression, 0.0, head, attempt, stores, renewed

@@ -16,17 +16,18 @@ from apache_beam.transforms.combiners import Count
 from pipeline import __version__
 from pipeline.console.logs import logger
 from pipeline.errors import RunError
-from pipeline.options.beam import check_secrets, job_endpoint_of, runner_of, runner_options, runs_here
+from pipeline.options.beam import check_secrets, job_endpoint_of, runner_of, runner_options, runs_here, works_locally
 from pipeline.options.config import ExportConfig
 from pipeline.outputs.exports import PublishedExport, current_export, published_export
 from pipeline.outputs.history import PublishedRun, all_ledgers_of
 from pipeline.outputs.selection import columns_to_read, runs_to_read
 from pipeline.runs.launching import check_endpoint, check_scratch, enclosing_output, launching
 from pipeline.runs.running import execute
-from transforms.compacting import SelectLatest
+from transforms.compacting import CountRecords, SelectLatest
 from transforms.exporting import ExportDeleted, ExportShards, PublishExport, SpreadColumns
 from transforms.exports.formats import FORMATS
 from transforms.records import exports, layout
+from transforms.records.uris import UNITS_HERE, UNITS_ON_CLUSTERS
 from transforms.stores import filesystems, secrets, storage
 
 if TYPE_CHECKING:
@@ -71,7 +72,8 @@ def export(config: ExportConfig) -> PublishedExport:
         identity = {"of": wanted, "base": base.manifest["export"] if base else ""}
         head = _head(config, runs, columns, identity, started, runner_of(options))
         pipeline = beam.Pipeline(options=options)
-        build(pipeline, config, runs, head, base, current, target)
+        units = UNITS_HERE if works_locally(options) else UNITS_ON_CLUSTERS
+        build(pipeline, config, runs, head, base, current, target, units)
     logger.info("exporting %d runs of %s as %s to %s", len(runs), config.output, config.format, config.to)
     execute(pipeline, shown=runs_here(options))
     published = published_export(storage.join(config.to, head["export"]))
@@ -88,6 +90,7 @@ def build(
     base: PublishedExport | None,
     current: PublishedExport | None,
     target: Target | None = None,
+    units: int = UNITS_HERE,
 ) -> None:
     """Adds an export to a pipeline: select the newest records, write those of each shard, publish.
 
@@ -95,13 +98,15 @@ def build(
         base: the export whose changes are exported; None for all there is.
         current: the export whose files may be taken over.
         target: the collection that vectors go into, of a format that is a database.
+        units: see `SelectLatest`.
     """
     stores, folder = config.storage_options, storage.join(config.to, head["export"])
     after = -1 if base is None else len(base.manifest["runs"]) - 1
-    latest = pipeline | "SelectLatest" >> SelectLatest(all_ledgers_of(runs), stores, after)
     columns = [(entry["feature"], entry["kind"]) for entry in head["columns"]]
+    told = [*(("uri", "version") if target else ()), *(("columns",) if columns else ())]
+    latest = pipeline | "SelectLatest" >> SelectLatest(all_ledgers_of(runs), stores, after, told, units)
     feature_dim = head["model"]["feature_dim"]
-    selected = latest.records | "CountSelected" >> Count.Globally()
+    selected = latest.records | "CountSelected" >> CountRecords()
     spreads = latest.records | "SpreadColumns" >> SpreadColumns([name for name, _ in columns])
     records = {"records": latest.records, "spreads": spreads}
     publish = PublishExport(config.to, head, stores)

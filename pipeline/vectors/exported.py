@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, overload
@@ -17,7 +18,7 @@ from pipeline.outputs.exports import PublishedExport, current_export
 from pipeline.outputs.history import PublishedRun
 from pipeline.outputs.latest import runs_of_newest_generation
 from pipeline.vectors import indexed
-from pipeline.vectors.scoring import Block, Hit, nearest
+from pipeline.vectors.scoring import THREADS, Block, Hit, nearest, nearest_of_parts
 from transforms.exports import reading
 from transforms.records.arrow import URI, VERSION
 from transforms.stores import storage
@@ -65,10 +66,10 @@ class Exported:
             RunError: an index is there, and FAISS is not installed.
             OutputError: a file is not what exports write.
         """
-        blocks = self._blocks()
         if self.export.manifest["format"] == "faiss" and not exact and indexed.has_lists(self.export.folder):
             blocks = self._blocks_at(indexed.candidates(self.export.folder, query, k, self.count))
-        return self._told(nearest(blocks, query, k))
+            return self._told(nearest(blocks, query, k))
+        return self._told(nearest_of_parts(map(self._blocks, self.parts), query, k))
 
     def vector_of(self, uri: str) -> tuple[str, np.ndarray]:
         """(uri, float32 [features]) of an image by the uri that is exported, or another spelling of it.
@@ -77,14 +78,9 @@ class Exported:
             RunError: it has no vector of it.
         """
         spellings = list(dict.fromkeys([uri, storage.normalize(uri)]))
-        wanted = pa.array(spellings, pa.string())
-        found: dict[str, tuple[Part, int]] = {}
-        for part in self.parts:
-            row = 0
-            for uris in reading.column_of(part.uri, URI):
-                here = pc.indices_nonzero(pc.is_in(uris, wanted)).to_pylist()
-                found |= {uris[i].as_py(): (part, row + i) for i in here}
-                row += len(uris)
+        with ThreadPoolExecutor(THREADS) as threads:
+            places = threads.map(partial(_places_of, pa.array(spellings, pa.string())), self.parts)
+            found = {each: place for in_part in places for each, place in in_part.items()}
         for spelling in spellings:
             if spelling in found:
                 part, row = found[spelling]
@@ -94,20 +90,19 @@ class Exported:
             f"that is not there"
         )
 
-    def _blocks(self) -> Iterator[Block]:
+    def _blocks(self, part: Part) -> Iterator[Block]:
         features = self.export.manifest["model"]["feature_dim"]
-        for part in self.parts:
-            row = 0
-            for vectors in reading.blocks(part.uri):
-                if vectors.shape[1] != features or row + len(vectors) > part.size:
-                    break
-                yield _block(part, np.arange(row, row + len(vectors)), vectors)
-                row += len(vectors)
-            if row != part.size:
-                raise OutputError(
-                    f"{part.uri}: it does not hold the {part.size:,} vectors of {features:,} values "
-                    f"that the export tells of"
-                )
+        row = 0
+        for vectors in reading.blocks(part.uri):
+            if vectors.shape[1] != features or row + len(vectors) > part.size:
+                break
+            yield _block(part, np.arange(row, row + len(vectors)), vectors)
+            row += len(vectors)
+        if row != part.size:
+            raise OutputError(
+                f"{part.uri}: it does not hold the {part.size:,} vectors of {features:,} values "
+                f"that the export tells of"
+            )
 
     def _blocks_at(self, places: np.ndarray) -> Iterator[Block]:
         for part in self.parts:
@@ -184,6 +179,17 @@ def _check_runs(export: PublishedExport, output: str) -> None:
             "%s lacks %d of the %d runs of %s; export again to search them, too",
             export.folder, len(lacking), len(runs), output,
         )  # fmt: skip
+
+
+def _places_of(wanted: pa.Array, part: Part) -> dict[str, tuple[Part, int]]:
+    """By uri, where those of the wanted ones are that a file has."""
+    found: dict[str, tuple[Part, int]] = {}
+    row = 0
+    for uris in reading.column_of(part.uri, URI):
+        here = pc.indices_nonzero(pc.is_in(uris, wanted)).to_pylist()
+        found |= {uris[i].as_py(): (part, row + i) for i in here}
+        row += len(uris)
+    return found
 
 
 def _block(part: Part, rows: np.ndarray, vectors: np.ndarray) -> Block:

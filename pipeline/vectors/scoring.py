@@ -9,6 +9,7 @@ Which rows are worth that, products in float32 tell, whose error is bounded: mos
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +19,8 @@ import pyarrow as pa
 PIECE_ROWS = 1024
 # What is read twice, for products and for lengths, is to be in a core's cache the second time.
 CACHED_BYTES = 1 << 20
+# While one waits for the disk another has something to do; the disk of one machine is busy with two.
+THREADS = 2
 # Squares of lengths with which float32 neither overflows nor loses digits to underflow.
 LEAST_SQUARE, MOST_SQUARE = 1e-20, 1e30
 
@@ -50,20 +53,43 @@ class Hit(NamedTuple):
     told: Mapping[str, Any]
 
 
-def nearest(blocks: Iterable[Block], query: np.ndarray, k: int) -> list[Hit]:
+class Floor:
+    """A cosine that k vectors reach: what is below it is not among the k nearest of all.
+
+    Searches of parts share one; a thread that overwrites what another has found makes it lower, which is right as well.
+    """
+
+    def __init__(self) -> None:
+        self.least = -np.inf
+
+    def rise(self, least: float) -> None:
+        self.least = max(self.least, least)
+
+
+def nearest_of_parts(parts: Iterable[Iterable[Block]], query: np.ndarray, k: int) -> list[Hit]:
+    """As `nearest`, of blocks in parts, several of which are looked through at once, in threads: a block of each."""
+    floor = Floor()
+    with ThreadPoolExecutor(THREADS) as threads:
+        found = threads.map(lambda blocks: nearest(blocks, query, k, floor), parts)
+        return _first((hit for hits in found for hit in hits), k)
+
+
+def nearest(blocks: Iterable[Block], query: np.ndarray, k: int, floor: Floor | None = None) -> list[Hit]:
     """The k vectors of the largest cosines to a query, the nearest first; equal ones in the order of uris.
 
     In memory are one block, and the hits.
 
     Args:
         query: float32 [features].
+        floor: what is below it is left out, though fewer than k are found.
     """
     best: list[Hit] = []
+    floor = floor or Floor()
     direction = _direction_of(query)
     for block in blocks:
         for start in range(0, len(block.vectors), PIECE_ROWS):
             piece = block.vectors[start : start + PIECE_ROWS]
-            least = best[-1].cosine if len(best) == k else -np.inf
+            least = floor.least
             likely = _likely(piece, direction, k, least)
             cosines = cosines_to(query, piece[likely])
             chosen = _largest(cosines, k, least)
@@ -71,6 +97,8 @@ def nearest(blocks: Iterable[Block], query: np.ndarray, k: int) -> list[Hit]:
             found = [(float(cosines[i]), block.uris[row], row) for i, row in zip(chosen, rows, strict=True)]
             if found:
                 best = _merged(best, found, block, k)
+                if len(best) == k:
+                    floor.rise(best[-1].cosine)
     return best
 
 
@@ -112,8 +140,8 @@ def _likely(vectors: np.ndarray, direction: np.ndarray, k: int, least: float) ->
     with np.errstate(all="ignore"):  # of lengths that float32 does not have, which are seen below
         for start in range(0, len(vectors), at_once):
             cached = slice(start, start + at_once)
-            np.matmul(vectors[cached], direction, out=products[cached])
-            np.einsum("ij,ij->i", vectors[cached], vectors[cached], out=squares[cached])
+            np.vecdot(vectors[cached], direction, out=products[cached])
+            np.vecdot(vectors[cached], vectors[cached], out=squares[cached])
     known = (squares >= LEAST_SQUARE) & (squares <= MOST_SQUARE)
     cosines = np.divide(products, np.sqrt(squares, where=known, out=np.ones_like(squares)), dtype=np.float64)
     error = error_of(vectors.shape[1])
@@ -140,6 +168,10 @@ def _merged(best: Sequence[Hit], found: Sequence[tuple[float, str, int]], block:
     return [
         which if isinstance(which, Hit) else Hit(uri, -negated, _told(block, which)) for negated, uri, which in ordered
     ]
+
+
+def _first(hits: Iterable[Hit], k: int) -> list[Hit]:
+    return sorted(hits, key=lambda hit: (-hit.cosine, hit.uri))[:k]
 
 
 def _told(block: Block, row: int) -> Mapping[str, Any]:

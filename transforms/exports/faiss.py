@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from transforms.exports import npy
 from transforms.exports.format import Format, OpenFile, OpenSpool, Part
 from transforms.exports.parquet import open_writer
-from transforms.stores.spooling import naming
+from transforms.records import directions
 
 INDEX = "index.faiss"
 FLAT = 100_000
@@ -50,17 +50,14 @@ def finish(paths: Sequence[str], open_file: OpenFile, spool: OpenSpool) -> Itera
     for block in _blocks(paths, open_file):
         index.add(block)
     file = spool()
-    with naming():
-        faiss.write_index(index, f"/dev/fd/{file.fileno()}")  # the same file, on Linux and macOS
+    faiss.write_index(index, f"/dev/fd/{file.fileno()}")  # the same file, on Linux and macOS
     yield INDEX, file
     yield "index.uris.parquet", _rows(paths, open_file, spool)
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
-    """Vectors divided by their length, float32 [N, D]; those of zeros stay so."""
-    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
-    divided: np.ndarray = (vectors / np.where(lengths == 0, 1, lengths)).astype(np.float32)
-    return divided
+    """Vectors divided by their length in float64, float32 [N, D]; those of zeros stay so."""
+    return directions.unit(vectors.astype(np.float64)).astype(np.float32)
 
 
 def _shape(path: str, open_file: OpenFile) -> tuple[int, int]:
@@ -89,7 +86,7 @@ def _rows(paths: Sequence[str], open_file: OpenFile, spool: OpenSpool) -> IO[byt
     joined = spool()
     writer = None
     for path in paths:
-        with open_file(path.removesuffix(".npy") + ".uris.parquet") as file, naming():
+        with open_file(path.removesuffix(".npy") + ".uris.parquet") as file:
             parquet = pq.ParquetFile(file)
             writer = writer or open_writer(joined, parquet.schema_arrow)
             for batch in parquet.iter_batches(npy.BLOCK):

@@ -17,7 +17,6 @@ from numpy.lib import format as npy_format
 from transforms.exports.format import Format, OpenSpool, Part
 from transforms.exports.parquet import open_writer
 from transforms.records.arrow import EMBEDDING, embeddings_of
-from transforms.stores.spooling import naming
 
 BLOCK = 8192  # vectors that are read at once
 LITTLE_ENDIAN = np.dtype("<f4")
@@ -29,7 +28,7 @@ def write(batches: Iterable[pa.RecordBatch], schema: pa.Schema, spool: OpenSpool
     rest = pa.schema([field for field in schema if field.name != EMBEDDING])
     feature_dim = schema.field(EMBEDDING).type.list_size
     rows = 0
-    with naming(), open_writer(others, rest) as parquet:
+    with open_writer(others, rest) as parquet:
         _write_header(vectors, 0, feature_dim)
         for batch in batches:
             vectors.write(np.ascontiguousarray(embeddings_of(batch), LITTLE_ENDIAN).data)

@@ -14,13 +14,12 @@ import pyarrow.parquet as pq
 
 from transforms.exports.format import Format, OpenSpool, Part
 from transforms.records.arrow import EMBEDDING, URI
-from transforms.stores.spooling import naming
 
 
 def write(batches: Iterable[pa.RecordBatch], schema: pa.Schema, spool: OpenSpool) -> Iterator[Part]:
     """One file, a row group for each batch."""
     file = spool()
-    with naming(), open_writer(file, schema) as parquet:
+    with open_writer(file, schema) as parquet:
         for batch in batches:
             parquet.write_table(pa.Table.from_batches([batch]), row_group_size=max(1, batch.num_rows))
     yield ".parquet", file

@@ -23,7 +23,6 @@ from transforms.images.decoding import ImageError, decode_image
 from transforms.records.arrow import URI
 from transforms.records.uris import share_of
 from transforms.stores.fetching import FetchError, Policy, fetch_and_wait
-from transforms.stores.spooling import naming
 
 MOST_POINTS = 10_000
 PICTURE = 64  # pixels of a side: a hundred rows of them are 6,400, and browsers take 8,192
@@ -60,12 +59,11 @@ def finish(paths: Sequence[str], open_file: OpenFile, spool: OpenSpool) -> Itera
             vectors.append(npy.some(file, chosen))
     tensors, metadata, sprite, config = spool(), spool(), spool(), spool()
     feature_dim = vectors[0].shape[1] if vectors else 0
-    with naming():
-        for each in vectors:
-            tensors.write(each.data)
-        metadata.write(_metadata(rows).encode())
-        _sprite([row[URI] for row in rows]).save(sprite, "PNG")
-        config.write(CONFIG.format(rows=len(rows), feature_dim=feature_dim, side=PICTURE).encode())
+    for each in vectors:
+        tensors.write(each.data)
+    metadata.write(_metadata(rows).encode())
+    _sprite([row[URI] for row in rows]).save(sprite, "PNG")
+    config.write(CONFIG.format(rows=len(rows), feature_dim=feature_dim, side=PICTURE).encode())
     yield "tensors.bytes", tensors
     yield "metadata.tsv", metadata
     yield "sprite.png", sprite

@@ -17,7 +17,6 @@ import pyarrow.compute as pc
 
 from transforms.exports.format import Format, OpenSpool, Part
 from transforms.records.arrow import EMBEDDING, URI, VERSION
-from transforms.stores.spooling import naming
 
 DELETED = "delete/"
 
@@ -26,24 +25,22 @@ def write(batches: Iterable[pa.RecordBatch], schema: pa.Schema, spool: OpenSpool
     """One file, a line an image."""
     file = spool()
     columns = [field for field in schema if field.name not in (URI, VERSION, EMBEDDING)]
-    with naming():
-        for batch in batches:
-            embeddings = batch.column(EMBEDDING)
-            offsets = pa.array(range(0, (batch.num_rows + 1) * (size := embeddings.type.list_size), size), pa.int32())
-            joined = pc.binary_join(pa.ListArray.from_arrays(offsets, embeddings.flatten().cast(pa.string())), ",")
-            rows = batch.select([URI, *(field.name for field in columns)]).to_pylist()
-            for row, values in zip(rows, joined.to_pylist(), strict=True):
-                head = json.dumps({"id": row[URI], **_restricts(row, columns)}, ensure_ascii=False)
-                file.write(f'{head[:-1]}, "embedding": [{values}]}}\n'.encode())
+    for batch in batches:
+        embeddings = batch.column(EMBEDDING)
+        offsets = pa.array(range(0, (batch.num_rows + 1) * (size := embeddings.type.list_size), size), pa.int32())
+        joined = pc.binary_join(pa.ListArray.from_arrays(offsets, embeddings.flatten().cast(pa.string())), ",")
+        rows = batch.select([URI, *(field.name for field in columns)]).to_pylist()
+        for row, values in zip(rows, joined.to_pylist(), strict=True):
+            head = json.dumps({"id": row[URI], **_restricts(row, columns)}, ensure_ascii=False)
+            file.write(f'{head[:-1]}, "embedding": [{values}]}}\n'.encode())
     yield ".json", file
 
 
 def write_deleted(uris: Iterable[str], spool: OpenSpool) -> Iterator[Part]:
     """One file, an id a line."""
     file = spool()
-    with naming():
-        for uri in uris:
-            file.write(f"{uri}\n".encode())
+    for uri in uris:
+        file.write(f"{uri}\n".encode())
     yield ".txt", file
 
 

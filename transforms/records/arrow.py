@@ -7,13 +7,17 @@ each row is a list. Which it is, ledgers tell (`spread`): batches of one table a
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
+
+from transforms.records.examples import FLOAT_BYTES, without_floats
+from transforms.records.tfrecord import read_rows
 
 URI, VERSION, EMBEDDING = "uri", "version", "embedding"
 # Features of the records by the columns that every table has.
@@ -72,12 +76,50 @@ class RecordReader:
     def read(self, examples: Sequence[bytes]) -> pa.RecordBatch:
         """Raises DamagedExampleError when one is none, or of other features than these."""
         try:
-            decoded = self._decoder.DecodeBatch(list(examples))
+            decoded, embeddings = self._split(examples) or self._decoded(examples)
             uris, versions = (_single(_lists(decoded, FEATURES[name], "text"), pa.string()) for name in (URI, VERSION))
             arrays = [uris, versions, *(self._column(decoded, column) for column in self._columns)]
-            return pa.RecordBatch.from_arrays([*arrays, self._embeddings(decoded)], schema=self.schema)
+            return pa.RecordBatch.from_arrays([*arrays, embeddings], schema=self.schema)
         except (RuntimeError, ValueError, pa.ArrowException) as e:
             raise DamagedExampleError(str(e)) from None
+
+    def read_rows(self, shard: str, rows: Sequence[int], at_once: int) -> Iterator[pa.RecordBatch]:
+        """Some records of a shard, as `tfrecord.read_rows` has them; the next ones are read in a thread meanwhile.
+
+        Raises:
+            DamagedRecordError, DamagedExampleError: one of them does not hold, or is not there.
+        """
+        batches = map(self.read, read_rows(shard, rows, at_once))
+        with ThreadPoolExecutor(1) as thread:
+            coming = thread.submit(next, batches, None)
+            while (batch := coming.result()) is not None:
+                coming = thread.submit(next, batches, None)
+                yield batch
+
+    def _decoded(self, examples: Sequence[bytes]) -> tuple[pa.RecordBatch, pa.Array]:
+        decoded = self._decoder.DecodeBatch(list(examples))
+        return decoded, self._embeddings(decoded)
+
+    def _split(self, examples: Sequence[bytes]) -> tuple[pa.RecordBatch, pa.Array] | None:
+        """The same, of records whose vectors lie before all else, as runs write them: these are only copied.
+
+        None where one is written otherwise, or does not hold.
+        """
+        size = FLOAT_BYTES * self._feature_dim
+        values, others = bytearray(size * len(examples)), []
+        for at, example in zip(range(0, len(values), size or 1), examples, strict=False):
+            if (split := without_floats(example, FEATURES[EMBEDDING], self._feature_dim)) is None:
+                return None
+            values[at : at + size], other = split
+            others.append(other)
+        try:
+            decoded = self._decoder.DecodeBatch(others)
+        except RuntimeError:
+            return None
+        if len(others) < len(examples) or FEATURES[EMBEDDING] in decoded.schema.names:  # the last one would count
+            return None
+        flat = pa.Array.from_buffers(pa.float32(), len(values) // FLOAT_BYTES, [None, pa.py_buffer(values)])
+        return decoded, pa.FixedSizeListArray.from_arrays(flat, self._feature_dim)
 
     def _column(self, decoded: pa.RecordBatch, column: ReadColumn) -> pa.Array:
         lists = _lists(decoded, column.feature, column.kind)

@@ -12,16 +12,16 @@ from typing import Any, NamedTuple
 from apache_beam.coders import IterableCoder, RowCoder
 from apache_beam.coders.typecoders import registry
 
-from transforms.elements import ImageObject, PastOutcome, PlacedRecord
+from transforms.elements import ImageObject, PastOutcome
 
 LISTED = -1  # in place of a run, of a row of the listing
 ZLIB_LEVEL = 1  # 6 makes blocks smaller by 6 %, in half as much time again
 
 
 class Sighting(NamedTuple):
-    """What crosses shuffles: a listing row, what an earlier run did, or where a record lies.
+    """What crosses shuffles: a listing row, or what an earlier run did.
 
-    The fields of all three side by side, since Beam's row coder pickles a row within a row. Annotations are types here
+    The fields of both side by side, since Beam's row coder pickles a row within a row. Annotations are types here
     and not texts, as it wants them.
     """
 
@@ -49,10 +49,6 @@ class Sighting(NamedTuple):
         uri, run, outcome, version, stage, columns, shard, row = past
         return cls(uri, version, run, outcome=outcome, stage=stage, columns=columns, shard=shard, row=row)
 
-    @classmethod
-    def placed(cls, record: PlacedRecord) -> "Sighting":
-        return cls.listed(record.image)._replace(run=record.run, shard=record.shard, row=record.row)
-
     def image(self) -> ImageObject:
         known = (self.size, self.version, self.updated, self.checksum)
         return ImageObject(self.uri, *known, md5=self.md5, address=self.address, columns=self.columns)
@@ -61,9 +57,6 @@ class Sighting(NamedTuple):
         return PastOutcome(
             self.uri, self.run, self.outcome, self.version, self.stage, self.columns, self.shard, self.row
         )
-
-    def placed_record(self) -> PlacedRecord:
-        return PlacedRecord(self.image(), self.run, self.shard, self.row)
 
 
 def pack(sightings: Iterable[Sighting]) -> bytes:

@@ -22,6 +22,7 @@ VALUES = b"\n"
 # The same as numbers of fields, for reading, and what stands behind a tag: a varint, 8 bytes, a length and so many, 4.
 BYTES, FLOAT, INT64 = 1, 2, 3
 VARINT, FIXED64, DELIMITED, FIXED32 = 0, 1, 2, 5
+FLOAT_BYTES = 4
 # Names are few, and so are the lengths of their values; but for those of other writers' records.
 HEADS_KEPT = 4096
 
@@ -73,6 +74,26 @@ def features_of(example: bytes) -> dict[str, Value]:
         ValueError: it is none.
     """
     return {name: _value(lists) for name, lists in map(_entry, _entries(example))}
+
+
+def without_floats(example: bytes, name: str, count: int) -> tuple[memoryview, bytes] | None:
+    """(the values of a feature of so many floats, little-endian, and an example of the features behind it).
+
+    None of a tf.Example that does not begin with that feature, byte for byte as `example` and `float_feature` write it.
+    """
+    begin = _before_floats(name, count, len(example))
+    end = len(begin) + FLOAT_BYTES * count
+    if not count or not begin or end > len(example) or not example.startswith(begin):
+        return None
+    return memoryview(example)[len(begin) : end], _delimited(FEATURES, example[end:])
+
+
+@lru_cache(HEADS_KEPT)
+def _before_floats(name: str, count: int, size: int) -> bytes:
+    """What stands before so many floats, the first feature of an example of so many bytes; "" where none can be."""
+    lengths = (_varint(size - len(FEATURES) - width) for width in range(1, min(10, size)))
+    fitting = [length for width, length in enumerate(lengths, 1) if len(length) == width]
+    return FEATURES + fitting[0] + _head(name, FLOAT_LIST, FLOAT_BYTES * count) if fitting else b""
 
 
 def _packed(name: str, kind: bytes, values: bytes) -> bytes:

@@ -8,10 +8,13 @@ alone would cost each worker about 6 s and 0.4 GB; tests read every shard back w
 from __future__ import annotations
 
 import gzip
+import io
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import IO, Any, NamedTuple
+from functools import lru_cache
+from itertools import islice
+from typing import IO, Any, NamedTuple, cast
 
 import google_crc32c
 
@@ -21,6 +24,8 @@ _HEADER = struct.Struct("<QI")
 _FOOTER = struct.Struct("<I")
 _LENGTH = struct.Struct("<Q")
 _FURTHEST = 1 << 60  # a place in a file; beyond, no file can be asked for one
+READ_BYTES = 1 << 20  # of a shard at once
+HEADERS_KEPT = 4096  # records of a run are of few lengths
 
 
 class DamagedRecordError(Exception):
@@ -37,7 +42,9 @@ def frame(record: bytes) -> bytes:
 def open_shard(uri: str) -> Iterator[IO[bytes]]:
     """A file of framed records, decompressed as its name says."""
     with open_current(uri) as file, decompressed(file, "gzip" if uri.endswith(".gz") else "none") as records:
-        yield records
+        buffered = io.BufferedReader(cast(io.RawIOBase, records), READ_BYTES)
+        yield cast(IO[bytes], buffered)
+        buffered.detach()
 
 
 def decompressed(file: Any, compression: str) -> IO[bytes]:
@@ -75,12 +82,10 @@ def read_frames(file: IO[bytes], most: int | None = None) -> Iterator[Framed]:
     """
     index = offset = 0
     while header := file.read(_HEADER.size):
-        where = f"record {index} at byte {offset}"
         if len(header) < _HEADER.size:
-            raise DamagedRecordError(f"{where}: the file ends within its header")
-        length, length_crc = _HEADER.unpack(header)
-        if _masked_crc(header[: _LENGTH.size]) != length_crc:
-            raise DamagedRecordError(f"{where}: the checksum of its length does not hold")
+            raise DamagedRecordError(f"{_where(index, offset)}: the file ends within its header")
+        if (length := _length_in(header)) is None:
+            raise DamagedRecordError(f"{_where(index, offset)}: the checksum of its length does not hold")
         data = None
         if most is None or length <= most:
             data = file.read(length)
@@ -88,7 +93,7 @@ def read_frames(file: IO[bytes], most: int | None = None) -> Iterator[Framed]:
             file.seek(offset + _HEADER.size + length)
         footer = file.read(_FOOTER.size)
         if (data is not None and len(data) < length) or len(footer) < _FOOTER.size or length > _FURTHEST:
-            raise DamagedRecordError(f"{where}: the file ends within its {length} bytes")
+            raise DamagedRecordError(f"{_where(index, offset)}: the file ends within its {length} bytes")
         (masked,) = _FOOTER.unpack(footer)
         yield Framed(offset, length, data, _unmasked(masked), data is None or _masked_crc(data) == masked)
         index += 1
@@ -102,14 +107,64 @@ def read_records(file: IO[bytes]) -> Iterator[bytes]:
         DamagedRecordError: at the first record that does not hold.
     """
     for index, framed in enumerate(read_frames(file)):
-        if framed.data is None or not framed.holds:
-            raise DamagedRecordError(f"record {index} at byte {framed.offset}: the checksum of its data does not hold")
-        yield framed.data
+        yield _held(index, framed)
+
+
+def read_rows(shard: str, rows: Sequence[int], at_once: int) -> Iterator[list[bytes]]:
+    """Some records of a shard, so many at once.
+
+    What is wanted has to hold, and nothing else: of a record between, its length, by which the next one is found; what
+    lies behind the last one is not read. Whether a shard is whole, `embed-images verify` tells.
+
+    Args:
+        rows: which, in ascending order, each once.
+
+    Raises:
+        DamagedRecordError: one of them does not hold, or is not there.
+    """
+    found = 0
+    try:
+        with open_shard(shard) as file:
+            records = _rows_of(file, rows)
+            while some := list(islice(records, at_once)):
+                found += len(some)
+                yield some
+        if found != len(rows):
+            raise DamagedRecordError(f"it holds {found:,} of the {len(rows):,} records that ledgers have of it")
+    except DamagedRecordError as e:
+        raise DamagedRecordError(f"{shard}: {e}") from None
+
+
+def _rows_of(file: IO[bytes], rows: Iterable[int]) -> Iterator[bytes]:
+    frames = enumerate(read_frames(file))
+    for row in rows:
+        for index, framed in frames:
+            if index == row:
+                yield _held(index, framed)
+                break
+
+
+def _held(index: int, framed: Framed) -> bytes:
+    if framed.data is None or not framed.holds:
+        raise DamagedRecordError(f"{_where(index, framed.offset)}: the checksum of its data does not hold")
+    return framed.data
+
+
+def _where(index: int, offset: int) -> str:
+    return f"record {index} at byte {offset}"
 
 
 def begins_with_frame(data: bytes) -> bool:
     """Whether a file that begins so is one of records."""
     return len(data) >= _HEADER.size and _masked_crc(data[: _LENGTH.size]) == _HEADER.unpack_from(data)[1]
+
+
+@lru_cache(HEADERS_KEPT)
+def _length_in(header: bytes) -> int | None:
+    """The length that a header tells; None where its checksum does not hold."""
+    length: int
+    length, length_crc = _HEADER.unpack(header)
+    return length if _masked_crc(header[: _LENGTH.size]) == length_crc else None
 
 
 def _masked_crc(data: bytes) -> int:

@@ -4,19 +4,88 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import tempfile
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from typing import IO
 
 import google_crc32c
 
 READ_BYTES = 1 << 20
+BEHIND_SECONDS = 0.2
+O_TMPFILE: int = getattr(os, "O_TMPFILE", 0)  # Linux alone has it
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-def open_spool() -> IO[bytes]:
-    """A file in the folder of temporary ones, open for writing and reading, gone when it is closed."""
+def open_spool(folder: str = "") -> IO[bytes]:
+    """A file without a name, open for writing and reading, gone when it is closed.
+
+    Args:
+        folder: where it is to lie, if it can, so that it may get a name there; by default that of temporary files.
+    """
+    if O_TMPFILE:
+        for where in (folder, tempfile.gettempdir()):
+            with contextlib.suppress(OSError):  # a file system that has none
+                return os.fdopen(os.open(where, os.O_RDWR | os.O_CLOEXEC | O_TMPFILE, 0o666), "w+b")
     return tempfile.TemporaryFile()
+
+
+@contextlib.contextmanager
+def writing_behind(folder: str = "") -> Iterator[Callable[[], IO[bytes]]]:
+    """Gives what opens spools, which are closed at the end.
+
+    Of those in a folder of their own, what is written goes to the disk meanwhile: who waits for it in the end waits for
+    the last of it.
+    """
+    spools: list[IO[bytes]] = []
+    errors: list[OSError] = []
+    ended = threading.Event()
+
+    def write_behind() -> None:
+        while not errors and not ended.wait(BEHIND_SECONDS):
+            try:
+                for file in [*spools]:
+                    os.fsync(file.fileno())
+            except OSError as e:  # which is told once: who waits for the file in the end does not get it again
+                errors.append(e)
+
+    def open_one() -> IO[bytes]:
+        spools.append(open_spool(folder))
+        return spools[-1]
+
+    thread = threading.Thread(target=write_behind, daemon=True)
+    if folder:
+        thread.start()
+    try:
+        yield open_one
+    finally:
+        ended.set()
+        if folder:
+            thread.join()
+        for file in spools:
+            file.close()
+    for error in errors:
+        raise error
+
+
+def give_name(file: IO[bytes], path: str) -> bool:
+    """Gives a finished spool a name, under which it appears whole, and without a copy of it.
+
+    Returns:
+        False where that cannot be: a file that has a name, another file system, or a name that is taken.
+    """
+    file.flush()
+    found, disk = os.fstat(file.fileno()), os.stat(os.path.dirname(path)).st_dev
+    if found.st_nlink or found.st_dev != disk or os.path.lexists(path):
+        return False
+    os.fsync(file.fileno())
+    try:
+        # With a descriptor of a folder, which a whole path has no use for, links are followed: this one to the spool.
+        os.link(f"/proc/self/fd/{file.fileno()}", path, src_dir_fd=file.fileno())
+    except (OSError, NotImplementedError):
+        return False
+    return True
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ from transforms.elements import ImageObject
 from transforms.stores.filesystems import filesystem, is_local, scheme_of
 from transforms.stores.regular import NotAFileError as NotAFileError
 from transforms.stores.regular import check_regular, open_regular
-from transforms.stores.spooling import naming
+from transforms.stores.spooling import give_name, naming
 
 LOCAL_SCHEME = "file://"
 FILE_URI = re.compile("file:/", re.IGNORECASE)
@@ -207,7 +207,8 @@ def upload(file: IO[bytes], uri: str) -> None:
     """Copies a finished file to `uri`, where it appears whole or not at all; after a failure it may be called again.
 
     Args:
-        file: open for reading, at any place; it needs no name, see `transforms.stores.spooling`.
+        file: open for reading, at any place; it needs no name, see `transforms.stores.spooling`. A spool that lies on
+            the disk where it is to be is not copied: it becomes that file.
     """
     file.flush()
     file.seek(0)
@@ -218,6 +219,9 @@ def upload(file: IO[bytes], uri: str) -> None:
         filesystem(uri).put_file(f"/dev/fd/{file.fileno()}", uri, **in_chunks)
         return
     os.makedirs(os.path.dirname(uri), exist_ok=True)
+    with naming(uri):
+        if give_name(file, uri):
+            return
     partial = f"{uri}.{uuid.uuid4().hex[:8]}.partial"
     try:
         with naming(partial), open(partial, "wb") as copy:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,10 +15,17 @@ import pytest
 
 from pipeline import load_features, read_features, stream_features
 from pipeline.errors import OutputError, RunError
+from pipeline.options.beam import LOCAL_RUNNER
 from pipeline.outputs import selection
 from pipeline.outputs.features import load_selection
+from pipeline.outputs.history import all_ledgers_of
+from pipeline.outputs.latest import latest, runs_of_newest_generation
+from tests.collecting import Collect
 from tests.conftest import TINY_FEATURES, Run
 from tests.reading import newest_records, records
+from transforms.compacting import SelectLatest
+from transforms.records import tfrecord
+from transforms.records.placed import images_of, unpack
 
 
 @pytest.fixture
@@ -125,8 +133,8 @@ def test_one_shard_is_read_at_a_time_and_to_its_last_wanted_record(
     output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened = []
-    genuine = selection.open_shard
-    monkeypatch.setattr(selection, "open_shard", lambda uri: opened.append(uri) or genuine(uri))  # type: ignore[func-returns-value]
+    genuine = tfrecord.open_shard
+    monkeypatch.setattr(tfrecord, "open_shard", lambda uri: opened.append(uri) or genuine(uri))  # type: ignore[func-returns-value]
     monkeypatch.setattr(selection, "BATCH_RECORDS", 2)
     batches = stream_features(str(output))
     first = batches.read_next_batch()
@@ -199,3 +207,15 @@ def test_a_run_of_no_images_reads_as_none(tmp_path: Path, images: Path, run_pipe
     found = load_features(str(tmp_path / "output"), run_id="b")
     assert (found.uris, found.vectors.shape, found.to_arrow().num_rows) == ([], (0, TINY_FEATURES), 0)
     assert list(read_features(str(tmp_path / "output"), run_id="b")) == []
+
+
+def test_pipelines_choose_the_same_records(two_nights: Path) -> None:
+    """In blocks of some uris, where `latest` sorts all ledgers in memory."""
+    output = str(two_nights / "output")
+    records = Collect()
+    with beam.Pipeline(runner=LOCAL_RUNNER) as pipeline:
+        ledgers = all_ledgers_of(runs_of_newest_generation(output, all_of_them=True))
+        _ = (pipeline | SelectLatest(ledgers)).records | records
+    found = [(shard, row, image.uri) for shard, block in records.elements for row, image in images_of(unpack(block))]
+    wanted = latest(output, drop_deleted=True).to_pylist()
+    assert sorted(found) == sorted((row["shard"], row["row"], row["uri"]) for row in wanted)

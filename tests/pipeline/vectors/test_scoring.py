@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from pipeline.errors import OutputError
 from pipeline.vectors import scoring
-from pipeline.vectors.scoring import Block, cosines_to, nearest
+from pipeline.vectors.scoring import Block, cosines_to, nearest, nearest_of_parts
 
 FEATURES = 24
 
@@ -45,6 +47,30 @@ def test_what_is_found_is_what_all_cosines_say(size: int, k: int, monkeypatch: p
     assert [hit.uri for hit in found] == [uri for uri, _ in wanted]
     np.testing.assert_allclose([hit.cosine for hit in found], [cosine for _, cosine in wanted], atol=1e-12)
     assert len(found) == min(k, 400)
+
+
+@pytest.mark.parametrize("k", [1, 9, 70, 1000])
+def test_parts_at_once_are_as_one(k: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scoring, "PIECE_ROWS", 16)
+    random = np.random.default_rng(6)
+    vectors = random.normal(0, 1, (600, FEATURES)).astype(np.float32)
+    vectors[::9] = vectors[0]  # ties, in all parts
+    vectors[5::70] = 0
+    uris = [f"{i:03}.jpg" for i in random.permutation(600)]
+    ends = [0, 1, 1, 40, 300, 310, 600]
+    for query in (vectors[0], vectors[1], np.zeros(FEATURES, np.float32)):
+        parts = (blocks_of(uris[a:b], vectors[a:b], 37) for a, b in pairwise(ends))
+        assert nearest_of_parts(parts, query, k) == nearest(blocks_of(uris, vectors, 37), query, k)
+
+
+def test_what_a_part_meets_is_told() -> None:
+    def broken() -> Iterator[Block]:
+        yield Block(["a"], np.ones((1, 3), np.float32))
+        raise OutputError("it ends early")
+
+    parts = [[Block(["b"], np.ones((1, 3), np.float32))], broken(), broken()]
+    with pytest.raises(OutputError, match="it ends early"):
+        nearest_of_parts(parts, np.ones(3, np.float32), 1)
 
 
 def test_equal_vectors_have_equal_cosines_wherever_they_lie() -> None:

@@ -12,7 +12,9 @@ from tests.collecting import Collect
 from transforms import packing
 from transforms.elements import ImageObject, PastOutcome, PlacedRecord
 from transforms.packing import PackByShard, PackByUnit
+from transforms.records import placed
 from transforms.records.blocks import Sighting, pack, unpack
+from transforms.records.placed import images_of
 from transforms.records.uris import unit_of
 
 TEXTS = st.text(max_size=20)
@@ -53,8 +55,6 @@ def test_a_block_holds_what_was_packed(sightings: list[Sighting]) -> None:
 def test_sightings_give_back_what_they_are_of(image: ImageObject, outcome: PastOutcome) -> None:
     assert Sighting.listed(image).image() == image
     assert Sighting.past(outcome).outcome_then() == outcome
-    record = PlacedRecord(image, outcome.run, outcome.shard, outcome.row)
-    assert Sighting.placed(record).placed_record() == record
 
 
 def test_every_sighting_is_in_a_block_of_its_unit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,13 +71,13 @@ def test_every_sighting_is_in_a_block_of_its_unit(monkeypatch: pytest.MonkeyPatc
 
 def test_every_record_that_is_wanted_is_in_a_block_of_its_shard(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packing, "HELD_SIGHTINGS", 10)
-    placed = [PlacedRecord(ImageObject(f"{n}.jpg", n, columns="{}"), n % 2, f"{n % 3}.tfrecord", n) for n in range(95)]
+    records = [PlacedRecord(ImageObject(f"{n}.jpg", n, columns="{}"), n % 2, f"{n % 3}.tfrecord", n) for n in range(95)]
     packed = Collect()
     with beam.Pipeline(runner=LOCAL_RUNNER) as pipeline:
-        _ = pipeline | beam.Create([(record.shard, record) for record in placed]) | PackByShard() | packed
-    found = [(shard, sighting.placed_record()) for shard, block in packed.elements for sighting in unpack(block)]
-    assert sorted(found) == sorted((record.shard, record) for record in placed)
-    assert 10 <= len(packed.elements) < len(placed)
+        _ = pipeline | beam.Create([(record.shard, record) for record in records]) | PackByShard() | packed
+    found = [(shard, *each) for shard, block in packed.elements for each in images_of(placed.unpack(block))]
+    assert sorted(found) == sorted((record.shard, record.row, record.image) for record in records)
+    assert 10 <= len(packed.elements) < len(records)
 
 
 def test_many_rows_make_small_blocks() -> None:

@@ -1,14 +1,16 @@
-"""What is said of a full disk, as the device that is always full has it."""
+"""Files without a name: what they become, what goes to the disk meanwhile, and what is said of a full one."""
 
 from __future__ import annotations
 
 import errno
+import os
 import tempfile
 from pathlib import Path
 
 import pytest
 
-from transforms.stores.spooling import naming
+from transforms.stores import spooling, storage
+from transforms.stores.spooling import naming, open_spool, writing_behind
 
 FULL = Path("/dev/full")
 
@@ -23,3 +25,83 @@ def test_a_full_disk_is_named_with_its_remedy(path: str | None, remedy: str) -> 
         file.write(b"x")
     assert refused.value.errno == errno.ENOSPC
     assert refused.value.filename == (path or tempfile.gettempdir())
+
+
+linux = pytest.mark.skipif(not spooling.O_TMPFILE, reason="Linux alone gives files without a name one")
+
+
+@linux
+def test_a_spool_on_the_disk_of_its_target_becomes_that_file(tmp_path: Path) -> None:
+    mask = os.umask(0o027)
+    try:
+        with open_spool(str(tmp_path)) as spool:
+            spool.write(b"whole")
+            assert not list(tmp_path.iterdir())
+            number = os.fstat(spool.fileno()).st_ino
+            storage.upload(spool, f"{tmp_path}/to/file")
+        (tmp_path / "other").touch()
+    finally:
+        os.umask(mask)
+    found = tmp_path / "to/file"
+    assert (found.read_bytes(), found.stat().st_ino) == (b"whole", number)
+    assert found.stat().st_mode == (tmp_path / "other").stat().st_mode
+    assert [*found.parent.iterdir()] == [found]
+
+
+def test_a_name_that_is_taken_is_taken_over(tmp_path: Path) -> None:
+    for content in (b"first", b"second"):
+        with open_spool(str(tmp_path)) as spool:
+            spool.write(content)
+            storage.upload(spool, f"{tmp_path}/file")
+            storage.upload(spool, f"{tmp_path}/file")  # as a retry does
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert (tmp_path / "file").read_bytes() == b"second"
+
+
+def test_a_file_that_has_a_name_is_copied(tmp_path: Path) -> None:
+    (tmp_path / "named").write_bytes(b"mine")
+    with (tmp_path / "named").open("rb") as file:
+        storage.upload(file, f"{tmp_path}/copy")
+    assert (tmp_path / "copy").read_bytes() == b"mine"
+    assert not (tmp_path / "copy").samefile(tmp_path / "named")
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="no other file system is known")  # noqa: S108
+def test_a_spool_of_another_file_system_is_copied(tmp_path: Path) -> None:
+    with open_spool("/dev/shm") as spool:  # noqa: S108
+        spool.write(b"from afar")
+        storage.upload(spool, f"{tmp_path}/file")
+    assert (tmp_path / "file").read_bytes() == b"from afar"
+
+
+def test_without_such_files_there_are_temporary_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spooling, "O_TMPFILE", 0)
+    with open_spool(str(tmp_path)) as spool:
+        spool.write(b"copied")
+        assert not list(tmp_path.iterdir())
+        storage.upload(spool, f"{tmp_path}/file")
+    assert (tmp_path / "file").read_bytes() == b"copied"
+
+
+def test_what_the_disk_says_meanwhile_is_not_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a write that failed, a disk tells once."""
+    monkeypatch.setattr(spooling, "BEHIND_SECONDS", 0.001)
+    told = []
+
+    def fsync(descriptor: int) -> None:
+        if not told:
+            told.append(descriptor)
+            raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    spools = []
+
+    def write() -> None:
+        with writing_behind(str(tmp_path)) as open_one:
+            spools.append(open_one())
+            while not told:
+                spools[0].write(b"x")
+
+    with pytest.raises(OSError, match="Input/output error"):
+        write()
+    assert spools[0].closed
