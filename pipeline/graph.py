@@ -81,6 +81,7 @@ def build(
         config.retry_dead_letters,
         config.dedup == "listing",
         policy_of(config),
+        config.incremental,
     )
     decided = rows | "SelectImages" >> SelectImages(selection, units, stores)
     selected = decided[SELECTED]

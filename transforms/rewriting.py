@@ -10,6 +10,7 @@ from apache_beam.pvalue import PCollection
 from transforms.compacting import ReadRecords
 from transforms.elements import EncodedBatch, PlacedRecord
 from transforms.records.columns import with_columns
+from transforms.records.ledger import COLUMNS_CHANGED
 from transforms.stores.filesystems import StorageOptions
 
 
@@ -35,4 +36,5 @@ class RewriteColumns(beam.PTransform[PCollection[tuple[str, PlacedRecord]], PCol
 
 def _rewritten(batch: EncodedBatch) -> EncodedBatch:
     pairs = zip(batch.sources, batch.examples, strict=True)
-    return batch._replace(examples=[with_columns(record, image.columns) for image, record in pairs])
+    sources = [image._replace(reason=COLUMNS_CHANGED) for image in batch.sources]
+    return EncodedBatch(sources, [with_columns(record, image.columns) for image, record in pairs])

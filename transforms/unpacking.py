@@ -120,7 +120,7 @@ def read_again(unpacking: Unpacking, container_uri: str, members: Iterable[Image
     for found in () if container.content else unpacking.images(container):
         if image := wanted.pop(found.uri, None):
             changed = image.version if image.version != found.version else ""
-            yield found._replace(columns=image.columns, listed_version=changed)
+            yield found._replace(columns=image.columns, listed_version=changed, reason=image.reason)
         if not wanted:
             return
     for image in wanted.values():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ from tests.conftest import photo
 from tests.reading import newest_vectors
 from transforms.stores import reading, storage
 
-PARTS = ("listed", "unchanged", "failed_before", "embedded", "failed", "deleted")
+REASONS = ("new", "changed", "retried", "repeated", "columns_changed")
+PARTS = ("listed", "unchanged", "failed_before", "embedded", "failed", "deleted", *REASONS)
 
 
 class Bucket:
@@ -73,6 +75,8 @@ class Bucket:
             if known == version and outcome == "broken" and not retry_dead_letters:
                 counts["failed_before"] += 1
                 continue
+            # A version of 0 is that of an image that was gone, and no file has it.
+            counts["new" if known == 0 else "retried" if known == version else "changed"] += 1
             outcome = "unreachable" if name in self.unreachable else "broken" if picture is None else "embedded"
             self.known[name] = (version, outcome)
             counts["embedded" if outcome == "embedded" else "failed"] += 1
@@ -114,6 +118,8 @@ class Nights:
             for row in read_ledger(storage.join(report.folder, ledger["path"])).to_pylist()
         ]
         assert len(rows) == expected["embedded"] + expected["failed"] + expected["deleted"]
+        told = Counter(row["reason"] for row in rows if row["outcome"] != "deleted")
+        assert told == Counter({reason: expected[reason] for reason in REASONS if expected[reason]})
         result = verify_output(str(self.output))
         assert result.holds, result.as_text()
         self.check_latest()

@@ -38,12 +38,12 @@ def test_three_nights(nights: Nights) -> None:
         bucket.touch(f"{i}.jpg")
     bucket.unreachable = set()
     counts = nights.night()
-    assert [counts[part] for part in PARTS] == [15, 1, 1, 13, 0, 2]
+    assert [counts[part] for part in PARTS] == [15, 1, 1, 13, 0, 2, 5, 7, 1, 0, 0]
 
     bucket.put("broken.jpg", 31)
     bucket.put("3.jpg", 3)
     counts = nights.night()
-    assert [counts[part] for part in PARTS] == [16, 14, 0, 2, 0, 0]
+    assert [counts[part] for part in PARTS] == [16, 14, 0, 2, 0, 0, 1, 1, 0, 0, 0]
 
     assert nights.night()["embedded"] == 0  # and a night without a change
 
