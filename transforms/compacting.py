@@ -52,12 +52,14 @@ class SelectLatest(beam.PTransform[PBegin, Latest]):
     Attributes:
         ledgers: of runs of one generation.
         after: leave out what runs of this place in the order of time, and earlier ones, have found.
+        keep_deleted: take the newest record of an image that is gone, too; then none is told to be.
         storage_options: of the stores, see `filesystems.configure`.
     """
 
     ledgers: Sequence[RunLedger]
     storage_options: StorageOptions = field(default_factory=dict)
     after: int = -1
+    keep_deleted: bool = False
 
     def expand(self, begin: PBegin) -> Latest:
         newest = (
@@ -82,7 +84,7 @@ class SelectLatest(beam.PTransform[PBegin, Latest]):
         filesystems.configure(self.storage_options)
         for batch in read_columns(ledger.uri, COLUMNS):
             for row in batch.to_pylist():
-                if row["outcome"] in ("failed", READ):
+                if row["outcome"] in ("failed", READ) or (self.keep_deleted and row["outcome"] == DELETED):
                     continue
                 updated = row["updated"].timestamp() if row["updated"] else None
                 image = ImageObject(row["uri"], row["size"], row["version"], updated, columns=row["columns"] or "")

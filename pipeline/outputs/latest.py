@@ -26,13 +26,13 @@ SCHEMA = pa.schema(
 )
 
 
-def latest(output: str, *, drop_deleted: bool = False) -> pa.Table:
+def latest(output: str, *, keep_deleted: bool = False) -> pa.Table:
     """Selects the newest vector of every image, of the newest run's generation.
 
     All ledgers of the generation are in memory, some 100 bytes a row; `compact` needs no such memory.
 
     Args:
-        drop_deleted: leave out images whose objects an incremental run has found deleted since.
+        keep_deleted: take images whose objects an incremental run has found deleted since, too.
 
     Returns:
         A table of `SCHEMA`, each uri once: the file that holds the record (a URI) and its place in it, in the order
@@ -41,17 +41,17 @@ def latest(output: str, *, drop_deleted: bool = False) -> pa.Table:
     Raises:
         RunError: the output has no published run.
     """
-    newest = newest_rows(runs_of_newest_generation(output), drop_deleted=drop_deleted)
+    newest = newest_rows(runs_of_newest_generation(output), keep_deleted=keep_deleted)
     return newest.select(SCHEMA.names)
 
 
-def newest_rows(runs: Sequence[PublishedRun], *, drop_deleted: bool = False, counted: bool = False) -> pa.Table:
+def newest_rows(runs: Sequence[PublishedRun], *, keep_deleted: bool = False, counted: bool = False) -> pa.Table:
     """As `latest`, of some runs of one generation, the newest last.
 
     Args:
         counted: with a further column `counts`, how many values each column has (`arrow.counts`), dictionary-encoded.
     """
-    outcomes = ("embedded", "deleted") if drop_deleted else ("embedded",)
+    outcomes = ("embedded",) if keep_deleted else ("embedded", "deleted")
     tables = [_ledgers_of(run, number, outcomes, counted) for number, run in enumerate(runs)]
     rows = pa.concat_tables(tables).unify_dictionaries().sort_by([("uri", "ascending"), ("run", "descending")])
     uris = rows["uri"].combine_chunks()

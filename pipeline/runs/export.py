@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 def export(config: ExportConfig) -> PublishedExport:
-    """Exports the newest vector of every image that is not gone, or the vectors of one run.
+    """Exports the newest vector of every image that is not gone, or of those, too, or the vectors of one run.
 
     What was exported before from the same runs is left as it is. Files that would be the same as those of the current
     export are taken over; a format that goes by changes gets the changes since then, where all runs of then are there.
@@ -98,7 +98,7 @@ def build(
     """
     stores, folder = config.storage_options, storage.join(config.to, head["export"])
     after = -1 if base is None else len(base.manifest["runs"]) - 1
-    latest = pipeline | "SelectLatest" >> SelectLatest(all_ledgers_of(runs), stores, after)
+    latest = pipeline | "SelectLatest" >> SelectLatest(all_ledgers_of(runs), stores, after, config.keep_deleted)
     columns = [(entry["feature"], entry["kind"]) for entry in head["columns"]]
     feature_dim = head["model"]["feature_dim"]
     selected = latest.records | "CountSelected" >> Count.Globally()
@@ -191,6 +191,7 @@ def _wanted(config: ExportConfig, runs: Sequence[PublishedRun], columns: list[st
         "run_id": config.run_id,
         "runs": [_signed(run) for run in runs],
         "columns": columns,
+        **({"keep_deleted": True} if config.keep_deleted else {}),
         **_place(config, secrets.identified),
     }
 

@@ -126,14 +126,14 @@ class Nights:
         return counts
 
     def check_latest(self) -> None:
-        for drop_deleted in (False, True):
-            uris, vectors = newest_vectors(str(self.output), drop_deleted=drop_deleted)
+        for keep_deleted in (False, True):
+            uris, vectors = newest_vectors(str(self.output), keep_deleted=keep_deleted)
             found = {Path(uri).name: vector for uri, vector in zip(uris, vectors, strict=True)}
             assert len(found) == len(uris)
             wanted = {
                 name: picture
                 for name, picture in self.bucket.newest.items()
-                if not (drop_deleted and name in self.bucket.gone)
+                if keep_deleted or name not in self.bucket.gone
             }
             assert found.keys() == wanted.keys()
             for name, picture in wanted.items():
