@@ -20,6 +20,7 @@ from pipeline.commands.latest import LATEST
 from pipeline.commands.run import RUN
 from pipeline.commands.runs import RUNS
 from pipeline.commands.search import SEARCH
+from pipeline.commands.status import STATUS
 from pipeline.commands.verify import VERIFY
 from pipeline.commands.wait import WAIT
 from pipeline.console import logs
@@ -30,7 +31,7 @@ from transforms.stores.secrets import redacted
 
 COMMANDS = {
     command.name: command
-    for command in (RUN, WAIT, VERIFY, RUNS, LATEST, COMPACT, EXPORT, SEARCH, DUPLICATES, EVALUATE, DEMO)
+    for command in (RUN, WAIT, STATUS, VERIFY, RUNS, LATEST, COMPACT, EXPORT, SEARCH, DUPLICATES, EVALUATE, DEMO)
 }
 
 EXIT_FAILED = 1

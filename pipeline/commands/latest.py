@@ -27,7 +27,10 @@ def _latest(given: argparse.Namespace, _: Sequence[str]) -> bool:
         with sentences(given.to):
             write_selection(selection, given.to)
     runs = sorted(set(selection["run_id"].to_pylist()))
-    say(f"{len(selection):,} images, in {len(runs)} runs" + (f", written to {given.to}" if given.to else ""))
+    say(
+        f"{len(selection):,} images, in {len(runs)} run{'' if len(runs) == 1 else 's'}"
+        + (f", written to {given.to}" if given.to else "")
+    )
     return True
 
 
