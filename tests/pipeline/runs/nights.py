@@ -31,6 +31,7 @@ class Bucket:
         unreachable: names that fail to be fetched.
         known: by name, (version, outcome) as the last night that met the image left it.
         newest: by name, the number of the picture whose vector is the newest one.
+        versions: by name, of that picture.
         gone: names with a vector whose file was found missing since.
     """
 
@@ -40,6 +41,7 @@ class Bucket:
         self.unreachable: set[str] = set()
         self.known: dict[str, tuple[int, str]] = {}
         self.newest: dict[str, int] = {}
+        self.versions: dict[str, int] = {}
         self.gone: set[str] = set()
         self.pictures: dict[str, int | None] = {}
         self._clock = 1_700_000_000_000_000_000
@@ -83,6 +85,7 @@ class Bucket:
             if outcome == "embedded":
                 assert picture is not None
                 self.newest[name] = picture
+                self.versions[name] = version
                 self.gone.discard(name)
         for name, (_, outcome) in list(self.known.items()):
             if name not in self.pictures and outcome != "deleted":
@@ -90,6 +93,12 @@ class Bucket:
                 self.known[name] = (0, "deleted")
                 self.gone.add(name)
         return counts
+
+    def forget(self) -> None:
+        """What is known when a compaction alone is left: the newest vectors of what is there."""
+        self.newest = {name: picture for name, picture in self.newest.items() if name not in self.gone}
+        self.known = {name: (self.versions[name], "embedded") for name in self.newest}
+        self.gone = set()
 
 
 class Nights:
