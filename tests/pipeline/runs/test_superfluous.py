@@ -127,6 +127,9 @@ def test_a_run_id_that_was_used_anew_is_another_run(output: Path) -> None:
     manifest = json.loads(path.read_text())
     path.write_text(json.dumps(manifest | {"as_of": "2999-01-01T00:00:00.000000Z"}))
     before = newest(output)
+    assert {run.run_id: run.held_by for run in contents_of(str(output)).published} == {
+        "night-1": "c", "c": "", "night-2": ""
+    }  # fmt: skip
     assert [run.run_id for run in prune_compacted(str(output))[0]] == ["night-1"]
     assert run_ids(output) == ["c", "night-2"]
     assert newest(output) == before
