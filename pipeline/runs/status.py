@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from pipeline.console.logs import logger
 from pipeline.console.printable import printable
 from pipeline.errors import RunError
-from pipeline.outputs.failures import failure_lines, failures_of
+from pipeline.outputs.failures import failure_lines, failure_lines_if_read, failures_of
 from pipeline.outputs.history import PublishedRun, published_runs
 from pipeline.outputs.latest import count_newest
 from pipeline.runs.housekeeping import LeftBehind, left_behind_in
@@ -100,7 +100,7 @@ def status_of(output: str) -> Status:
 
 def last_lines(folder: str, manifest: Mapping[str, Any]) -> list[str]:
     """What a run that was just published says in the end; of an output that is large, without its newest vectors."""
-    return [sentence(manifest["counts"], _newest_at_end(folder, manifest)), *_failure_lines_at_end(folder, manifest)]
+    return [sentence(manifest["counts"], _newest_at_end(folder, manifest)), *failure_lines_if_read(folder, manifest)]
 
 
 def sentence(counts: Mapping[str, Any], newest: Newest | None) -> str:
@@ -159,11 +159,3 @@ def _newest_at_end(folder: str, manifest: Mapping[str, Any]) -> Newest | None:
     except Exception as e:  # of a store, or of another run: this one is published, whatever it is
         logger.debug("newest vectors not counted: %s", e)
         return None
-
-
-def _failure_lines_at_end(folder: str, manifest: Mapping[str, Any]) -> list[str]:
-    try:
-        return failure_lines(folder, manifest)
-    except Exception as e:
-        logger.debug("dead letters not read: %s", e)
-        return []
