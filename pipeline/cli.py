@@ -22,6 +22,7 @@ from pipeline.commands.plan import PLAN
 from pipeline.commands.run import RUN
 from pipeline.commands.runs import RUNS
 from pipeline.commands.search import SEARCH
+from pipeline.commands.status import STATUS
 from pipeline.commands.verify import VERIFY
 from pipeline.commands.wait import WAIT
 from pipeline.console import logs
@@ -30,10 +31,8 @@ from pipeline.errors import ConfigError, ModelError, OutputError, RunError
 from transforms.inputs.rules import ListingError
 from transforms.stores.secrets import redacted
 
-COMMANDS = {
-    command.name: command
-    for command in (RUN, PLAN, WAIT, VERIFY, RUNS, LATEST, COMPACT, EXPORT, SEARCH, DUPLICATES, EVALUATE, DEMO)
-}
+ALL = (RUN, PLAN, WAIT, STATUS, VERIFY, RUNS, LATEST, COMPACT, EXPORT, SEARCH, DUPLICATES, EVALUATE, DEMO)
+COMMANDS = {command.name: command for command in ALL}
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2

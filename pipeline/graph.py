@@ -128,6 +128,7 @@ def selection_of(config: RunConfig, rules: Rules) -> Selection:
         config.retry_dead_letters,
         config.dedup == "listing",
         policy_of(config),
+        config.incremental,
     )
 
 

@@ -17,9 +17,9 @@ def run_vectors(folder: str) -> tuple[list[str], np.ndarray]:
     return found.uris, found.vectors
 
 
-def newest_vectors(output: str, *, drop_deleted: bool = False) -> tuple[list[str], np.ndarray]:
+def newest_vectors(output: str, *, keep_deleted: bool = False) -> tuple[list[str], np.ndarray]:
     """The uris of an output, and their newest vectors."""
-    found = load_features(output, columns=(), drop_deleted=drop_deleted)
+    found = load_features(output, columns=(), keep_deleted=keep_deleted)
     return found.uris, found.vectors
 
 
@@ -38,9 +38,9 @@ def records(output: Path, run_id: str) -> dict[str, dict[str, list[Any]]]:
     return found
 
 
-def newest_records(output: Path, *, drop_deleted: bool) -> dict[str, dict[str, list[Any]]]:
+def newest_records(output: Path, *, keep_deleted: bool = False) -> dict[str, dict[str, list[Any]]]:
     """Of `two_nights`, the newest record of every image."""
     found = records(output, "night-1") | records(output, "night-2")
-    if drop_deleted:
+    if not keep_deleted:
         del found["04.jpg"]
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -18,7 +19,7 @@ from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 from transforms.elements import PastOutcome, StagedFile
 from transforms.history import STAGED
 from transforms.records import documents
-from transforms.records.ledger import check_schema, read_columns
+from transforms.records.ledger import REASONS, check_schema, read_columns
 from transforms.records.output_error import OutputError
 from transforms.records.spool import STAGED_FILE
 from transforms.records.tfrecord import DamagedRecordError, decompressed, read_records
@@ -91,10 +92,12 @@ def describe_shard(ledger: str, compression: str) -> StagedFile:
         raise OutputError(f"{shard}: the shard of a ledger is missing") from None
     except (DamagedRecordError, pa.ArrowException, EOFError, OSError, ValueError, KeyError) as e:
         raise OutputError(f"{shard}: {type(e).__name__}: {e}") from None
+    reasons = Counter(reason for batch in read_columns(ledger, ["reason"]) for reason in batch.column(0).to_pylist())
     found = (counted.bytes, counted.checksum.digest().hex(), parquet.metadata.num_rows)
     if found != (note["bytes"], note["crc32c"], note["records"]) or next(uris, None) is not None:
         raise OutputError(f"{shard}: size, checksum or number of records are not those of its ledger")
-    return StagedFile("features", shard, ledger, note["records"], counted.bytes, found[1], note["first_uri"], {})
+    told = {reason: reasons[reason] for reason in REASONS if reason in reasons}
+    return StagedFile("features", shard, ledger, note["records"], counted.bytes, found[1], note["first_uri"], {}, told)
 
 
 class _Counted:

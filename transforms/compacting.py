@@ -59,6 +59,7 @@ class SelectLatest(beam.PTransform[PBegin, Latest]):
     Attributes:
         ledgers: of runs of one generation.
         after: leave out what runs of this place in the order of time, and earlier ones, have found.
+        keep_deleted: take the newest record of an image that is gone, too; then none is told to be.
         storage_options: of the stores, see `filesystems.configure`.
         told: which of `TOLD` is told of a record, and "uri" for its uri.
         units: into how many parts the uris are cut, by their hash; see `SelectImages`.
@@ -69,6 +70,7 @@ class SelectLatest(beam.PTransform[PBegin, Latest]):
     after: int = -1
     told: Sequence[str] = ("uri", *TOLD)
     units: int = UNITS_HERE
+    keep_deleted: bool = False
 
     def expand(self, begin: PBegin) -> Latest:
         newest = (
@@ -87,8 +89,9 @@ class SelectLatest(beam.PTransform[PBegin, Latest]):
     def _rows(self, ledger: RunLedger) -> Iterator[pa.RecordBatch]:
         filesystems.configure(self.storage_options)
         wanted = [name for name in TOLD if name in self.told]
+        settled = ["embedded"] if self.keep_deleted else ["embedded", "deleted"]
         for batch in read_columns(ledger.uri, ("uri", "outcome", "shard", "row", *wanted)):
-            known = batch.filter(pc.is_in(batch.column("outcome"), pa.array(["embedded", "deleted"])))
+            known = batch.filter(pc.is_in(batch.column("outcome"), pa.array(settled)))
             shards = pc.binary_join_element_wise(ledger.folder, known.column("shard"), "/")
             shards = pc.if_else(pc.equal(known.column("outcome"), "embedded"), shards, "")
             columns = {name: known.column(name) for name in ("uri", "row", *wanted)}

@@ -13,7 +13,7 @@ from apache_beam.transforms.window import GlobalWindows
 
 from transforms import tally
 from transforms.elements import ImageObject, PastOutcome, PlacedRecord, ReadContainer, Refusal
-from transforms.history import COLUMNS_CHANGED, DELETED, EMBED, OUTSIDE, STAGED, decide, newest_outcome
+from transforms.history import DELETED, EMBED, OUTSIDE, STAGED, decide, newest_outcome, reason_of
 from transforms.inputs import kinds
 from transforms.inputs.carrying import carried
 from transforms.inputs.containers.naming import container_of, kind_of
@@ -21,6 +21,7 @@ from transforms.inputs.coverage import coverage
 from transforms.inputs.rules import DEFAULT_RULES, Rules
 from transforms.listing import LEFT_OUT
 from transforms.records.blocks import LISTED, Sighting, unpack
+from transforms.records.ledger import COLUMNS_CHANGED
 from transforms.stores import filesystems
 from transforms.stores.fetching import Policy
 from transforms.stores.filesystems import StorageOptions
@@ -42,6 +43,7 @@ class Selection:
         retry_dead_letters: see `history.decide`.
         dedup: of objects that are listed with the same MD5 and size, one is selected and has the others as `copies`.
         policy: how often and how long a container is tried, and how large its images may be.
+        incremental: whether earlier runs are asked, and so can tell why an image is embedded.
     """
 
     input: Sequence[str] = ()
@@ -52,6 +54,7 @@ class Selection:
     retry_dead_letters: bool = False
     dedup: bool = False
     policy: Policy = field(default_factory=Policy)
+    incremental: bool = False
 
     @property
     def reads_again(self) -> bool:
@@ -114,9 +117,9 @@ class Decide(beam.DoFn):
         if decision == EMBED and image is not None and not self._is_inside(image.updated):
             decision = OUTSIDE
         yield TaggedOutput(DECISIONS, decision)
-        if decision == EMBED:
+        if decision == EMBED and image is not None:
             tally.count("images_selected")
-            yield image
+            yield image._replace(reason=reason_of(image, past)) if options.incremental else image
         elif decision == DELETED:
             yield TaggedOutput(DELETED, ImageObject(past[0].uri, 0))
         elif decision == COLUMNS_CHANGED and image is not None and (last := newest_outcome(past)):

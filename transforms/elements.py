@@ -16,6 +16,7 @@ class Copy(NamedTuple):
     version: str
     updated: float | None
     columns: str
+    reason: str = ""
 
 
 class Refusal(NamedTuple):
@@ -42,6 +43,7 @@ class ImageObject(NamedTuple):
         columns: what is said of the image besides its bytes, as `records.columns` writes it; "" for nothing.
         content: the encoded image, of a member of a container, which came with its listing; or why there is none; None
             of an image that is to be fetched. No bytes of it cross a shuffle.
+        reason: why it is embedded, see `history.reason_of`; "" where earlier runs were not asked.
     """
 
     uri: str
@@ -55,6 +57,7 @@ class ImageObject(NamedTuple):
     address: str = ""
     columns: str = ""
     content: "bytes | Refusal | None" = None
+    reason: str = ""
 
     def each(self) -> Iterator["ImageObject"]:
         """This object and its copies, each by itself."""
@@ -168,6 +171,7 @@ class StagedFile(NamedTuple):
         crc32c: of the whole file, as eight hexadecimal digits.
         first_uri: uri of the first record; orders the shards of a run.
         errors: records by error class; empty for features.
+        reasons: records by why their images were embedded, see `history.reason_of`; without those that do not tell.
     """
 
     kind: str
@@ -178,6 +182,7 @@ class StagedFile(NamedTuple):
     crc32c: str
     first_uri: str
     errors: Mapping[str, int]
+    reasons: Mapping[str, int] = {}
 
 
 class Stored(NamedTuple):

@@ -13,13 +13,11 @@ from transforms.elements import ImageObject, PastOutcome
 from transforms.holding import HoldLease
 from transforms.records.columns import digest
 from transforms.records.leases import Lease
-from transforms.records.ledger import READ as READ
-from transforms.records.ledger import read_columns
+from transforms.records.ledger import CHANGED, COLUMNS_CHANGED, NEW, READ, REPEATED, RETRIED, read_columns
 from transforms.stores import filesystems, storage
 from transforms.stores.filesystems import StorageOptions
 
 EMBED, UNCHANGED, FAILED_BEFORE, STAGED = "embed", "unchanged", "failed_before", "staged"
-COLUMNS_CHANGED = "columns_changed"
 DELETED, GONE = "deleted", "gone"
 # Further ones that `SelectImages` counts.
 OUTSIDE, SELECTED, DISTINCT = "outside", "selected", "distinct"
@@ -64,6 +62,16 @@ def decide(
     if last.outcome == "embedded":
         return COLUMNS_CHANGED if compare_columns and last.columns != digest(image.columns) else UNCHANGED
     return FAILED_BEFORE if last.stage in PERMANENT_STAGES and not retry_dead_letters else EMBED
+
+
+def reason_of(image: ImageObject, past: Iterable[PastOutcome]) -> str:
+    """Why an image is embedded, by what earlier runs did with it: one of `ledger.REASONS`, but for other columns."""
+    last = newest_outcome(outcome for outcome in past if outcome.outcome != STAGED)
+    if last is None or last.outcome in ("deleted", READ):
+        return NEW
+    if image.version and last.version != image.version:
+        return CHANGED
+    return RETRIED if last.outcome == "failed" else REPEATED
 
 
 def newest_outcome(past: Iterable[PastOutcome]) -> PastOutcome | None:

@@ -11,6 +11,7 @@ from transforms.compacting import ReadRecords
 from transforms.elements import EncodedBatch, PlacedRecord
 from transforms.packing import PackByShard
 from transforms.records.columns import with_columns
+from transforms.records.ledger import COLUMNS_CHANGED
 from transforms.stores.filesystems import StorageOptions
 
 
@@ -37,4 +38,5 @@ class RewriteColumns(beam.PTransform[PCollection[tuple[str, PlacedRecord]], PCol
 
 def _rewritten(batch: EncodedBatch) -> EncodedBatch:
     pairs = zip(batch.sources, batch.examples, strict=True)
-    return batch._replace(examples=[with_columns(record, image.columns) for image, record in pairs])
+    sources = [image._replace(reason=COLUMNS_CHANGED) for image in batch.sources]
+    return EncodedBatch(sources, [with_columns(record, image.columns) for image, record in pairs])

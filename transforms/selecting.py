@@ -41,9 +41,9 @@ class SelectImages(beam.PTransform[Mapping[str, PCollection[Any]], Mapping[str, 
     Out: {"selected": `ImageObject`, each uri once, "deleted": `ImageObject`, of uris that were embedded and are listed
     no more, "records": (shard, `PlacedRecord`), where the record is of an image whose columns alone have changed, which
     are those of its image; "decisions": one (decision, number of images) for each decision, those of `history.decide`,
-    `OUTSIDE`, `SELECTED`, and with `dedup` `DISTINCT`; "containers": `ReadContainer`, those that were read to their
-    end; "left_out": as of `ListImages`, of members of containers; with "adopted", "rejected": numbers of ledgers that
-    are not taken over}.
+    `OUTSIDE`, `SELECTED`, with `dedup` `DISTINCT`, and for each reason of selected ones, where these are given;
+    "containers": `ReadContainer`, those that were read to their end; "left_out": as of `ListImages`, of members of
+    containers; with "adopted", "rejected": numbers of ledgers that are not taken over}.
 
     Containers are opened here, behind the shuffle, each by one worker, and their members are selected as if they had
     been listed, with their bytes as `content` (see `unpacking`).
@@ -96,6 +96,7 @@ class SelectImages(beam.PTransform[Mapping[str, PCollection[Any]], Mapping[str, 
         counts = [
             decided[DECISIONS] | "CountDecisions" >> Count.PerElement(),
             selected | "CountSelected" >> Count.Globally() | "Selected" >> beam.Map(lambda count: (SELECTED, count)),
+            selected | "Reasons" >> beam.FlatMap(_reason).with_output_types(str) | "CountReasons" >> Count.PerElement(),
         ]
         if chosen.dedup:
             selected = (
@@ -138,6 +139,11 @@ class _ReadAgain(beam.DoFn):
                 yield image
         if wanted:
             yield from read_again(self._unpacking, key, wanted)
+
+
+def _reason(image: ImageObject) -> Iterator[str]:
+    if image.reason:
+        yield image.reason
 
 
 def _by_container(image: ImageObject) -> tuple[str, ImageObject]:

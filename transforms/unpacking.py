@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from transforms.elements import ImageObject, PastOutcome, Refusal
-from transforms.history import FAILED_BEFORE, GONE, READ, STAGED, UNCHANGED, decide, newest_outcome
+from transforms.history import FAILED_BEFORE, GONE, STAGED, UNCHANGED, decide, newest_outcome
 from transforms.inputs.carrying import FOLDER, carried
 from transforms.inputs.choosing import kind_not_chosen
 from transforms.inputs.containers.member import Asked
@@ -21,6 +21,7 @@ from transforms.inputs.containers.reading import read_container
 from transforms.inputs.leaving_out import kind_left_out
 from transforms.inputs.rules import Rules, Skipped
 from transforms.records.columns import ALL, digest
+from transforms.records.ledger import READ
 from transforms.stores.fetching import FetchError, Policy
 from transforms.stores.streaming import described
 
@@ -120,7 +121,7 @@ def read_again(unpacking: Unpacking, container_uri: str, members: Iterable[Image
     for found in () if container.content else unpacking.images(container):
         if image := wanted.pop(found.uri, None):
             changed = image.version if image.version != found.version else ""
-            yield found._replace(columns=image.columns, listed_version=changed)
+            yield found._replace(columns=image.columns, listed_version=changed, reason=image.reason)
         if not wanted:
             return
     for image in wanted.values():

@@ -29,6 +29,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--database", metavar="URL", default="", help="of qdrant: its URL, or a folder, embedded")
     parser.add_argument("--collection", metavar="NAME", default="", help="of qdrant: where in the database")
     parser.add_argument("--complete", action="store_true", help="all vectors, where it would be changes alone")
+    parser.add_argument("--keep_deleted", action="store_true", help="images that are gone, too")
     parser.add_argument("--verbose", action="store_true", help="show what Beam has to say")
     add_storage_options(parser)
 
@@ -51,6 +52,7 @@ def _export(given: argparse.Namespace, unknown: Sequence[str]) -> bool:
         beam_args=unknown,
         database=given.database if not given.database or _is_url(given.database) else storage.normalize(given.database),
         collection=given.collection,
+        keep_deleted=given.keep_deleted,
     )
     logs.set_up(given.verbose)
     from pipeline.runs.export import export

@@ -12,7 +12,7 @@ from pipeline.console.results import say
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_output(parser)
-    parser.add_argument("--drop_deleted", action="store_true", help="leave out images that are gone")
+    parser.add_argument("--keep_deleted", action="store_true", help="images that are gone, too")
     parser.add_argument("--to", metavar="FILE", help="write uri, version, run, shard and row there, as Parquet")
     add_storage_options(parser)
 
@@ -22,12 +22,15 @@ def _latest(given: argparse.Namespace, _: Sequence[str]) -> bool:
 
     configure_stores(given)
     with sentences(given.output):
-        selection = latest(given.output, drop_deleted=given.drop_deleted)
+        selection = latest(given.output, keep_deleted=given.keep_deleted)
     if given.to:
         with sentences(given.to):
             write_selection(selection, given.to)
     runs = sorted(set(selection["run_id"].to_pylist()))
-    say(f"{len(selection):,} images, in {len(runs)} runs" + (f", written to {given.to}" if given.to else ""))
+    say(
+        f"{len(selection):,} images, in {len(runs)} run{'' if len(runs) == 1 else 's'}"
+        + (f", written to {given.to}" if given.to else "")
+    )
     return True
 
 

@@ -15,6 +15,9 @@ from pipeline.console.results import say
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_output(parser)
     parser.add_argument("--prune", action="store_true", help="remove what was left by runs that nobody works at")
+    parser.add_argument(
+        "--prune_compacted", action="store_true", help="remove runs whose newest vectors a compaction holds"
+    )
     parser.add_argument("--json", action="store_true", help="print the list as JSON")
     add_storage_options(parser)
 
@@ -26,9 +29,30 @@ def _runs(given: argparse.Namespace, _: Sequence[str]) -> bool:
     with sentences(given.output):
         for left in prune(given.output) if given.prune else ():
             print(printable(f"removed what {left.run_id} had left: {left.bytes / 1e6:,.1f} MB"), file=sys.stderr)
+        if given.prune_compacted:
+            _prune_compacted(given.output)
         contents = contents_of(given.output)
     say(contents.as_json() if given.json else contents.as_text())
     return True
+
+
+def _prune_compacted(output: str) -> None:
+    from pipeline.runs.superfluous import prune_compacted
+
+    removed, lost = prune_compacted(output)
+    for run in removed:
+        whose = f", whose newest vectors are in {run.held_by}" if run.held_by else ", the rest of it"
+        print(printable(f"removed run {run.run_id}{whose}: {run.bytes / 1e6:,.1f} MB"), file=sys.stderr)
+    went = [
+        (lost.vectors, "vectors of images that are gone"),
+        (lost.failed, "images that had failed, which the next run tries once more"),
+        (lost.containers, "containers that were read, which the next run reads once more"),
+    ]
+    for count, what in went:
+        if count:
+            print(f"with them went what was known of {count:,} {what}", file=sys.stderr)
+    if not removed:
+        print("no run is superfluous: nothing was removed", file=sys.stderr)
 
 
 RUNS = Command(

@@ -98,7 +98,7 @@ def evaluate_output(
     if column:
         check_installed()
     columns = [name for name in (column, group_column) if name]
-    there = select_features(output, run_id=run_id, columns=columns, drop_deleted=not run_id)
+    there = select_features(output, run_id=run_id, columns=columns)
     for name in columns:
         check_column(there.schema, name, output)
     if not there.count:

@@ -216,6 +216,7 @@ class ExportConfig:
         beam_args: passed on to Beam.
         database: of a format that is one, its http or https URL, or a folder of its embedded engine; else "".
         collection: where in it.
+        keep_deleted: export images that are gone, too.
     """
 
     output: str
@@ -228,6 +229,7 @@ class ExportConfig:
     beam_args: Sequence[str] = ()
     database: str = ""
     collection: str = ""
+    keep_deleted: bool = False
 
 
 def _checked(option: Option, value: Any) -> Any:

@@ -83,5 +83,6 @@ def read_ledger(uri: str) -> pa.Table:
     return pq.read_table(pa.BufferReader(storage.read_bytes(uri)))
 
 
-def read_dead_letters(uri: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in storage.read_bytes(uri).splitlines()]
+def read_dead_letters(uri: str, limit: int | None = None) -> list[dict[str, Any]]:
+    """Raises TooLargeError above `limit` bytes."""
+    return [json.loads(line) for line in storage.read_bytes(uri, limit).splitlines()]

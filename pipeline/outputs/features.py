@@ -50,7 +50,7 @@ class Features:
 
 
 def stream_features(
-    output: str, *, run_id: str = "", columns: Sequence[str] | None = None, drop_deleted: bool = False
+    output: str, *, run_id: str = "", columns: Sequence[str] | None = None, keep_deleted: bool = False
 ) -> pa.RecordBatchReader:
     """Vectors as Arrow batches of some 1,000 rows: `uri`, `version`, the columns, and `embedding`, a fixed-size list.
 
@@ -58,18 +58,18 @@ def stream_features(
     Arguments and errors are those of `select_features`; OutputError also of a record that does not hold, when it is
     read.
     """
-    chosen = select_features(output, run_id=run_id, columns=columns, drop_deleted=drop_deleted)
+    chosen = select_features(output, run_id=run_id, columns=columns, keep_deleted=keep_deleted)
     return pa.RecordBatchReader.from_batches(chosen.schema, chosen.batches())
 
 
 def load_features(
-    output: str, *, run_id: str = "", columns: Sequence[str] | None = None, drop_deleted: bool = False
+    output: str, *, run_id: str = "", columns: Sequence[str] | None = None, keep_deleted: bool = False
 ) -> Features:
     """Vectors in memory: theirs, 4 bytes a value, and what uris and columns take, in Arrow.
 
     Arguments and errors are those of `stream_features`.
     """
-    return load_selection(select_features(output, run_id=run_id, columns=columns, drop_deleted=drop_deleted))
+    return load_selection(select_features(output, run_id=run_id, columns=columns, keep_deleted=keep_deleted))
 
 
 def load_selection(chosen: Selection) -> Features:
@@ -85,7 +85,7 @@ def load_selection(chosen: Selection) -> Features:
 
 
 def read_features(
-    output: str, *, run_id: str = "", columns: Sequence[str] | None = None, drop_deleted: bool = False
+    output: str, *, run_id: str = "", columns: Sequence[str] | None = None, keep_deleted: bool = False
 ) -> tf.data.Dataset:
     """Vectors as a dataset of dicts, one an image: `image/uri`, `image/embedding` float32 [features], and the columns.
 
@@ -97,7 +97,7 @@ def read_features(
     """
     import tensorflow as tf
 
-    chosen = select_features(output, run_id=run_id, columns=columns, drop_deleted=drop_deleted)
+    chosen = select_features(output, run_id=run_id, columns=columns, keep_deleted=keep_deleted)
     types = {"int64": tf.int64, "float": tf.float32, "text": tf.string, "bytes": tf.string}
     signature: dict[str, tf.TypeSpec] = {
         FEATURES[URI]: tf.TensorSpec([None], tf.string),

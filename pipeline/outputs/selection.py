@@ -77,7 +77,7 @@ def select_features(
     *,
     run_id: str = "",
     columns: Sequence[str] | None = None,
-    drop_deleted: bool = False,
+    keep_deleted: bool = False,
     uris: Sequence[str] | None = None,
 ) -> Selection:
     """The newest record of every image, of the newest run's generation; or all records of one run.
@@ -88,7 +88,7 @@ def select_features(
         run_id: of one run; "" for the newest of all.
         columns: features that are read besides `uri`, `version` and `embedding`: those that runs carry, and
             `arrow.OWN`; None for all that are carried.
-        drop_deleted: leave out images whose objects an incremental run has found deleted since.
+        keep_deleted: take images whose objects an incremental run has found deleted since, too.
         uris: of images, of which those that are there are read; None for all.
 
     Raises:
@@ -97,7 +97,7 @@ def select_features(
     """
     runs = runs_to_read(output, run_id)
     carried, wanted = kinds_of(runs), columns_to_read(runs, columns, output)
-    rows = newest_rows(runs, drop_deleted=drop_deleted, counted=bool(carried.keys() & wanted.keys()))
+    rows = newest_rows(runs, keep_deleted=keep_deleted, counted=bool(carried.keys() & wanted.keys()))
     if uris is not None:
         rows = rows.filter(pc.is_in(rows[URI], pa.array(uris, pa.string())))
     spreads = {}

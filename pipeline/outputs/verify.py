@@ -17,6 +17,7 @@ from pipeline.console.printable import printable
 from pipeline.errors import OutputError
 from pipeline.outputs import dataset
 from transforms.records import layout
+from transforms.records.ledger import NEW, REASONS
 from transforms.records.tfrecord import DamagedRecordError
 from transforms.stores import filesystems, storage
 from transforms.stores.streaming import open_current
@@ -119,6 +120,7 @@ class _Verification:
         self._dead: dict[str, tuple[str, int, str]] = {}  # file, line and error of each dead letter
         self._gone: dict[str, tuple[str, int]] = {}  # file and line of each image that was found deleted
         self._read: dict[str, tuple[str, int]] = {}  # and of each container that was read
+        self._reasons: Counter[str | None] = Counter()  # why images were embedded, or failed to be
 
     def problems(self) -> Iterator[Problem]:
         listed = [entry for kind in (*layout.KINDS.values(), "ledgers") for entry in self._manifest[kind]]
@@ -233,8 +235,11 @@ class _Verification:
                 continue
             if table.num_rows != entry["records"]:
                 yield Problem(entry["path"], f"{table.num_rows} rows, the manifest says {entry['records']}")
-            for number, row in enumerate(table.select(["uri", "outcome", "shard", "row", "error"]).to_pylist()):
+            names = ["uri", "outcome", "shard", "row", "error", *({"reason"} & set(table.column_names))]
+            for number, row in enumerate(table.select(names).to_pylist()):
                 uri = row["uri"]
+                if row["outcome"] in ("embedded", "failed"):
+                    self._reasons[row.get("reason")] += 1
                 if uri in seen:
                     yield Problem(entry["path"], f"row {number}: {uri} has a row already")
                 seen.add(uri)
@@ -277,6 +282,9 @@ class _Verification:
             yield Problem(layout.MANIFEST, f"{counts['embedded']} embedded, {self._result.records} records in shards")
         if counts["failed"] != self._result.dead_letters:
             yield Problem(layout.MANIFEST, f"{counts['failed']} failed, {self._result.dead_letters} dead letters")
+        told = {reason: counts[reason] for reason in REASONS if NEW in counts}  # earlier versions told none
+        if told and Counter(told) != self._reasons:
+            yield Problem(layout.MANIFEST, f"the ledgers have other reasons than {told}: {dict(self._reasons)}")
         if Counter(counts["failed_by_error"]) != self._errors:
             yield Problem(layout.MANIFEST, f"failed_by_error differs from the dead letters: {dict(self._errors)}")
 

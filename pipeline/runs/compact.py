@@ -47,8 +47,8 @@ from transforms.writing import WriteShards
 def compact(config: CompactConfig) -> RunReport:
     """Rewrites the newest vector of every image, but for deleted ones, as one run.
 
-    The old runs stay; with the new run published they may be removed, unless a reader still needs them. An image that
-    failed has no vector and so no place in the new run.
+    The old runs stay, until `runs --prune_compacted` removes them. An image that failed has no vector and so no place
+    in the new run.
 
     Raises:
         RunError: nothing was published, and why.

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 def export(config: ExportConfig) -> PublishedExport:
-    """Exports the newest vector of every image that is not gone, or the vectors of one run.
+    """Exports the newest vector of every image that is not gone, or of those, too, or the vectors of one run.
 
     What was exported before from the same runs is left as it is. Files that would be the same as those of the current
     export are taken over; a format that goes by changes gets the changes since then, where all runs of then are there.
@@ -104,7 +104,9 @@ def build(
     after = -1 if base is None else len(base.manifest["runs"]) - 1
     columns = [(entry["feature"], entry["kind"]) for entry in head["columns"]]
     told = [*(("uri", "version") if target else ()), *(("columns",) if columns else ())]
-    latest = pipeline | "SelectLatest" >> SelectLatest(all_ledgers_of(runs), stores, after, told, units)
+    latest = pipeline | "SelectLatest" >> SelectLatest(
+        all_ledgers_of(runs), stores, after, told, units, config.keep_deleted
+    )
     feature_dim = head["model"]["feature_dim"]
     selected = latest.records | "CountSelected" >> CountRecords()
     spreads = latest.records | "SpreadColumns" >> SpreadColumns([name for name, _ in columns])
@@ -196,6 +198,7 @@ def _wanted(config: ExportConfig, runs: Sequence[PublishedRun], columns: list[st
         "run_id": config.run_id,
         "runs": [_signed(run) for run in runs],
         "columns": columns,
+        **({"keep_deleted": True} if config.keep_deleted else {}),
         **_place(config, secrets.identified),
     }
 

@@ -109,6 +109,7 @@ def run(config: RunConfig) -> RunReport | None:
                     settle_columns,
                 )
                 from pipeline.runs.head import manifest_head, preprocessing_of
+                from pipeline.runs.repeating import say_repeats
 
                 model = model_of(config, here)
                 generation = generation_of(model, preprocessing_of(config.resize))
@@ -121,6 +122,8 @@ def run(config: RunConfig) -> RunReport | None:
                 artifact_uri = stage_model(output, run_id, attempt, model)
                 history = ledgers_of(earlier, generation) if config.incremental else []
                 as_of = place_in_time(started, earlier)
+                if not config.incremental:
+                    say_repeats(config, [run for run in earlier if run.generation == generation])
                 head = manifest_head(config, columns, model, generation, started, as_of, runner_of(options))
             _say_model(model, phases.seconds["model"], len(finished))
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from pipeline.console.logs import logger
 from pipeline.errors import RunError
+from pipeline.outputs.failures import failure_lines_if_read
 from pipeline.runs.phases import Phases
 from pipeline.runs.resuming import finished_shards
 from transforms.records import documents, layout, removal
@@ -125,6 +126,8 @@ def outcome(output: str, run_id: str) -> RunReport | None:
         return RunReport(folder, documents.read_manifest(folder, run_id))
     refused = layout.refused_folder(output, run_id)
     if (claim := documents.read_claim(refused)) and "refused" in claim:
+        for line in failure_lines_if_read(refused, claim):
+            logger.warning(line)
         raise RunError(f"nothing is published: {claim['refused']}. The dead letters are in {refused}")
     return None
 

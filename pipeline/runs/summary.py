@@ -9,6 +9,7 @@ from rich.table import Table
 from pipeline.console.printable import printable
 from pipeline.console.tables import table_text
 from pipeline.runs.running import RunReport
+from pipeline.runs.status import last_lines
 from transforms.inputs.choosing import EXCLUDED, NOT_SAMPLED
 from transforms.inputs.kinds import NOT_CURRENT
 
@@ -16,15 +17,15 @@ KINDS_SHOWN = 6  # of files that were left out; the manifest has more of them
 
 
 def summary(report: RunReport) -> str:
-    """A table: listed, embedded, failed by error, images/s, seconds by phase, where the run lies."""
+    """A table: listed, embedded, failed by error, images/s, seconds by phase, where the run lies; and `last_lines`."""
     counts, model = report.manifest["counts"], report.manifest["model"]
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold")
     table.add_column(no_wrap=True)
     table.add_row("listed", f"{counts['listed']:,}")
-    for left_out in ("unchanged", "failed_before", "outside", "over_limit"):
-        if counts[left_out]:
-            table.add_row(left_out.replace("_", " "), f"{counts[left_out]:,}")
+    for part in ("unchanged", "failed_before", "outside", "over_limit", "new", "changed", "retried", "repeated"):
+        if counts.get(part):
+            table.add_row(part.replace("_", " "), f"{counts[part]:,}")
     table.add_row("embedded", f"{counts['embedded']:,}")
     if rewritten := counts.get("columns_changed"):
         table.add_row("  columns changed", f"{rewritten:,}")
@@ -46,7 +47,7 @@ def summary(report: RunReport) -> str:
     if others:
         table.add_row("left out", printable(left_out_line(others)))
     table.add_row("run", printable(report.folder))
-    return table_text(table)
+    return "\n".join([table_text(table), *map(printable, last_lines(report.folder, report.manifest))])
 
 
 def left_out_line(left_out: Mapping[str, int]) -> str:

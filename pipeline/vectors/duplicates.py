@@ -77,7 +77,7 @@ def find_duplicates(output: str, *, min_cosine: float = 0.97, run_id: str = "") 
     """
     if not 0 < min_cosine <= 1:
         raise ValueError("min_cosine is above 0 and up to 1")
-    chosen = select_features(output, run_id=run_id, columns=(), drop_deleted=True)
+    chosen = select_features(output, run_id=run_id, columns=())
     exact, recall = chosen.count <= EXACT_UP_TO, None
     if not exact:
         _check_faiss(output, chosen.count)

@@ -69,7 +69,7 @@ def search_output(
             return exported.nearest(query, k, exact=exact)
         itself, query = exported.vector_of(uri)
         return [hit for hit in exported.nearest(query, k + 1, exact=exact) if hit.uri != itself][:k]
-    chosen = select_features(output, run_id=run_id, columns=columns, drop_deleted=True)
+    chosen = select_features(output, run_id=run_id, columns=columns)
     if image:
         return nearest(_blocks(chosen), embed_as(chosen.run, output, image, model=model, trust=trust), k)
     itself, query = vector_of(output, uri, run_id)
@@ -83,7 +83,7 @@ def vector_of(output: str, uri: str, run_id: str = "") -> tuple[str, np.ndarray]
         RunError: the output has no vector of it.
     """
     spellings = list(dict.fromkeys([uri, storage.normalize(uri)]))
-    found = select_features(output, run_id=run_id, columns=(), drop_deleted=True, uris=spellings)
+    found = select_features(output, run_id=run_id, columns=(), uris=spellings)
     vectors = {each: block.vectors[i] for block in _blocks(found) for i, each in enumerate(block.uris)}
     for spelling in spellings:
         if spelling in vectors:

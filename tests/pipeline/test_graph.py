@@ -137,7 +137,9 @@ def test_a_published_run_id_is_refused_and_its_run_stays(images: Path, run_pipel
     assert before == {path: path.stat().st_mtime_ns for path in Path(report.folder).iterdir()}
 
 
-def test_a_run_above_the_failure_rate_leaves_no_run(tmp_path: Path, images: Path, run_pipeline: Run) -> None:
+def test_a_run_above_the_failure_rate_leaves_no_run(
+    tmp_path: Path, images: Path, run_pipeline: Run, caplog: pytest.LogCaptureFixture
+) -> None:
     for i in range(5):
         (images / f"bad {i}.jpg").write_text("no image")
     with pytest.raises(RunError) as refused:
@@ -148,6 +150,8 @@ def test_a_run_above_the_failure_rate_leaves_no_run(tmp_path: Path, images: Path
     kept = output / "refused/r"
     assert str(kept) in message
     assert sorted(path.name for path in kept.iterdir()) == ["dead_letters-00000-of-00001.jsonl", "run.json"]
+    assert f"dead letters: {kept}/dead_letters-00000-of-00001.jsonl" in caplog.messages
+    assert any(line.startswith(f"  5 NotAnImage, such as {images}/bad ") for line in caplog.messages)
     lines = (kept / "dead_letters-00000-of-00001.jsonl").read_text().splitlines()
     assert sorted(json.loads(line)["uri"] for line in lines) == [f"{images}/bad {i}.jpg" for i in range(5)]
     assert not (output / "runs").exists()

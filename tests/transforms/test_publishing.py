@@ -60,6 +60,27 @@ def test_counts_come_from_the_records_and_must_add_up() -> None:
         count_outcomes(files, decisions | {"deleted": 2})
 
 
+def test_reasons_are_counted_when_all_tell_and_none_may_be_lost() -> None:
+    """Of 8 selected images and 2 that a killed attempt had finished."""
+    files = [
+        staged("features", 0, 5)._replace(reasons={"new": 3, "changed": 2}),
+        staged("features", 1, 2)._replace(reasons={"changed": 1, "columns_changed": 1}),
+        staged("dead_letters", 2, 3, NotFound=3)._replace(reasons={"retried": 2, "repeated": 1}),
+    ]
+    decisions = {"embed": 8, "selected": 8, "staged": 2, "new": 3, "changed": 2, "retried": 2, "repeated": 1}
+    counts = count_outcomes(files, decisions)
+    reasons = {"new": 3, "changed": 3, "retried": 2, "repeated": 1, "columns_changed": 1}
+    assert {reason: counts[reason] for reason in reasons} == reasons
+    for reason, number in reasons.items():
+        with pytest.raises(RuntimeError, match=f"{number + 1} images are {reason} but {number} noted so"):
+            count_outcomes(
+                files, decisions | ({"staged": 0} if reason == "columns_changed" else {}) | {reason: number + 1}
+            )
+    untold = count_outcomes([files[0]._replace(reasons={}), *files[1:]], {"embed": 8, "selected": 8, "staged": 2})
+    assert "new" not in untold
+    assert untold["columns_changed"] == 1
+
+
 @pytest.mark.parametrize(
     ("failed", "limit", "refused"), [(0, 0.0, False), (1, 0.0, True), (5, 0.5, False), (6, 0.5, True), (10, 1.0, False)]
 )

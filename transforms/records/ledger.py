@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeGuard
 
@@ -29,10 +30,14 @@ SCHEMA = pa.schema(
         pa.field("error", pa.string()),
         pa.field("columns", pa.string()),
         pa.field("columns_digest", pa.string()),
+        pa.field("reason", pa.string()),
     ]
 )
 READ = "read"  # the outcome of a container that was read to its end
-LATER_COLUMNS = ("columns", "columns_digest")  # which ledgers of the first builds of 0.1.0 do not have
+LATER_COLUMNS = ("columns", "columns_digest", "reason")  # which ledgers of earlier builds of 0.1.0 do not have
+# Why an incremental run embedded an image, or failed to: no earlier run met it, or it was gone; it was met with another
+# version; it failed in this one; its listing tells no version, and a vector is there; or only its columns have changed.
+REASONS = NEW, CHANGED, RETRIED, REPEATED, COLUMNS_CHANGED = "new", "changed", "retried", "repeated", "columns_changed"
 ROWS_IN_MEMORY = 2000
 BATCH_ROWS = 8192  # of a few columns, at a read
 
@@ -42,6 +47,7 @@ class LedgerSpool:
 
     Attributes:
         rows: added so far.
+        reasons: of these, by their reason; without those that have none.
     """
 
     def __init__(self) -> None:
@@ -49,10 +55,13 @@ class LedgerSpool:
         self._parquet = pq.ParquetWriter(self._file, SCHEMA, compression="zstd")
         self._waiting: list[dict[str, Any]] = []
         self.rows = 0
+        self.reasons: Counter[str] = Counter()
 
     def add(self, source: ImageObject, outcome: str, failure: DeadLetter | None = None) -> None:
         self._waiting.append(ledger_row(source, self.rows, outcome, failure))
         self.rows += 1
+        if source.reason:
+            self.reasons[source.reason] += 1
         if len(self._waiting) >= ROWS_IN_MEMORY:
             self._flush()
 
@@ -92,18 +101,19 @@ def ledger_row(source: ImageObject, row: int, outcome: str, failure: DeadLetter 
         "error": failure.error if failure else None,
         "columns": source.columns or None,
         "columns_digest": columns.digest(source.columns) or None,
+        "reason": source.reason or None,
     }
 
 
 def complete(staged: bytes, shard: str) -> tuple[bytes, int]:
-    """A staged ledger with the name that its shard got, and the number of its rows."""
+    """A staged ledger with the name that its shard got, and the number of its rows; what it is too old for is null."""
     rows = pq.ParquetFile(pa.BufferReader(staged))
-    place = SCHEMA.get_field_index("shard")
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(sink, SCHEMA, compression="zstd") as parquet:
         for batch in rows.iter_batches(ROWS_IN_MEMORY):
-            arrays = batch.columns
-            arrays[place] = pa.repeat(shard, batch.num_rows)
+            there = dict(zip(batch.schema.names, batch.columns, strict=True))
+            there["shard"] = pa.repeat(shard, batch.num_rows)
+            arrays = [there.get(field.name, pa.nulls(batch.num_rows, field.type)) for field in SCHEMA]
             parquet.write_batch(pa.RecordBatch.from_arrays(arrays, schema=SCHEMA))
     return sink.getvalue().to_pybytes(), rows.metadata.num_rows
 

@@ -37,6 +37,12 @@ def remove_staging(output: str, run_id: str, attempt: str = "", *, unfinished: b
     _remove(output, STAGING, run_id, below, kept)
 
 
+def unpublish(output: str, run_id: str) -> None:
+    """Takes a run out of the output by removing its mark; `remove_unpublished` removes the rest."""
+    if is_claimed(output, RUNS, run_id):
+        _delete(storage.join(layout.run_folder(output, run_id), layout.SUCCESS))
+
+
 def remove_unpublished(output: str, run_id: str) -> None:
     """Removes what a publish that ended in the middle has left in the folder of its run."""
     success = storage.join(layout.run_folder(output, run_id), layout.SUCCESS)

@@ -90,6 +90,10 @@ class Counts(TypedDict):
     outside: Count
     over_limit: int  # below zero in compactions of 0.1.0
     embedded: Count
+    new: NotRequired[Count]
+    changed: NotRequired[Count]
+    retried: NotRequired[Count]
+    repeated: NotRequired[Count]
     columns_changed: NotRequired[Count]
     failed: Count
     failed_by_error: Errors

@@ -250,5 +250,5 @@ async def _current_row(source: ImageObject) -> ImageObject:
 def _marked(row: ImageObject, listed: ImageObject) -> ImageObject:
     changed = listed.version not in ("", row.version)
     row = row._replace(listed_version=listed.version) if changed else row
-    row = row._replace(columns=listed.columns)
+    row = row._replace(columns=listed.columns, reason=listed.reason)
     return row._replace(md5=listed.md5, copies=listed.copies) if listed.copies else row

@@ -41,7 +41,7 @@ def test_exports_in_a_store_are_those_of_its_records(server: Server, tmp_path: P
     second = export(config)
     assert second.manifest["counts"] == {"vectors": len(NAMES) - 1, "deleted": 0, "files_reused": 2 * (len(NAMES) - 2)}
     assert current_export(to) == second
-    wanted = load_features(output, drop_deleted=True)
+    wanted = load_features(output)
     found = {}
     for uri in second.files:
         (row,) = pq.read_table(read(uri.removesuffix(".npy") + ".uris.parquet")).to_pylist()

@@ -123,7 +123,7 @@ def test_a_backfill_on_a_store(
     assert compacted is not None
     assert compacted.manifest["counts"]["embedded"] == len(NAMES) - 1
     filesystems.configure(server.options)
-    assert len(newest_vectors(output, drop_deleted=True)[0]) == len(NAMES) - 1
+    assert len(newest_vectors(output)[0]) == len(NAMES) - 1
     assert verify_output(output).holds
 
 

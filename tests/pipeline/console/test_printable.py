@@ -45,8 +45,9 @@ def report(folder: str, **counts: Any) -> RunReport:
 def test_a_summary_shows_names_as_they_are() -> None:
     lines = summary(report(f"/out/{EVIL}", left_out={EVIL: 2})).splitlines()
     assert all(line.isprintable() for line in lines)
-    assert lines[-1].endswith(f"/out/{printable(EVIL)}")
-    assert f"2 files of other kinds ({printable(EVIL)} 2)" in lines[-2]
+    assert lines[-2].endswith(f"/out/{printable(EVIL)}")
+    assert f"2 files of other kinds ({printable(EVIL)} 2)" in lines[-3]
+    assert lines[-1].startswith("3 images: 3 embedded; ")
 
 
 def test_a_summary_tells_what_was_left_out() -> None:
@@ -59,12 +60,13 @@ def test_a_summary_tells_what_was_left_out() -> None:
 
 
 def test_what_an_output_holds_is_shown_as_it_is() -> None:
-    run = RunEntry(EVIL, EVIL, 1, 2, 0, 0, 100)
-    shown = Contents([run], [LeftBehind(EVIL, 0, 0, EVIL)], [EVIL]).as_text().splitlines()
-    assert len(shown) == 4
+    run = RunEntry(EVIL, EVIL, 1, EVIL, 2, None, None, 2, 0, 0, 100, held_by=EVIL)
+    shown = Contents([run], [LeftBehind(EVIL, 0, 0, EVIL)], [EVIL], [EVIL], [EVIL]).as_text().splitlines()
+    assert len(shown) == 8
     assert all(line.isprintable() for line in shown)
-    assert printable(EVIL) in shown[1]
-    assert shown[2].startswith(f"left behind: {printable(EVIL)}: ")
+    assert shown[1].count(printable(EVIL)) == 3
+    assert shown[2] == f"generation 1: {printable(EVIL)}"
+    assert shown[5].startswith(f"left behind: {printable(EVIL)}: ")
 
 
 def test_logs_and_results_and_refusals_are_shown_so(capsys: pytest.CaptureFixture[str]) -> None:

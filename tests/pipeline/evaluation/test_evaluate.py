@@ -32,7 +32,7 @@ def output(two_nights: Path) -> str:
 
 def test_the_newest_vectors_of_images_that_are_there_go_in(output: str) -> None:
     found = evaluate_output(output)
-    vectors = load_features(output, drop_deleted=True).vectors
+    vectors = load_features(output).vectors
     norms = np.linalg.norm(vectors.astype(np.float64), axis=1)
     assert (found.images_there, found.geometry.images, found.geometry.dimensions) == (12, 12, TINY_FEATURES)
     assert found.geometry.mean_norm == pytest.approx(norms.mean())
@@ -54,7 +54,7 @@ def test_labels_go_in_by_a_column(output: str, monkeypatch: pytest.MonkeyPatch) 
     # Of 0, 1 and 2 there are four, three and three images; 9 and 7 have one each.
     assert (found.images, found.labels, found.without_value) == (10, 3, 0)
     assert (found.images_left_out, found.labels_left_out, found.chance) == (2, 2, 0.4)
-    features = load_features(output, drop_deleted=True)
+    features = load_features(output)
     labels = features.columns[LABEL]
     used = labels < 3
     assert found.neighbours == measure_neighbours(

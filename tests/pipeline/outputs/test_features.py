@@ -73,15 +73,15 @@ def as_lists(row: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("read", [by_arrow, by_numpy, by_tensorflow])
-@pytest.mark.parametrize("options", [{}, {"drop_deleted": True}, {"run_id": "night-2"}], ids=str)
+@pytest.mark.parametrize("options", [{}, {"keep_deleted": True}, {"run_id": "night-2"}], ids=str)
 def test_what_is_read_is_what_the_records_hold(output: Path, read: Reading, options: dict[str, Any]) -> None:
     if "run_id" in options:
         wanted = records(output, "night-2")
     else:
-        wanted = newest_records(output, drop_deleted="drop_deleted" in options)
+        wanted = newest_records(output, keep_deleted="keep_deleted" in options)
     found = read(output, **options)
     assert found.keys() == wanted.keys()
-    assert len(wanted) == {"{}": 13, "{'drop_deleted': True}": 12, "{'run_id': 'night-2'}": 3}[str(options)]
+    assert len(wanted) == {"{}": 12, "{'keep_deleted': True}": 13, "{'run_id': 'night-2'}": 3}[str(options)]
     for name, row in found.items():
         assert row["embedding"] == wanted[name]["image/embedding"]
         for column in ("image/class/label", "price", "caption", "tags", "scores"):
@@ -103,7 +103,7 @@ def test_columns_have_the_types_that_all_images_need(output: Path) -> None:
 
 
 def test_what_records_tell_themselves_can_be_chosen(output: Path) -> None:
-    found = load_features(str(output), columns=["image/width", "image/format", "caption"], drop_deleted=True)
+    found = load_features(str(output), columns=["image/width", "image/format", "caption"])
     assert list(found.columns) == ["image/width", "image/format", "caption"]
     names = [Path(uri).name for uri in found.uris]
     assert dict(zip(names, found.columns["image/width"].tolist(), strict=True))["07.jpg"] == 67
@@ -141,7 +141,7 @@ def test_one_shard_is_read_at_a_time_and_to_its_last_wanted_record(
     assert first.num_rows <= 2
     assert len(opened) == 1
     rest = batches.read_all()
-    assert first.num_rows + rest.num_rows == 13
+    assert first.num_rows + rest.num_rows == 12
     assert len(opened) == len(set(opened)) > 2
 
 
@@ -217,5 +217,5 @@ def test_pipelines_choose_the_same_records(two_nights: Path) -> None:
         ledgers = all_ledgers_of(runs_of_newest_generation(output, all_of_them=True))
         _ = (pipeline | SelectLatest(ledgers)).records | records
     found = [(shard, row, image.uri) for shard, block in records.elements for row, image in images_of(unpack(block))]
-    wanted = latest(output, drop_deleted=True).to_pylist()
+    wanted = latest(output).to_pylist()
     assert sorted(found) == sorted((row["shard"], row["row"], row["uri"]) for row in wanted)

@@ -238,3 +238,17 @@ def test_junk_is_blamed_on_its_own_file(output: Path) -> None:
 def test_a_renamed_run_is_named(output: Path) -> None:
     (output / "runs/r").rename(output / "runs/s")
     assert problems(output) == [("run.json", "it is of the run 'r'")]
+
+
+def test_reasons_are_those_of_the_ledgers(two_nights: Path, tmp_path: Path) -> None:
+    output = Path(shutil.copytree(two_nights / "output", tmp_path / "output"))
+    path = output / "runs/night-2/run.json"
+    manifest = json.loads(path.read_text())
+    counts = manifest["counts"]
+    assert [counts[name] for name in ("new", "changed", "retried", "repeated", "columns_changed")] == [1, 1, 0, 0, 1]
+    path.write_text(json.dumps(manifest | {"counts": counts | {"new": 2, "changed": 0}}))
+    (problem,) = verify_output(str(output), "night-2").runs[0].problems
+    assert (problem.file, problem.message[:27]) == ("run.json", "the ledgers have other reas")
+    told = {name: count for name, count in counts.items() if name not in ("new", "changed", "retried", "repeated")}
+    path.write_text(json.dumps(manifest | {"counts": told}))  # as earlier versions told them
+    assert verify_output(str(output), "night-2").holds

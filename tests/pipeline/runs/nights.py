@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ from tests.conftest import photo
 from tests.reading import newest_vectors
 from transforms.stores import reading, storage
 
-PARTS = ("listed", "unchanged", "failed_before", "embedded", "failed", "deleted")
+REASONS = ("new", "changed", "retried", "repeated", "columns_changed")
+PARTS = ("listed", "unchanged", "failed_before", "embedded", "failed", "deleted", *REASONS)
 
 
 class Bucket:
@@ -29,6 +31,7 @@ class Bucket:
         unreachable: names that fail to be fetched.
         known: by name, (version, outcome) as the last night that met the image left it.
         newest: by name, the number of the picture whose vector is the newest one.
+        versions: by name, of that picture.
         gone: names with a vector whose file was found missing since.
     """
 
@@ -38,6 +41,7 @@ class Bucket:
         self.unreachable: set[str] = set()
         self.known: dict[str, tuple[int, str]] = {}
         self.newest: dict[str, int] = {}
+        self.versions: dict[str, int] = {}
         self.gone: set[str] = set()
         self.pictures: dict[str, int | None] = {}
         self._clock = 1_700_000_000_000_000_000
@@ -73,12 +77,15 @@ class Bucket:
             if known == version and outcome == "broken" and not retry_dead_letters:
                 counts["failed_before"] += 1
                 continue
+            # A version of 0 is that of an image that was gone, and no file has it.
+            counts["new" if known == 0 else "retried" if known == version else "changed"] += 1
             outcome = "unreachable" if name in self.unreachable else "broken" if picture is None else "embedded"
             self.known[name] = (version, outcome)
             counts["embedded" if outcome == "embedded" else "failed"] += 1
             if outcome == "embedded":
                 assert picture is not None
                 self.newest[name] = picture
+                self.versions[name] = version
                 self.gone.discard(name)
         for name, (_, outcome) in list(self.known.items()):
             if name not in self.pictures and outcome != "deleted":
@@ -86,6 +93,12 @@ class Bucket:
                 self.known[name] = (0, "deleted")
                 self.gone.add(name)
         return counts
+
+    def forget(self) -> None:
+        """What is known when a compaction alone is left: the newest vectors of what is there."""
+        self.newest = {name: picture for name, picture in self.newest.items() if name not in self.gone}
+        self.known = {name: (self.versions[name], "embedded") for name in self.newest}
+        self.gone = set()
 
 
 class Nights:
@@ -114,20 +127,22 @@ class Nights:
             for row in read_ledger(storage.join(report.folder, ledger["path"])).to_pylist()
         ]
         assert len(rows) == expected["embedded"] + expected["failed"] + expected["deleted"]
+        told = Counter(row["reason"] for row in rows if row["outcome"] != "deleted")
+        assert told == Counter({reason: expected[reason] for reason in REASONS if expected[reason]})
         result = verify_output(str(self.output))
         assert result.holds, result.as_text()
         self.check_latest()
         return counts
 
     def check_latest(self) -> None:
-        for drop_deleted in (False, True):
-            uris, vectors = newest_vectors(str(self.output), drop_deleted=drop_deleted)
+        for keep_deleted in (False, True):
+            uris, vectors = newest_vectors(str(self.output), keep_deleted=keep_deleted)
             found = {Path(uri).name: vector for uri, vector in zip(uris, vectors, strict=True)}
             assert len(found) == len(uris)
             wanted = {
                 name: picture
                 for name, picture in self.bucket.newest.items()
-                if not (drop_deleted and name in self.bucket.gone)
+                if keep_deleted or name not in self.bucket.gone
             }
             assert found.keys() == wanted.keys()
             for name, picture in wanted.items():

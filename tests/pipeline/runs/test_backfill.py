@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
+from pipeline.runs.superfluous import prune_compacted
 from tests.conftest import Run, photo
 from tests.pipeline.runs.nights import PARTS, Nights, compact_nights
 
@@ -38,12 +39,12 @@ def test_three_nights(nights: Nights) -> None:
         bucket.touch(f"{i}.jpg")
     bucket.unreachable = set()
     counts = nights.night()
-    assert [counts[part] for part in PARTS] == [15, 1, 1, 13, 0, 2]
+    assert [counts[part] for part in PARTS] == [15, 1, 1, 13, 0, 2, 5, 7, 1, 0, 0]
 
     bucket.put("broken.jpg", 31)
     bucket.put("3.jpg", 3)
     counts = nights.night()
-    assert [counts[part] for part in PARTS] == [16, 14, 0, 2, 0, 0]
+    assert [counts[part] for part in PARTS] == [16, 14, 0, 2, 0, 0, 1, 1, 0, 0, 0]
 
     assert nights.night()["embedded"] == 0  # and a night without a change
 
@@ -64,6 +65,7 @@ class RandomNights(RuleBasedStateMachine):
     @initialize()
     def start(self) -> None:
         self.nights = type(self).make()
+        self.compactions = 0
         self.nights.bucket.put("first.jpg", 0)
 
     @rule(name=st.sampled_from("abcdef"), picture=st.one_of(st.none(), st.integers(0, 39)))
@@ -84,9 +86,14 @@ class RandomNights(RuleBasedStateMachine):
         self.nights.night(retry_dead_letters=retry)
 
     @precondition(lambda self: self.nights.output.exists())
-    @rule()
-    def compact(self) -> None:
-        compact_nights(self.nights, f"compacted-{len(os.listdir(self.nights.output / 'runs'))}")
+    @rule(prune=st.booleans())
+    def compact(self, prune: bool) -> None:
+        self.compactions += 1
+        compact_nights(self.nights, f"compacted-{self.compactions}")
+        if prune:
+            prune_compacted(str(self.nights.output))
+            assert os.listdir(self.nights.output / "runs") == [f"compacted-{self.compactions}"]
+            self.nights.bucket.forget()
         self.nights.check_latest()
 
 
@@ -110,7 +117,7 @@ def test_times_and_limits(images: Path, run_pipeline: Run) -> None:
     counts = run_pipeline(input=str(images), since="2001-09-10", until="2001-09-13T01:46:40Z").manifest["counts"]
     assert (counts["listed"], counts["outside"], counts["embedded"]) == (12, 9, 3)
     counts = run_pipeline(input=str(images), limit=5, incremental=True).manifest["counts"]
-    assert (counts["unchanged"], counts["over_limit"], counts["embedded"]) == (3, 4, 5)
+    assert (counts["unchanged"], counts["over_limit"], counts["embedded"], counts["new"]) == (3, 4, 5, 5)
     counts = run_pipeline(input=str(images), limit=5, incremental=True).manifest["counts"]
     assert (counts["unchanged"], counts["over_limit"], counts["embedded"]) == (8, 0, 4)
 

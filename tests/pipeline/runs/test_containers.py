@@ -103,7 +103,7 @@ def test_a_container_that_changes(tmp_path: Path, photos: list[Photo], run_pipel
     assert (counts["listed"], counts["embedded"], counts["deleted"]) == (COUNT - 3, COUNT - 4, 3)
     counts = counts_of(night(run_pipeline, given, "night-3"))
     assert counts == {"listed": COUNT - 3, "unchanged": COUNT - 4, "failed_before": 1}
-    uris, _ = newest_vectors(str(tmp_path / "output"), drop_deleted=True)
+    uris, _ = newest_vectors(str(tmp_path / "output"))
     assert len(uris) == COUNT - 4
     assert verify_output(str(tmp_path / "output")).holds
     assert len(run_vectors(first.folder)[0]) == COUNT - 1

@@ -108,7 +108,7 @@ def test_every_member_that_could_be_told_has_one_outcome(
     assert third["embedded"] == len(paths) * (COUNT - 1)
     assert (third["unchanged"], third["failed_before"], third["failed"]) == (COUNT - 1, 1, len(paths))
     vectors: dict[str, list[bytes]] = defaultdict(list)
-    for uri, vector in zip(*newest_vectors(options["output"], drop_deleted=True), strict=True):
+    for uri, vector in zip(*newest_vectors(options["output"]), strict=True):
         vectors[container_of(uri)].append(vector.tobytes())
     assert all(sorted(vectors[path]) == sorted(vectors[sound]) for path in paths)
     assert len(vectors[sound]) == COUNT - 1

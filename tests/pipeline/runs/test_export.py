@@ -61,9 +61,9 @@ def exported(two_nights: Path, tmp_path_factory: pytest.TempPathFactory) -> Call
     return of
 
 
-def check(rows: list[dict[str, Any]], output: Path) -> None:
+def check(rows: list[dict[str, Any]], output: Path, *, keep_deleted: bool = False) -> None:
     """That rows of uri, version, columns and embedding are the newest records of the images that are not gone."""
-    wanted = newest_records(output, drop_deleted=True)
+    wanted = newest_records(output, keep_deleted=keep_deleted)
     assert len(rows) == len(wanted)
     for row in rows:
         record = wanted.pop(Path(row["uri"]).name)
@@ -88,6 +88,16 @@ def by_pyarrow(folder: Path) -> list[dict[str, Any]]:
     assert {table.schema.field("embedding").type.list_size for table in tables} == {TINY_FEATURES}
     rows: list[dict[str, Any]] = pa.concat_tables(tables).to_pylist()
     return rows
+
+
+def test_images_that_are_gone_are_exported_when_asked(two_nights: Path, tmp_path: Path) -> None:
+    output = two_nights / "output"
+    first, kept, again = (
+        make_export(output, tmp_path, "parquet", keep_deleted=asked) for asked in (False, True, False)
+    )
+    check(by_pyarrow(Path(kept.folder)), output, keep_deleted=True)
+    assert (len(by_pyarrow(Path(first.folder))), len(by_pyarrow(Path(kept.folder)))) == (12, 13)
+    assert first.folder == again.folder != kept.folder
 
 
 def by_duckdb(folder: Path) -> list[dict[str, Any]]:
@@ -163,7 +173,7 @@ def test_faiss_finds_by_cosine(exported: Callable[[str], Path], two_nights: Path
     folder = exported("faiss")
     index = library.read_index(str(folder / "index.faiss"))
     rows = pq.read_table(folder / "index.uris.parquet").to_pylist()
-    wanted = newest_records(two_nights / "output", drop_deleted=True)
+    wanted = newest_records(two_nights / "output")
     embeddings = np.float32([wanted[Path(row["uri"]).name]["image/embedding"] for row in rows])
     check([{**row, "embedding": vector} for row, vector in zip(rows, embeddings, strict=True)], two_nights / "output")
     lengths = np.sqrt((embeddings.astype(np.float64) ** 2).sum(axis=1))
@@ -186,7 +196,7 @@ def test_many_vectors_make_lists(two_nights: Path, tmp_path: Path, monkeypatch: 
     assert isinstance(index, library.IndexIVFFlat)
     assert (index.ntotal, index.nlist, index.nprobe) == (12, 3, 64)
     uris = [row["uri"] for row in pq.read_table(f"{folder}/index.uris.parquet").to_pylist()]
-    found = load_features(str(two_nights / "output"), columns=(), drop_deleted=True)
+    found = load_features(str(two_nights / "output"), columns=())
     _, neighbours = index.search(faiss.unit(found.vectors), 1)
     assert [uris[row] for row in neighbours[:, 0]] == found.uris
 
@@ -209,7 +219,7 @@ def test_tensorboard_serves_the_projector(exported: Callable[[str], Path], two_n
         header, *lines = ask("metadata?run=.&name=image/embedding").decode().splitlines()
         sprite = np.asarray(Image.open(io.BytesIO(ask("sprite_image?run=.&name=image/embedding"))))
     assert header.split("\t") == ["uri", "version", "image/class/label", "caption", "price", "scores", "tags"]
-    wanted = newest_records(two_nights / "output", drop_deleted=True)
+    wanted = newest_records(two_nights / "output")
     side = tensorboard.PICTURE
     assert sprite.shape == (4 * side, 4 * side, 3)
     for place, (line, vector) in enumerate(zip(lines, tensors, strict=True)):
@@ -246,7 +256,7 @@ def test_of_many_points_the_same_ones_are_shown(
     monkeypatch.setattr(npy, "BLOCK", 2)
     found = Path(make_export(two_nights / "output", tmp_path / "to", "tensorboard").folder)
     shown = [line.split("\t")[0] for line in (found / "metadata.tsv").read_text().splitlines()[1:]]
-    every = load_features(str(two_nights / "output"), drop_deleted=True)
+    every = load_features(str(two_nights / "output"))
     least = sorted(every.uris, key=lambda uri: hashlib.blake2b(uri.encode(), digest_size=16).digest()[8:])[:5]
     assert sorted(shown) == sorted(least)
     vectors = dict(zip(every.uris, every.vectors, strict=True))
@@ -292,7 +302,7 @@ def test_vertex_has_all_that_is_said_of_an_image(exported: Callable[[str], Path]
 
 
 def all_newest(output: Path) -> Iterator[dict[str, list[Any]]]:
-    yield from newest_records(output, drop_deleted=True).values()
+    yield from newest_records(output).values()
 
 
 def test_bytes_are_told_to_vertex_as_base64(tmp_path: Path, images: Path, run_pipeline: Callable[..., Any]) -> None:

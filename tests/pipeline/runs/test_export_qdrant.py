@@ -83,14 +83,14 @@ def unit(values: Any) -> np.ndarray:
 
 
 def after_three_nights(folder: Path) -> dict[str, dict[str, list[Any]]]:
-    wanted = newest_records(folder / "output", drop_deleted=True) | records(folder / "output", "night-3")
+    wanted = newest_records(folder / "output") | records(folder / "output", "night-3")
     del wanted["01.jpg"]
     return wanted
 
 
 def test_the_collection_is_what_is_newest(two_nights: Path, tmp_path: Path) -> None:
     published = make_export(two_nights / "output", tmp_path)
-    check(held(tmp_path), newest_records(two_nights / "output", drop_deleted=True))
+    check(held(tmp_path), newest_records(two_nights / "output"))
     assert published.manifest["counts"] == {"vectors": 12, "deleted": 1, "files_reused": 0, "points": 12}
     assert published.manifest["files"] == []
     assert {path.name for path in Path(published.folder).iterdir()} == {"_EXPORT", "_SUCCESS"}
@@ -99,7 +99,7 @@ def test_the_collection_is_what_is_newest(two_nights: Path, tmp_path: Path) -> N
 
 def test_neighbours_are_those_of_brute_force(two_nights: Path, tmp_path: Path) -> None:
     make_export(two_nights / "output", tmp_path)
-    wanted = newest_records(two_nights / "output", drop_deleted=True)
+    wanted = newest_records(two_nights / "output")
     names = sorted(wanted)
     directions = np.stack([unit(wanted[name]["image/embedding"]) for name in names])
     cosines = directions @ directions.T
@@ -143,7 +143,7 @@ def mark(folder: Path, name: str) -> None:
 
 
 def test_all_is_exported_to_another_collection_and_to_one_made_anew(two_nights: Path, tmp_path: Path) -> None:
-    output, wanted = two_nights / "output", newest_records(two_nights / "output", drop_deleted=True)
+    output, wanted = two_nights / "output", newest_records(two_nights / "output")
     make_export(output, tmp_path)
     other = make_export(output, tmp_path, collection="others")
     assert not other.by_changes

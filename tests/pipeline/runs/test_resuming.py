@@ -19,6 +19,7 @@ from tests.reading import run_vectors
 from transforms import publishing
 from transforms.records import layout
 from transforms.stores import reading, storage
+from transforms.writing import STAGED_FILE
 
 pytestmark = pytest.mark.whole
 
@@ -61,7 +62,7 @@ def test_finished_shards_are_taken_over(
     many: Path, run_pipeline: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     expected = run_pipeline(input=str(many), output=str(tmp_path / "whole"), shard_size=SHARD)
-    interrupted(many, run_pipeline)
+    interrupted(many, run_pipeline, incremental=True)
     kept = staged_ledgers(tmp_path)
     assert len(kept) == 4
     assert [left.finished_shards for left in contents_of(str(tmp_path / "output")).left_behind] == [4]
@@ -69,14 +70,29 @@ def test_finished_shards_are_taken_over(
     adopted = sum(layout_rows(ledger) for ledger in kept)
     with monkeypatch.context() as patch:
         paths = fetched_paths(patch)
-        report = run_pipeline(input=str(many), run_id="r", shard_size=SHARD)
+        report = run_pipeline(input=str(many), run_id="r", shard_size=SHARD, incremental=True)
     embedding = paths[-(60 - adopted) :]
     assert len(set(embedding)) == 60 - adopted
     assert report.manifest["counts"]["embedded"] == 60
     assert report.manifest["counts"]["listed"] == 60
+    assert report.manifest["counts"]["new"] == 60
     assert verify_output(str(tmp_path / "output")).holds
     assert not (tmp_path / "output/.staging").exists()
     assert_same_vectors(expected.folder, report.folder)
+
+
+def test_shards_of_an_earlier_build_are_taken_over_and_tell_no_reason(
+    many: Path, run_pipeline: Run, tmp_path: Path
+) -> None:
+    interrupted(many, run_pipeline, incremental=True)
+    for ledger in staged_ledgers(tmp_path):
+        note = pq.read_metadata(ledger).metadata[STAGED_FILE.encode()]
+        older = pq.read_table(ledger).drop_columns("reason").replace_schema_metadata({STAGED_FILE: note})
+        pq.write_table(older, ledger)
+    report = run_pipeline(input=str(many), run_id="r", shard_size=SHARD, incremental=True)
+    assert report.manifest["counts"]["embedded"] == 60
+    assert "new" not in report.manifest["counts"]
+    assert verify_output(str(tmp_path / "output")).holds
 
 
 def layout_rows(ledger: Path) -> int:

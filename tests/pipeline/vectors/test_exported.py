@@ -30,7 +30,7 @@ COLUMNS = ("image/class/label", "price", "caption", "tags", "scores")
 def export_of(two_nights: Path, to: Path, format: str, runs: tuple[str, ...] = ("night-1", "night-2")) -> str:
     """An export of the two nights, as the command would make it, a file of each shard."""
     output = str(two_nights / "output")
-    chosen = select_features(output, drop_deleted=True)
+    chosen = select_features(output)
     batches = list(chosen.batches())
     manifests = [read_manifest(f"{output}/runs/{run}") for run in runs]
     save_export(to, format, [batches[:1], batches[1:]], chosen.schema, manifests)

@@ -50,7 +50,7 @@ def test_an_image_of_the_output_finds_itself_and_then_what_all_cosines_say(two_n
     query = two_nights / "images/07.jpg"
     found = search_output(output, image=str(query), k=20)
     itself = load_features(output).vectors[load_features(output).uris.index(str(query))]
-    wanted = by_hand(output, itself, drop_deleted=True)
+    wanted = by_hand(output, itself)
     assert [hit.uri for hit in found] == [uri for uri, _ in wanted]
     np.testing.assert_allclose([hit.cosine for hit in found], [cosine for _, cosine in wanted], atol=1e-6)
     assert found[0].uri == str(query)
@@ -65,7 +65,7 @@ def test_a_uri_of_the_output_needs_no_model_and_is_left_out(
     monkeypatch.setattr(querying, "prepare_model", no_model)
     uri = str(two_nights / "images/03.jpg")
     features = load_features(output)
-    wanted = by_hand(output, features.vectors[features.uris.index(uri)], drop_deleted=True)
+    wanted = by_hand(output, features.vectors[features.uris.index(uri)])
     assert wanted[0][0] == uri
     for k in (1, 4, 50):
         found = search_output(output, uri=uri, k=k)

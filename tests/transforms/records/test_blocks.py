@@ -30,6 +30,7 @@ IMAGES = st.builds(
     copies=st.just(()),
     columns=TEXTS,
     content=st.none(),
+    reason=st.just(""),
 )
 OUTCOMES = st.builds(
     PastOutcome,
