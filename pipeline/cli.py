@@ -7,7 +7,6 @@ import atexit
 import contextlib
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 
 from pipeline import __version__
@@ -22,11 +21,10 @@ from pipeline.commands.runs import RUNS
 from pipeline.commands.search import SEARCH
 from pipeline.commands.verify import VERIFY
 from pipeline.commands.wait import WAIT
-from pipeline.console import logs
-from pipeline.console.printable import printable, printable_lines
+from pipeline.console import logs, typed
+from pipeline.console.printable import printable
 from pipeline.errors import ConfigError, ModelError, OutputError, RunError
 from transforms.inputs.rules import ListingError
-from transforms.stores.secrets import redacted
 
 COMMANDS = {
     command.name: command
@@ -78,6 +76,8 @@ def _main(arguments: list[str]) -> int:
         parser.print_help()
         return EXIT_USAGE
     command = COMMANDS[given.command]
+    typed.remember(arguments)
+    logs.choose_format(getattr(given, "log_format", None))  # for refusals of options, too
     if unknown and not command.passes_on:
         names = [argument.partition("=")[0] for argument in unknown if argument.startswith("-")]
         parser.error(printable(f"no such argument: {' '.join(names) or 'one beside OUTPUT'}"))
@@ -86,8 +86,6 @@ def _main(arguments: list[str]) -> int:
     except ConfigError as e:
         return _refuse(e, EXIT_USAGE)
     except (ListingError, ModelError, OutputError, RunError) as e:
-        if logs.is_verbose():
-            print(printable_lines(redacted(traceback.format_exc())), file=sys.stderr)
         return _refuse(e, EXIT_FAILED)
 
 
@@ -113,5 +111,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _refuse(error: Exception, status: int) -> int:
-    print(printable(redacted(f"embed-images: {error}")), file=sys.stderr)
+    logs.refuse(error)
     return status

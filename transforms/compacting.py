@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import apache_beam as beam
 from apache_beam.pvalue import PBegin, PCollection, TaggedOutput
 
+from transforms import tally
 from transforms.elements import EncodedBatch, ImageObject, PlacedRecord
 from transforms.history import READ
 from transforms.packing import PackByShard
@@ -76,6 +77,8 @@ class SelectLatest(beam.PTransform[PBegin, Latest]):
         newest = max(records, key=lambda record: record.run)
         if newest.run <= self.after:
             return
+        if newest.shard:
+            tally.count("records_selected")
         yield (newest.shard, newest) if newest.shard else TaggedOutput(DELETED, newest.image.uri)
 
     def _rows(self, ledger: RunLedger) -> Iterator[tuple[bytes, PlacedRecord]]:

@@ -21,6 +21,7 @@ import apache_beam as beam
 import pyarrow as pa
 from apache_beam.pvalue import AsList, AsSingleton, PCollection
 
+from transforms import tally
 from transforms.elements import ExportedFile, PlacedRecord, Stored
 from transforms.exports import formats
 from transforms.exports.format import OpenSpool, Part, rows_at_once
@@ -99,6 +100,7 @@ class ExportShards(beam.PTransform[Mapping[str, PCollection[Any]], PCollection[E
         columns = columns_of(self.columns, spreads)
         stem = f"{exports.STEM}{self._digest(shard, rows, columns)}"
         if reused := self._reused(shard, stem):
+            tally.count("records_exported", len(rows))
             yield from reused
             return
         reader = RecordReader(self.feature_dim, columns)
@@ -247,6 +249,7 @@ def _chosen(shard: str, rows: Sequence[int], at_once: int) -> Iterator[list[byte
         while examples := list(islice(records, at_once)):
             found += len(examples)
             yield examples
+            tally.count("records_exported", len(examples))
     if found != len(wanted) or len(wanted) != len(rows):
         raise RuntimeError(f"{shard} holds {found} of the {len(rows)} records that ledgers have of it")
 

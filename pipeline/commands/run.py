@@ -6,8 +6,8 @@ import argparse
 from collections.abc import Sequence
 
 from pipeline.commands.command import Command
-from pipeline.console import logs
-from pipeline.console.results import say
+from pipeline.commands.showing import show
+from pipeline.console.results import conclude, say
 from pipeline.options.arguments import add_arguments
 from pipeline.options.config import make_config
 
@@ -29,7 +29,7 @@ def _run(given: argparse.Namespace, unknown: Sequence[str]) -> bool:
 
         say(plan(config))
         return True
-    logs.set_up(config.verbose)
+    show(config.progress, config.log_format, config.verbose)
     from pipeline.outputs.lease import wait_command
     from pipeline.runs.run import run
     from pipeline.runs.summary import summary
@@ -37,7 +37,7 @@ def _run(given: argparse.Namespace, unknown: Sequence[str]) -> bool:
 
     report = run(config)
     if report is not None:
-        say(summary(report))
+        conclude(summary(report), *report.told())
     elif config.no_wait:
         where = layout.run_folder(config.output, config.run_id)
         waits = wait_command(config.output, config.run_id)

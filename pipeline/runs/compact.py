@@ -80,7 +80,8 @@ def compact(config: CompactConfig) -> RunReport:
                 pipeline = beam.Pipeline(options=options)
                 build(pipeline, config, runs, attempt, head, None if locally else hold.lease)
             if locally:
-                execute(pipeline, shown=runs_here(options))
+                with phases.show_graph("compact", processes=not runs_here(options)):
+                    execute(pipeline)
         if not locally:
             execute_elsewhere(pipeline, options, hold, phases, wait=True)
         return report_of(output, run_id, phases)

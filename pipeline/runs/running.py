@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.console.logs import logger
+from pipeline.console import typed
+from pipeline.console.logs import logger, tell_whole
 from pipeline.errors import RunError
 from pipeline.runs.phases import Phases
 from pipeline.runs.resuming import finished_shards
@@ -36,6 +37,20 @@ class RunReport:
         """Over the phase "embed", from the first image selected to the last one written; else over "job"."""
         return self.images / max(self.seconds.get("embed", self.seconds.get("job", 0.0)), 1e-9)
 
+    def told(self) -> tuple[str, dict[str, Any]]:
+        """A sentence, and the run's figures: what a log ends with."""
+        counts = self.manifest["counts"]
+        run_id = self.manifest["run_id"]
+        figures = {
+            "run_id": run_id,
+            "folder": self.folder,
+            "counts": counts,
+            "images_per_second": round(self.images_per_second, 2) if self.images else None,
+            "seconds": {phase: round(seconds, 3) for phase, seconds in self.seconds.items()},
+            "model": self.manifest["model"],
+        }
+        return f"run {run_id}: {counts['embedded']} embedded, {counts['failed']} failed, in {self.folder}", figures
+
 
 @contextmanager
 def at_work(output: str, run_id: str, attempt: str) -> Iterator[None]:
@@ -46,26 +61,29 @@ def at_work(output: str, run_id: str, attempt: str) -> Iterator[None]:
         clean_up(output, run_id, attempt)
         if isinstance(e, KeyboardInterrupt):
             logger.info("interrupted; %s", said_of(output, run_id))
+            if not is_published(output, run_id):
+                say_how_to_go_on(run_id)
         else:
             check_rival(output, run_id, attempt)
         raise
 
 
-def execute(pipeline: Any, *, shown: bool) -> None:
-    """Runs a pipeline that works in this process or its children.
+def say_how_to_go_on(run_id: str) -> None:
+    """The command to type, where a command was typed."""
+    if command := typed.command_with(run_id):
+        logger.info("to go on:")
+        tell_whole("%s", command)
 
-    Args:
-        shown: whether its progress is; the counters of children are not seen.
+
+def execute(pipeline: Any) -> None:
+    """Runs a pipeline that works in this process or its children.
 
     Raises:
         RunError: it failed.
         KeyboardInterrupt: Ctrl-C, wherever it was caught.
     """
-    from pipeline.console.progress import line_of_this_process, progress
-
     try:
-        with progress(line_of_this_process) if shown else nullcontext():
-            pipeline.run().wait_until_finish()
+        pipeline.run().wait_until_finish()
     except Exception as e:  # whatever a runner raises: the user gets its last line, --verbose the rest
         if _is_interrupt(e):
             raise KeyboardInterrupt from e

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from pipeline.console.progress import progress
+from pipeline.console.sight import Sight
 from pipeline.errors import RunError
 from pipeline.outputs.lease import is_alive, last_lease, who
 from pipeline.runs.resuming import finished_shards
@@ -22,13 +23,13 @@ def wait_until_ended(output: str, run_id: str) -> RunReport:
         RunError: it was refused, or nobody works at it.
         OutputError: what lies in the output is not what runs write.
     """
-    output, line = storage.normalize(output), f"run {run_id}"
-    with progress(lambda: line):
+    output, said, began = storage.normalize(output), "", time.monotonic()
+    with progress(lambda: Sight("wait", time.monotonic() - began, said=said)):
         while not is_published(output, run_id):
             _, holder = last_lease(output, run_id)
             if holder is None or not is_alive(holder):
                 break
-            line = f"run {run_id}: {who(holder)}, {staged_text(output, run_id)}"
+            said = f"run {run_id}: {who(holder)}, {staged_text(output, run_id)}"
             time.sleep(LOOK_SECONDS)
     if (report := outcome(output, run_id)) is not None:
         return report
