@@ -103,12 +103,12 @@ class _Handler(logging.StreamHandler[Any]):
     """Lines to a stream; to a terminal in colour, cut at words, and above a display."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        if is_json() or not (_console or terminal.is_terminal(self.stream)):
+        if is_json() or getattr(record, "json", False) or not (_console or terminal.is_terminal(self.stream)):
             return super().emit(record)
         try:
             console = _console or terminal.console_of(self.stream)
             text = self.format(record)
-            if not (getattr(record, "whole", False) or getattr(record, "json", False)):
+            if not getattr(record, "whole", False):
                 text = terminal.fitted(text, console.width, INDENT)
             terminal.show(console, text, COLOURS.get(record.levelno, ""))
         except Exception:  # as its base does
