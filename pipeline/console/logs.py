@@ -6,6 +6,7 @@ import faulthandler
 import logging
 import os
 import sys
+import threading
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping
@@ -56,6 +57,8 @@ def set_up(verbose: bool) -> None:
         warnings.simplefilter("ignore")
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+        # Threads of Beam's that are cut off, by Ctrl-C or a lost worker, tell nothing that the main one does not.
+        threading.excepthook = sys.unraisablehook = _pass_over
     logging.captureWarnings(is_json())
     handler = _Handler(sys.stderr)
     handler.setFormatter(JsonFormatter() if is_json() else _Formatter("%(asctime)s %(message)s", STAMP))
@@ -68,9 +71,13 @@ def tell(event: str, figures: Mapping[str, Any], message: str, *arguments: objec
     logger.info(message, *arguments, extra={"event": event, "figures": figures})
 
 
-def tell_whole(message: str, *arguments: object) -> None:
-    """A line of ours that is to be copied: no stamp before it, and cut nowhere."""
-    logger.info(message, *arguments, extra={"whole": True})
+def tell_whole(message: str, command: str) -> None:
+    """A line of ours, and below it a command that is to be copied: no stamp before it, and cut nowhere."""
+    if is_json():
+        tell("command", {"command": command}, "%s %s", message, command)
+        return
+    logger.info("%s", message)
+    logger.info("%s", command, extra={"whole": True})
 
 
 def refuse(error: Exception) -> None:
@@ -133,6 +140,10 @@ def _divert_native_stderr() -> None:
     with open(os.devnull, "wb") as sink:
         os.dup2(sink.fileno(), 2)
     faulthandler.enable(sys.stderr)  # a crash of native code still shows where
+
+
+def _pass_over(error: object) -> None:
+    logger.debug("in a thread: %s", error)
 
 
 def is_verbose() -> bool:

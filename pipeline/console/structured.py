@@ -27,7 +27,7 @@ class JsonFormatter(logging.Formatter):
         fields: dict[str, Any] = {"severity": record.levelname, "message": record.getMessage(), "time": time}
         if event := getattr(record, "event", ""):
             fields["event"] = event
-        return json.dumps({**shown(getattr(record, "figures", {})), **shown(fields)})
+        return json.dumps(shown({**fields, **getattr(record, "figures", {}), **fields}))
 
 
 def shown(value: Any) -> Any:

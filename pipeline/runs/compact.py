@@ -12,7 +12,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.transforms.combiners import Count
 
-from pipeline.console.logs import logger
+from pipeline.console.logs import tell
 from pipeline.errors import RunError
 from pipeline.jobs.asking import has_ended_there
 from pipeline.jobs.submitting import name_job
@@ -70,7 +70,8 @@ def compact(config: CompactConfig) -> RunReport:
             name_job(options, run_id)
             ended = partial(has_ended_there, options=options)
             hold = held.enter_context(lease(output, run_id, attempt, here=ends_with_launcher(options), has_ended=ended))
-        logger.info("compacting %d runs of %s into run %s", len(runs), output, run_id)
+        told = {"run_id": run_id, "output": output, "runs": len(runs)}
+        tell("start", told, "compacting %d runs of %s into run %s", len(runs), output, run_id)
         locally, phases = works_locally(options), Phases()
         with at_work(output, run_id, attempt):
             with launching():

@@ -131,7 +131,8 @@ def _cancel(job: Job, watch: Watch, hold: Hold) -> None:
     else:
         _end(hold)
         state = PipelineState.CANCELLED if was_cancelled(job.reason()) else state
-        logger.info("interrupted, the job is %s; %s", state.lower(), said_of(hold.output, hold.run_id))
+        told = {"run_id": hold.run_id, "state": state}
+        tell("interrupted", told, "interrupted, the job is %s; %s", state.lower(), said_of(hold.output, hold.run_id))
         if not is_published(hold.output, hold.run_id):
             say_how_to_go_on(hold.run_id)
 

@@ -14,7 +14,7 @@ import apache_beam as beam
 from apache_beam.transforms.combiners import Count
 
 from pipeline import __version__
-from pipeline.console.logs import logger
+from pipeline.console.logs import logger, tell
 from pipeline.errors import RunError
 from pipeline.options.beam import check_secrets, job_endpoint_of, runner_of, runner_options, runs_here, works_locally
 from pipeline.options.config import ExportConfig
@@ -74,7 +74,8 @@ def export(config: ExportConfig) -> PublishedExport:
         head = _head(config, runs, columns, identity, started, runner_of(options))
         pipeline = beam.Pipeline(options=options)
         build(pipeline, config, runs, head, base, current, target)
-    logger.info("exporting %d runs of %s as %s to %s", len(runs), config.output, config.format, config.to)
+    told = {"output": config.output, "to": config.to, "format": config.format, "runs": len(runs)}
+    tell("start", told, "exporting %d runs of %s as %s to %s", len(runs), config.output, config.format, config.to)
     if works_locally(options):
         with Phases().show_graph("export", processes=not runs_here(options)):
             execute(pipeline)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.console import typed
-from pipeline.console.logs import logger, tell_whole
+from pipeline.console.logs import logger, tell, tell_whole
 from pipeline.errors import RunError
 from pipeline.runs.phases import Phases
 from pipeline.runs.resuming import finished_shards
@@ -45,10 +45,10 @@ class RunReport:
             "run_id": run_id,
             "folder": self.folder,
             "counts": counts,
-            "images_per_second": round(self.images_per_second, 2) if self.images else None,
             "seconds": {phase: round(seconds, 3) for phase, seconds in self.seconds.items()},
-            "model": self.manifest["model"],
         }
+        if self.images:
+            figures["images_per_second"] = round(self.images_per_second, 2)
         return f"run {run_id}: {counts['embedded']} embedded, {counts['failed']} failed, in {self.folder}", figures
 
 
@@ -60,7 +60,7 @@ def at_work(output: str, run_id: str, attempt: str) -> Iterator[None]:
     except (KeyboardInterrupt, RunError) as e:
         clean_up(output, run_id, attempt)
         if isinstance(e, KeyboardInterrupt):
-            logger.info("interrupted; %s", said_of(output, run_id))
+            tell("interrupted", {"run_id": run_id}, "interrupted; %s", said_of(output, run_id))
             if not is_published(output, run_id):
                 say_how_to_go_on(run_id)
         else:
@@ -71,8 +71,7 @@ def at_work(output: str, run_id: str, attempt: str) -> Iterator[None]:
 def say_how_to_go_on(run_id: str) -> None:
     """The command to type, where a command was typed."""
     if command := typed.command_with(run_id):
-        logger.info("to go on:")
-        tell_whole("%s", command)
+        tell_whole("to go on:", command)
 
 
 def execute(pipeline: Any) -> None:
