@@ -17,10 +17,10 @@ DUMB = ("", "dumb", "unknown")
 LEAST_WIDTH = 40
 # Words of ours, and how they are shown.
 STYLES = (
-    (r"(?m)^(?:embed-images|failed): .*|(?<=: )[\d,]+ problems?\b.*", "red"),
+    (r"(?<=: )[\d,]+ problems?\b.*", "red"),
     (r"\b(?!0 failed)[\d,]+ failed(?: \([^)]*\))?", "red"),
     (r"(?m)^ *failed +[1-9][\d,]*(?:\n {2}\S+ +[\d,]+$)*", "red"),
-    (r"(?m)(?<=: )holds$|\bpublished\b", "green"),
+    (r"(?m)(?<=: )holds$", "green"),
 )
 
 

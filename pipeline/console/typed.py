@@ -21,5 +21,5 @@ def command_with(run_id: str) -> str:
     """
     if not _arguments:
         return ""
-    named = any(argument.partition("=")[0] == "--run_id" for argument in _arguments)
+    named = any(argument.partition("=")[0].replace("-", "_") == "__run_id" for argument in _arguments)
     return shlex.join([PROGRAM, *_arguments, *([] if named else ["--run_id", run_id])])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,9 @@ def test_nights_in_two_processes_are_those_of_one(images: Path, run_pipeline: Ru
     here = run_pipeline(input=str(images), output=str(tmp_path / "here"))
     there = run_pipeline(input=str(images), output=str(tmp_path / "there"), beam_args=TWO_PROCESSES)
     assert there.manifest["counts"] == here.manifest["counts"]
+    assert there.images == here.images == 13  # which the workers have told, each of its own
+    assert there.seconds.keys() == here.seconds.keys() == {"start", "model", "list", "embed", "publish"}
+    assert not list(Path(tempfile.gettempdir()).glob("embed-images-tally-*"))
     expected, found = (dict(zip(*run_vectors(report.folder), strict=True)) for report in (here, there))
     assert expected.keys() == found.keys()
     assert all(np.array_equal(found[uri], vector) for uri, vector in expected.items())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -25,6 +26,7 @@ def test_a_run_prints_lines_of_its_own_only(images: Path, tiny_module: str, tmp_
     first_words = [line.split(" ")[1].rstrip(":") for line in result.stderr.splitlines()]
     phases = [word for word in first_words if not word[0].isdigit()]  # a slow machine shows progress, in figures
     assert phases == ["run", "model", "list", "embed", "publish"]
+    assert "\x1b" not in result.stderr + result.stdout
     lines = [line.split() for line in result.stdout.splitlines()]
     assert lines[:4] == [["listed", "13"], ["embedded", "12"], ["failed", "1"], ["NotAnImage", "1"]]
     assert lines[-1] == ["run", f"{output}/runs/r"]
@@ -95,6 +97,7 @@ def test_a_stopped_run_publishes_nothing_and_can_be_run_again(
     assert not (output / "runs").exists()
     if signal_number == signal.SIGINT:
         assert "interrupted; nothing is published" in errors
+        assert errors.splitlines()[-1] == shlex.join(["embed-images", *arguments, "--input", str(listing)])
         assert list(output.rglob("*")) == []
         assert not list(spools.iterdir())
     again = command(*arguments, "--input", str(images))
