@@ -41,7 +41,8 @@ def _run(given: argparse.Namespace, unknown: Sequence[str]) -> bool:
     elif config.no_wait:
         where = layout.run_folder(config.output, config.run_id)
         waits = wait_command(config.output, config.run_id)
-        say(f"submitted; the run is done when {where} holds {layout.SUCCESS}: `{waits}` waits for that")
+        text = f"submitted; the run is done when {where} holds {layout.SUCCESS}: `{waits}` waits for that"
+        conclude(text, text, {"run_id": config.run_id, "folder": where}, event="left")
     return True
 
 

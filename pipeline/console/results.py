@@ -24,9 +24,9 @@ def say(text: str) -> None:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - the interpreter flushes it at its exit
 
 
-def conclude(text: str, message: str, figures: Mapping[str, Any]) -> None:
+def conclude(text: str, message: str, figures: Mapping[str, Any], event: str = "end") -> None:
     """Prints what came out of a run; where lines are JSON, tells it as their last one, its figures as fields."""
     if logs.is_json():
-        logs.tell("end", figures, "%s", message)
+        logs.tell(event, figures, "%s", message)
     else:
         say(text)
