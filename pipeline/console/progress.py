@@ -27,12 +27,13 @@ def choose(way: str | None) -> None:
 
 
 def chosen() -> str:
-    """One of `WAYS`. A display is for a terminal; without one it is lines."""
+    """One of `WAYS`. A display is for a terminal, where native libraries do not write between its lines; else lines."""
     if _way in ("none", "json"):
         return _way
-    if _way != "plain" and not logs.is_json() and terminal.is_terminal(sys.stderr):
-        return "rich"
-    return "json" if logs.is_json() else "plain"
+    if logs.is_json():
+        return "json"
+    is_asked = _way == "rich" or (not _way and not logs.is_verbose())
+    return "rich" if is_asked and terminal.is_terminal(sys.stderr) else "plain"
 
 
 @contextmanager

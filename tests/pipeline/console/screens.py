@@ -40,6 +40,13 @@ class Terminal:
         with self._lock:
             return [line.rstrip() for line in self._screen.display if line.strip()]
 
+    def coloured(self) -> list[list[tuple[str, str, bool]]]:
+        """The lines that are not empty, as letters with their colour, by name or as six digits, and whether bold."""
+        with self._lock:
+            rows = [row for row, line in enumerate(self._screen.display) if line.strip()]
+            cells = [[self._screen.buffer[row][column] for column in range(COLUMNS)] for row in rows]
+        return [[(cell.data, str(cell.fg), bool(cell.bold)) for cell in row] for row in cells]
+
     def colour_of(self, words: str) -> str:
         """Of the first letter of words on the screen."""
         with self._lock:

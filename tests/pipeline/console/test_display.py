@@ -155,6 +155,7 @@ def test_a_terminal_that_cannot_move_its_cursor_gets_lines(
     [
         (None, None, True, "rich"),
         (None, None, False, "plain"),
+        ("rich", None, True, "rich"),
         ("rich", None, False, "plain"),
         ("plain", None, True, "plain"),
         ("none", None, True, "none"),
@@ -171,6 +172,8 @@ def test_the_way_that_suits(
     progress.choose(way)
     logs.choose_format(log_format)
     assert progress.chosen() == expected
+    monkeypatch.setattr(logs, "is_verbose", lambda: True)
+    assert progress.chosen() == ("plain" if (way, expected) == (None, "rich") else expected)
 
 
 @pytest.mark.parametrize("way", ["none", "plain", "json"])

@@ -15,6 +15,7 @@ from pipeline.console import logs, typed
 from pipeline.console.results import conclude
 from pipeline.console.structured import JsonFormatter
 from tests.conftest import Run
+from transforms import tally
 from transforms.stores import secrets
 
 
@@ -62,6 +63,7 @@ def test_a_night_without_news_tells_what_it_listed(told: io.StringIO, images: Pa
     found = events(told)
     assert (found["start"]["run_id"], found["list"]["listed"], found["embed"]["embedded"]) == ("s", 12, 0)
     assert report.images == 0
+    assert tally.counts()["objects_settled"] == 12  # by which the display knows that there is nothing left to do
 
 
 def test_a_record_is_one_line_without_secrets_and_tracebacks() -> None:
