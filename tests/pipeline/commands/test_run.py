@@ -76,21 +76,22 @@ def test_a_stopped_run_publishes_nothing_and_can_be_run_again(
     program = [PROGRAM, *arguments, "--input", str(listing)]
     spools = tmp_path / "spools"
     spools.mkdir()
-    process = subprocess.Popen(
-        program,
-        env={**os.environ, "TMPDIR": str(spools)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # A shell that starts these tests in the background has Ctrl-C ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
-    while not list(output.glob(".staging/r/*/model/*")):
-        assert process.poll() is None, process.communicate()
+    said = tmp_path / "errors.log"
+    with said.open("w") as file:
+        process = subprocess.Popen(
+            program,
+            env={**os.environ, "TMPDIR": str(spools)},
+            stdout=file,
+            stderr=file,
+            # A shell that starts these tests in the background has Ctrl-C ignored.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
+    while " list: 13 images" not in said.read_text():  # from there on it fetches
+        assert process.poll() is None, said.read_text()
         time.sleep(0.1)
-    time.sleep(1.5)
     process.send_signal(signal_number)
-    _, errors = process.communicate(timeout=60)
+    process.wait(timeout=60)
+    errors = said.read_text()
     silent.close()
     assert process.returncode == (130 if signal_number == signal.SIGINT else -signal.SIGKILL), errors
     assert "Traceback" not in errors

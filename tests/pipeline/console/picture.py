@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 import time
+from itertools import groupby
 from pathlib import Path
 
 from rich.console import Console
@@ -21,6 +22,7 @@ from tests.pipeline.commands.typed import PROGRAM
 from tests.pipeline.console.screens import COLUMNS, Terminal, terminal
 
 HALF = re.compile(r" (5\d|6\d)% ")
+NAMES = {"default": "", "brown": "yellow"}  # pyte's for rich's
 FONTS = re.compile(r"\s*@font-face \{.*?\}", re.DOTALL)  # which a reader's browser would fetch
 
 
@@ -29,13 +31,9 @@ def drawn(screen: Terminal) -> str:
     console = Console(record=True, width=COLUMNS, file=open(os.devnull, "w"), force_terminal=True)  # noqa: SIM115
     for line in screen.coloured():
         text = Text()
-        for letter, colour, is_bold in line:
-            style = (
-                f"#{colour}"
-                if re.fullmatch("[0-9a-f]{6}", colour)
-                else {"default": "", "brown": "yellow"}.get(colour, colour)
-            )
-            text.append(letter, f"{style} {'bold' if is_bold else ''}".strip())
+        for (colour, is_bold), letters in groupby(line, key=lambda cell: cell[1:]):
+            style = f"#{colour}" if re.fullmatch("[0-9a-f]{6}", colour) else NAMES.get(colour, colour)
+            text.append("".join(letter for letter, *_ in letters), f"{style} {'bold' if is_bold else ''}".strip())
         text.rstrip()
         console.print(text, soft_wrap=True)
     return FONTS.sub("", console.export_svg(title="embed-images run", theme=SVG_EXPORT_THEME, unique_id="progress"))
