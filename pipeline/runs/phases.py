@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
@@ -17,12 +18,14 @@ class Phases:
         of one that worked elsewhere, "job", from its submission to its end.
     images: that such a graph has embedded, or failed to, itself; what a killed attempt had finished is not among them.
     limit: images that are embedded at most; 0: all.
+    counted: what a runner has counted at its end; what its workers tell of themselves may lack the last half second.
     """
 
     def __init__(self, limit: int = 0) -> None:
         self.seconds: dict[str, float] = {}
         self.images = 0
         self.limit = limit
+        self.counted: Counter[str] = Counter()
 
     @contextmanager
     def measure(self, name: str) -> Iterator[None]:
@@ -48,7 +51,7 @@ class Phases:
         with tally.gathering() if processes else nullcontext():
             with progress(self._look):
                 yield
-            counts = tally.counts()
+            counts = tally.counts() | self.counted  # whichever are more
             self._say_listed()
             first = self._start + self.seconds["list"]
             last = max(tally.last_counted(name) or first for name in ("images_embedded", "images_failed"))

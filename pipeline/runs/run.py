@@ -131,7 +131,7 @@ def run(config: RunConfig) -> RunReport | None:
                 build(pipeline, config, model, artifact_uri, attempt, head, history, finished, units, renewed, columns)
             if locally:
                 with phases.measure_graph(processes=not here):
-                    execute(pipeline)
+                    phases.counted = execute(pipeline)
         if not locally:
             execute_elsewhere(pipeline, options, hold, phases, wait=not config.no_wait)
             if config.no_wait:

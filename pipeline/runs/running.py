@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -74,19 +75,26 @@ def say_how_to_go_on(run_id: str) -> None:
         tell_whole("to go on:", command)
 
 
-def execute(pipeline: Any) -> None:
+def execute(pipeline: Any) -> Counter[str]:
     """Runs a pipeline that works in this process or its children.
+
+    Returns:
+        the counters of `transforms.tally` over all of them, as the runner has summed them at its end.
 
     Raises:
         RunError: it failed.
         KeyboardInterrupt: Ctrl-C, wherever it was caught.
     """
     try:
-        pipeline.run().wait_until_finish()
+        result = pipeline.run()
+        result.wait_until_finish()
     except Exception as e:  # whatever a runner raises: the user gets its last line, --verbose the rest
         if _is_interrupt(e):
             raise KeyboardInterrupt from e
         raise RunError(f"the pipeline failed: {_last_line(e)}") from e
+    from pipeline.jobs.job import sums_of
+
+    return sums_of(result.metrics())
 
 
 def said_of(output: str, run_id: str) -> str:
