@@ -21,6 +21,7 @@ from transforms.stores.secrets import redacted
 
 LOOK_SECONDS = 0.25
 BAR_COLUMNS = 24
+ECHO = 3  # columns that are left for a terminal's own `^C`, which would go on in a line that is not taken away
 
 
 class Display:
@@ -63,5 +64,7 @@ class Display:
             (sight.job, "dim"),
         ):
             if text:
-                lines.append(Text(f"  {printable(redacted(text))}", style, no_wrap=True, overflow="ellipsis"))
+                line = Text(f"  {printable(redacted(text))}", style, no_wrap=True)
+                line.truncate(console.width - ECHO, overflow="ellipsis")
+                lines.append(line)
         return Group(*lines)

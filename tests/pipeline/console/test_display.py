@@ -81,6 +81,7 @@ def test_the_display_is_drawn_below_the_lines_of_the_log_and_is_gone_at_the_end(
     assert shown[-2].startswith("  297 failed (NotAnImageNotAnImageNotAnImage 100, ")
     assert shown[-1].startswith("  job j of FlinkRunner at s3://a-folder")
     assert all(len(line) <= COLUMNS for line in shown)
+    assert all(len(line) <= COLUMNS - 3 for line in shown[-4:])  # where a terminal writes ^C
     assert shown[-2].endswith("…")
     assert shown[-1].endswith("…")
     wait_until(lambda: not any("━" in line for line in screen.lines()))
