@@ -24,7 +24,8 @@ from pipeline.jobs.watching import LostError, Watch
 from pipeline.outputs.lease import Hold, job_text, wait_command
 from pipeline.runs.phases import Phases
 from pipeline.runs.running import check_rival, clean_up, is_published, said_of, say_how_to_go_on
-from pipeline.runs.waiting import staged_text, wait_until_ended
+from pipeline.runs.staged import Staged
+from pipeline.runs.waiting import wait_until_ended
 from transforms.records import removal
 
 
@@ -44,7 +45,7 @@ def execute_elsewhere(
         hold.hand_over()
         return
     what = job_text(job.describe())
-    watch = Watch(job, lambda: staged_text(hold.output, hold.run_id), what=what, limit=phases.limit)
+    watch = Watch(job, Staged(hold.output, hold.run_id).text, what=what, limit=phases.limit)
     try:
         state = watch.wait()
     except KeyboardInterrupt:
