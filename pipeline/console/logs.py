@@ -57,11 +57,16 @@ def set_up(verbose: bool) -> None:
         warnings.simplefilter("ignore")
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    if not verbose or is_json():
         # Threads of Beam's that are cut off, by Ctrl-C or a lost worker, tell nothing that the main one does not.
         threading.excepthook = sys.unraisablehook = _pass_over
+    if is_json():
+        sys.excepthook = lambda kind, error, trace: logger.critical("%s: %s", kind.__name__, error)
     logging.captureWarnings(is_json())
     handler = _Handler(sys.stderr)
     handler.setFormatter(JsonFormatter() if is_json() else _Formatter("%(asctime)s %(message)s", STAMP))
+    if not verbose:  # some of Beam's loggers have levels of their own, such as that of Prism's output
+        handler.addFilter(lambda record: record.name == logger.name or record.levelno >= logging.CRITICAL)
     logging.basicConfig(level=logging.INFO if verbose else logging.CRITICAL, handlers=[handler], force=True)
     logger.setLevel(logging.INFO)
 

@@ -16,6 +16,7 @@ from apache_beam.transforms.combiners import Count
 from pipeline import __version__
 from pipeline.console.logs import logger, tell
 from pipeline.errors import RunError
+from pipeline.jobs.submitting import name_job
 from pipeline.options.beam import check_secrets, job_endpoint_of, runner_of, runner_options, runs_here, works_locally
 from pipeline.options.config import ExportConfig
 from pipeline.outputs.exports import PublishedExport, current_export, published_export
@@ -72,6 +73,7 @@ def export(config: ExportConfig) -> PublishedExport:
         base = None if config.complete else _base(wanted, current)
         identity = {"of": wanted, "base": base.manifest["export"] if base else ""}
         head = _head(config, runs, columns, identity, started, runner_of(options))
+        name_job(options, f"export-{runs[-1].run_id}")
         pipeline = beam.Pipeline(options=options)
         build(pipeline, config, runs, head, base, current, target)
     told = {"output": config.output, "to": config.to, "format": config.format, "runs": len(runs)}
