@@ -95,3 +95,12 @@ def test_the_command_that_goes_on_is_quoted_and_names_the_run(
     for given in (["--run_id=q"], ["--run_id", "q"], ["--run-id", "q"]):
         typed.remember(["run", *given])
         assert typed.command_with("q") == " ".join(["embed-images run", *given])
+
+
+def test_the_command_that_goes_on_tells_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(typed, "_arguments", [])
+    value = "it's a 'secret' of mine"
+    secrets.remember(value)
+    typed.remember(["run", "--storage_option", f"s3.secret={value}", "--input=https://u:p@h/a?sig=b", "--run_id=r"])
+    command = "embed-images run --storage_option 's3.secret=…' '--input=https://…@h/a?…' --run_id=r"
+    assert typed.command_with("r") == command
