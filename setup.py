@@ -85,6 +85,7 @@ setup(
             "moto[server,s3]>=5.1",
             "mypy>=1.15",
             "psutil>=6",
+            "pyte>=0.8",  # a terminal that tells what it shows
             "pytest>=8.3",
             "pytest-xdist>=3.6",
             "ruff>=0.11",

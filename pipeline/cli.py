@@ -8,7 +8,6 @@ import contextlib
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Sequence
 
 from pipeline import __version__
@@ -25,11 +24,10 @@ from pipeline.commands.search import SEARCH
 from pipeline.commands.status import STATUS
 from pipeline.commands.verify import VERIFY
 from pipeline.commands.wait import WAIT
-from pipeline.console import logs
-from pipeline.console.printable import printable, printable_lines
+from pipeline.console import logs, typed
+from pipeline.console.printable import printable
 from pipeline.errors import ConfigError, ModelError, OutputError, RunError
 from transforms.inputs.rules import ListingError
-from transforms.stores.secrets import redacted
 
 ALL = (RUN, PLAN, WAIT, STATUS, VERIFY, RUNS, LATEST, COMPACT, EXPORT, SEARCH, DUPLICATES, EVALUATE, DEMO)
 COMMANDS = {command.name: command for command in ALL}
@@ -82,6 +80,8 @@ def _main(arguments: list[str]) -> int:
         parser.print_help()
         return EXIT_USAGE
     command = COMMANDS[given.command]
+    typed.remember(arguments)
+    logs.choose_format(getattr(given, "log_format", None))  # for refusals of options, too
     if unknown and not command.passes_on:
         names = [argument.partition("=")[0] for argument in unknown if argument.startswith("-")]
         parser.error(printable(f"no such argument: {' '.join(names) or 'one beside OUTPUT'}"))
@@ -90,8 +90,6 @@ def _main(arguments: list[str]) -> int:
     except ConfigError as e:
         return _refuse(e, EXIT_USAGE)
     except (ListingError, ModelError, OutputError, RunError) as e:
-        if logs.is_verbose():
-            print(printable_lines(redacted(traceback.format_exc())), file=sys.stderr)
         return _refuse(e, EXIT_FAILED)
 
 
@@ -117,5 +115,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _refuse(error: Exception, status: int) -> int:
-    print(printable(redacted(f"embed-images: {error}")), file=sys.stderr)
+    logs.refuse(error)
     return status

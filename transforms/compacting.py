@@ -15,6 +15,7 @@ from apache_beam.pvalue import PBegin, PCollection, TaggedOutput
 from apache_beam.transforms.window import GlobalWindows
 from apache_beam.utils.windowed_value import WindowedValue
 
+from transforms import tally
 from transforms.elements import EncodedBatch
 from transforms.records.ledger import read_columns
 from transforms.records.placed import SCHEMA, blocks_by, images_of, newest_of, rows_of, unpack
@@ -110,6 +111,7 @@ class SelectLatest(beam.PTransform[PBegin, Latest]):
         gone = pc.equal(newest["shard"], "")
         yield from (TaggedOutput(DELETED, uri) for uri in newest.filter(gone)["uri"].to_pylist())
         for batch in newest.filter(pc.invert(gone)).to_batches():
+            tally.count("records_selected", batch.num_rows)
             wanted = {name: batch.column(name) for name in ("shard", "row", *self.told)}
             yield rows_of(batch.num_rows, wanted)
 

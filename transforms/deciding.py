@@ -92,7 +92,10 @@ class Decide(beam.DoFn):
         for uri in [uri for uri in found if container_of(uri)]:
             members[container_of(uri)][uri] = _past(found.pop(uri), rejected)
         for uri, sightings in found.items():
-            image = listed_image([each.image() for each in sightings if each.run == LISTED], self._options.rules)
+            rows = [each.image() for each in sightings if each.run == LISTED]
+            if len(rows) > 1:
+                tally.count("objects_settled", len(rows) - 1)
+            image = listed_image(rows, self._options.rules)
             past = _past(sightings, rejected)
             if image is not None and kind_of(uri):
                 yield from self._decide_members(image, past, members.pop(uri, {}))
@@ -120,7 +123,10 @@ class Decide(beam.DoFn):
         if decision == EMBED and image is not None:
             tally.count("images_selected")
             yield image._replace(reason=reason_of(image, past)) if options.incremental else image
-        elif decision == DELETED:
+            return
+        if image is not None:
+            tally.count("images_rewritten" if decision == COLUMNS_CHANGED else "objects_settled")
+        if decision == DELETED:
             yield TaggedOutput(DELETED, ImageObject(past[0].uri, 0))
         elif decision == COLUMNS_CHANGED and image is not None and (last := newest_outcome(past)):
             row = image._replace(content=None)
@@ -133,6 +139,8 @@ class Decide(beam.DoFn):
         options = self._options
         container = self._unpacking.described(listed)
         known = self._unpacking.known(container, past, of_members, options.retry_dead_letters)
+        if known is not None or not container.content:
+            tally.count("objects_settled")  # the container: its members are listed as they are met
         if known is not None:
             yield from (TaggedOutput(DECISIONS, decision) for decision in known)
             return

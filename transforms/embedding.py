@@ -11,6 +11,7 @@ import numpy as np
 from apache_beam.ml.inference.base import KeyedModelHandler, ModelHandler, PredictionResult, RunInference
 from apache_beam.pvalue import DoOutputsTuple, PCollection, TaggedOutput
 
+from transforms import tally
 from transforms.elements import DeadLetter, ImageInfo
 from transforms.engines import BATCH_SIZES, load_engine
 from transforms.engines.engine import Engine
@@ -106,4 +107,5 @@ def check_vector(element: tuple[ImageInfo, PredictionResult]) -> Iterator[Any]:
     else:
         bad = vector.size - int(np.isfinite(vector).sum())
         message = f"{bad} of the {vector.size} values that the model gave are not finite"
+        tally.count_failed("NonFiniteEmbedding", 1 + len(image.source.copies))
         yield TaggedOutput(FAILED, DeadLetter(image.source, "embed", "NonFiniteEmbedding", message))

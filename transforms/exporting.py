@@ -18,8 +18,10 @@ from functools import partial
 from typing import IO, Any
 
 import apache_beam as beam
+import pyarrow as pa
 from apache_beam.pvalue import AsList, AsSingleton, PCollection
 
+from transforms import tally
 from transforms.elements import ExportedFile, Stored
 from transforms.exports import formats
 from transforms.exports.format import OpenSpool, Part, rows_at_once
@@ -97,10 +99,11 @@ class ExportShards(beam.PTransform[Mapping[str, PCollection[Any]], PCollection[E
         columns = columns_of(self.columns, spreads)
         stem = f"{exports.STEM}{self._digest(shard, rows, columns)}"
         if reused := self._reused(shard, stem):
+            tally.count("records_exported", len(rows))
             yield from reused
             return
         reader = RecordReader(self.feature_dim, columns)
-        batches = reader.read_rows(shard, rows, rows_at_once(self.feature_dim))
+        batches = _counted(reader.read_rows(shard, rows, rows_at_once(self.feature_dim)))
         write = formats.FORMATS[self.format].write
         if write is None:
             raise ValueError(f"{self.format} is no format of files")
@@ -226,6 +229,12 @@ def _widest(spread: Spread | None) -> Spread:
     if spread is None or spread.most <= 1:
         return Spread(0, 1)
     return Spread(0, 2)
+
+
+def _counted(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        yield batch
+        tally.count("records_exported", batch.num_rows)
 
 
 def _counts_in(block: bytes) -> set[str]:

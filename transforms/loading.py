@@ -129,7 +129,10 @@ class _Load(beam.DoFn):
             tally.distribute(f"fetch_milliseconds_{scheme}", outcome.fetch_milliseconds)
             tally.count(f"fetch_retries_{scheme}", outcome.fetched.retries)
             tally.count("images_changed_since_listing", int(bool(outcome.fetched.source.listed_version)))
-        return TaggedOutput(FAILED, outcome.result) if isinstance(outcome.result, DeadLetter) else outcome.result
+        if not isinstance(outcome.result, DeadLetter):
+            return outcome.result
+        tally.count_failed(outcome.result.error, 1 + len(outcome.result.source.copies))
+        return TaggedOutput(FAILED, outcome.result)
 
     async def _load(self, source: ImageObject, admitted: threading.Event) -> _Outcome:
         """Runs on fsspec's loop. Every failure of one image is caught here and named.

@@ -1,21 +1,34 @@
-"""Counters of a run, twice: as Beam metrics for any runner, and in this process for the progress line.
+"""Counters of a run, twice: as Beam metrics for any runner, and on this machine for whoever watches a run.
 
-The local runner gives its metrics only when it is done, so a progress line needs counters of its own.
+The local runner gives its metrics only when it is done, so a display needs counters of its own. Workers in processes of
+their own tell theirs in files of a folder that the process which gathers them has made.
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
+import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from apache_beam.metrics.metric import Metrics
 
 NAMESPACE = "embed_images"
+FAILED_BY = "failed_"  # and the class of what failed
+FOLDER = "EMBED_IMAGES_TALLY"  # the variable by which workers of this machine know where to tell theirs
+TELL_SECONDS = 0.5
 _lock = threading.Lock()
 _counts: Counter[str] = Counter()
 _first: dict[str, float] = {}
 _last: dict[str, float] = {}
+_gathered: Path | None = None  # the folder of what other processes tell, in the one that gathers
+_teller: int | None = None  # the process that tells its own: one that was forked from it begins anew
 
 
 def count(name: str, amount: int = 1) -> None:
@@ -26,6 +39,13 @@ def count(name: str, amount: int = 1) -> None:
         _counts[name] += amount
         _first.setdefault(name, now)
         _last[name] = now
+    if _gathered is None and _teller != os.getpid() and (folder := os.environ.get(FOLDER)):
+        _begin_to_tell(Path(folder))
+
+
+def count_failed(error: str, number: int = 1) -> None:
+    """Counts failures by their class when they are met; dead letters are written, and counted, later."""
+    count(f"{FAILED_BY}{error}", number)
 
 
 def distribute(name: str, value: int) -> None:
@@ -34,22 +54,75 @@ def distribute(name: str, value: int) -> None:
 
 
 def counts() -> Counter[str]:
-    """What was counted in this process since `reset`."""
+    """What was counted since `reset`, in this process and in those that it gathers from."""
     with _lock:
-        return Counter(_counts)
+        summed = Counter(_counts)
+    for told in _told():
+        summed.update(told["counts"])
+    return summed
 
 
 def first_counted(name: str) -> float | None:
-    """When `name` was first counted, on the clock of `time.monotonic`; None when never."""
-    return _first.get(name)
+    """When `name` was first counted, on the clock of `time.monotonic`, which processes share; None when never."""
+    return min((times[name] for times in (_first, *(each["first"] for each in _told())) if name in times), default=None)
 
 
 def last_counted(name: str) -> float | None:
-    return _last.get(name)
+    """When it was last counted, likewise."""
+    return max((times[name] for times in (_last, *(each["last"] for each in _told())) if name in times), default=None)
 
 
 def reset() -> None:
+    """Forgets what was counted in this process."""
     with _lock:
         _counts.clear()
         _first.clear()
         _last.clear()
+
+
+@contextmanager
+def gathering() -> Iterator[None]:
+    """Adds what workers count that are started meanwhile, in processes of this machine."""
+    global _gathered
+    with tempfile.TemporaryDirectory(prefix="embed-images-tally-", ignore_cleanup_errors=True) as folder:
+        os.environ[FOLDER] = folder
+        _gathered = Path(folder)
+        try:
+            yield
+        finally:
+            del os.environ[FOLDER]
+            _gathered = None
+
+
+def _told() -> list[dict[str, dict[str, float]]]:
+    found = []
+    for file in _gathered.glob("*.json") if _gathered is not None else ():
+        with contextlib.suppress(OSError, ValueError):  # of one that is gone by now
+            found.append(json.loads(file.read_text()))
+    return found
+
+
+def _begin_to_tell(folder: Path) -> None:
+    global _teller
+    with _lock:
+        if _teller == os.getpid():
+            return
+        _teller = os.getpid()
+    threading.Thread(target=_tell, args=(folder / f"{os.getpid()}.json",), name="tally", daemon=True).start()
+
+
+def _tell(file: Path) -> None:
+    """Until the process ends, or the folder is gone."""
+    told: Counter[str] = Counter()
+    while True:
+        with _lock:
+            now, first, last = Counter(_counts), dict(_first), dict(_last)
+        if now != told:
+            told = now
+            try:
+                whole = file.with_suffix(".part")
+                whole.write_text(json.dumps({"counts": now, "first": first, "last": last}))
+                whole.replace(file)
+            except OSError:
+                return
+        time.sleep(TELL_SECONDS)

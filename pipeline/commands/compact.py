@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from pipeline.commands.command import Command
 from pipeline.commands.reading import add_output, add_storage_options
-from pipeline.console import logs
-from pipeline.console.results import say
+from pipeline.commands.showing import add_showing, set_up_showing
+from pipeline.console.results import conclude
 from pipeline.options.beam_flags import remember_values
 from pipeline.options.config import CompactConfig, check_option, default_run_id
 from pipeline.options.table import BY_NAME
@@ -19,7 +19,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_output(parser)
     for name in ("run_id", "shard_size", "compression"):
         parser.add_argument(f"--{name}", metavar=BY_NAME[name].metavar, help=BY_NAME[name].help)
-    parser.add_argument("--verbose", action="store_true", help="show what Beam has to say")
+    add_showing(parser)
     add_storage_options(parser)
 
 
@@ -34,12 +34,12 @@ def _compact(given: argparse.Namespace, unknown: Sequence[str]) -> bool:
         storage_options=check_option("storage_options", given.storage_options),
         beam_args=unknown,
     )
-    logs.set_up(given.verbose)
+    set_up_showing(given)
     from pipeline.runs.compact import compact
 
     report = compact(config)
     if report is not None:
-        say(f"{report.manifest['counts']['embedded']:,} records in {report.folder}")
+        conclude(f"{report.manifest['counts']['embedded']:,} records in {report.folder}", *report.told())
     return True
 
 

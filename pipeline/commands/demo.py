@@ -7,17 +7,17 @@ import os
 from collections.abc import Sequence
 
 from pipeline.commands.command import Command
-from pipeline.console import logs
+from pipeline.commands.showing import add_showing, set_up_showing
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", metavar="FOLDER", default="demo-output", help="default: demo-output")
     parser.add_argument("--model", metavar="HANDLE", help="feature module (default: the untrained stand-in)")
-    parser.add_argument("--verbose", action="store_true", help="show what TensorFlow and Beam have to say")
+    add_showing(parser)
 
 
 def _demo(given: argparse.Namespace, _: Sequence[str]) -> bool:
-    logs.set_up(given.verbose)
+    set_up_showing(given)
     from pipeline.demo.demo import demo
 
     demo(os.path.abspath(given.output), given.model)

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 from pipeline.commands.command import Command
 from pipeline.commands.reading import add_output, add_storage_options
-from pipeline.console import logs
-from pipeline.console.results import say
+from pipeline.commands.showing import add_showing, set_up_showing
+from pipeline.console.results import conclude
 from pipeline.errors import ConfigError
 from pipeline.options.beam_flags import remember_values
 from pipeline.options.config import ExportConfig, check_option
@@ -30,7 +30,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--collection", metavar="NAME", default="", help="of qdrant: where in the database")
     parser.add_argument("--complete", action="store_true", help="all vectors, where it would be changes alone")
     parser.add_argument("--keep_deleted", action="store_true", help="images that are gone, too")
-    parser.add_argument("--verbose", action="store_true", help="show what Beam has to say")
+    add_showing(parser)
     add_storage_options(parser)
 
 
@@ -54,13 +54,14 @@ def _export(given: argparse.Namespace, unknown: Sequence[str]) -> bool:
         collection=given.collection,
         keep_deleted=given.keep_deleted,
     )
-    logs.set_up(given.verbose)
+    set_up_showing(given)
     from pipeline.runs.export import export
 
     published = export(config)
     counts = published.manifest["counts"]
     gone = f", {counts['deleted']:,} of images that are gone" if counts["deleted"] else ""
-    say(f"{counts['vectors']:,} vectors{gone}, in {published.folder}")
+    text = f"{counts['vectors']:,} vectors{gone}, in {published.folder}"
+    conclude(text, text, {"folder": published.folder, "format": given.format, "counts": counts})
     return True
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from pipeline.commands.command import Command
 from pipeline.commands.reading import checked
-from pipeline.console import logs
+from pipeline.commands.showing import show
 from pipeline.console.results import say
 from pipeline.options.arguments import add_arguments
 from pipeline.options.config import make_config
@@ -43,7 +43,7 @@ def _plan(given: argparse.Namespace, unknown: Sequence[str]) -> bool:
     config = make_config(vars(given), unknown)
     images = checked("--measure", given.measure, whole_number(1, 100_000))
     cores = checked("--cores", given.cores, whole_number(0, 1_000_000))
-    logs.set_up(config.verbose)
+    show(config.progress, config.log_format, config.verbose)
     from pipeline.planning.plan import make_plan
     from pipeline.planning.prices import read_prices
     from pipeline.planning.showing import plan_json, plan_text

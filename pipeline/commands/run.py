@@ -6,8 +6,8 @@ import argparse
 from collections.abc import Sequence
 
 from pipeline.commands.command import Command
-from pipeline.console import logs
-from pipeline.console.results import say
+from pipeline.commands.showing import show
+from pipeline.console.results import conclude, say
 from pipeline.options.arguments import add_arguments
 from pipeline.options.config import make_config
 
@@ -30,7 +30,7 @@ def _run(given: argparse.Namespace, unknown: Sequence[str]) -> bool:
         say(stages_of(config))
         say("`embed-images plan` with the same options tells what would be found, done and paid")
         return True
-    logs.set_up(config.verbose)
+    show(config.progress, config.log_format, config.verbose)
     from pipeline.outputs.lease import wait_command
     from pipeline.runs.run import run
     from pipeline.runs.summary import summary
@@ -40,11 +40,12 @@ def _run(given: argparse.Namespace, unknown: Sequence[str]) -> bool:
     config = going_on(config)
     report = run(config)
     if report is not None:
-        say(summary(report))
+        conclude(summary(report), *report.told())
     elif config.no_wait:
         where = layout.run_folder(config.output, config.run_id)
         waits = wait_command(config.output, config.run_id)
-        say(f"submitted; the run is done when {where} holds {layout.SUCCESS}: `{waits}` waits for that")
+        text = f"submitted; the run is done when {where} holds {layout.SUCCESS}: `{waits}` waits for that"
+        conclude(text, text, {"run_id": config.run_id, "folder": where}, event="left")
     return True
 
 

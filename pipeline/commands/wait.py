@@ -7,13 +7,14 @@ from collections.abc import Sequence
 
 from pipeline.commands.command import Command
 from pipeline.commands.reading import add_output, add_storage_options, configure_stores, sentences
-from pipeline.console import logs
-from pipeline.console.results import say
+from pipeline.commands.showing import add_showing, set_up_showing
+from pipeline.console.results import conclude
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_output(parser)
     parser.add_argument("--run_id", required=True, help="the run")
+    add_showing(parser)
     add_storage_options(parser)
 
 
@@ -21,11 +22,11 @@ def _wait(given: argparse.Namespace, _: Sequence[str]) -> bool:
     from pipeline.runs.summary import summary
     from pipeline.runs.waiting import wait_until_ended
 
-    logs.set_up(verbose=False)
+    set_up_showing(given)
     configure_stores(given)
     with sentences(given.output):
         report = wait_until_ended(given.output, given.run_id)
-    say(summary(report))
+    conclude(summary(report), *report.told())
     return True
 
 

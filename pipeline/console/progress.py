@@ -1,26 +1,57 @@
-"""The progress of a run: a live bar on a terminal, else a line every 10 s."""
+"""The progress of what takes long: a display on a terminal, else a line every 10 s, as text or as JSON; or nothing."""
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
-from pipeline.console.logs import logger
-from transforms import tally
+from pipeline.console import logs, terminal
+from pipeline.console.pace import NOW_SECONDS, Pace
+from pipeline.console.sight import Sight, fields_of, line_of
 
 LINE_SECONDS = 10.0
-BAR_SECONDS = 0.25
+LOOK_SECONDS = 0.25
+WAYS = ("none", "plain", "rich", "json")
+
+_way = ""
+
+
+def choose(way: str | None) -> None:
+    """How this process shows progress: one of `WAYS`; None for the one that suits its error stream."""
+    global _way
+    _way = way or ""
+
+
+def chosen() -> str:
+    """One of `WAYS`. A display is for a terminal, where native libraries do not write between its lines; else lines."""
+    if _way in ("none", "json"):
+        return _way
+    if logs.is_json():
+        return "json"
+    is_asked = _way == "rich" or (not _way and not logs.is_verbose())
+    return "rich" if is_asked and terminal.is_terminal(sys.stderr) else "plain"
 
 
 @contextmanager
-def progress(line: Callable[[], str]) -> Iterator[None]:
-    """Shows what `line` gives for as long as the block runs."""
-    finished = threading.Event()
-    target = _show_bar if sys.stderr.isatty() else _show_lines
-    watcher = threading.Thread(target=target, args=(line, finished), name="progress", daemon=True)
+def progress(look: Callable[[], Sight], window: float = NOW_SECONDS) -> Iterator[None]:
+    """Shows what `look` gives for as long as the block runs; it is asked a few times a second.
+
+    Args:
+        window: seconds over which it is said how fast it is now.
+    """
+    finished, pace = threading.Event(), Pace(window)
+
+    def noted() -> Sight:
+        sight = look()
+        pace.note(time.monotonic(), sight.first, sight.done, sight.counts.get("bytes_read", 0))
+        return sight
+
+    show = _show_display if chosen() == "rich" else _show_lines
+    watcher = threading.Thread(target=show, args=(noted, pace, finished), name="progress", daemon=True)
     watcher.start()
     try:
         yield
@@ -29,41 +60,24 @@ def progress(line: Callable[[], str]) -> Iterator[None]:
         watcher.join()
 
 
-def _show_lines(line: Callable[[], str], finished: threading.Event) -> None:
-    while not finished.wait(LINE_SECONDS):
-        logger.info(line())
+def _show_lines(look: Callable[[], Sight], pace: Pace, finished: threading.Event) -> None:
+    due = time.monotonic() + LINE_SECONDS
+    while not finished.wait(LOOK_SECONDS):
+        sight = look()
+        if time.monotonic() < due:
+            continue
+        due = time.monotonic() + LINE_SECONDS
+        if chosen() != "none" and (line := line_of(sight, pace)):
+            _say(line, sight, pace)
 
 
-def _show_bar(line: Callable[[], str], finished: threading.Event) -> None:
-    from rich.console import Console
-    from rich.status import Status
-
-    with Status("", console=Console(file=sys.stderr)) as status:
-        while not finished.wait(BAR_SECONDS):
-            status.update(line())
+def _say(line: str, sight: Sight, pace: Pace) -> None:
+    extra = {"event": "progress", "figures": fields_of(sight, pace), "json": chosen() == "json"}
+    logs.logger.log(logging.INFO, "%s", line, extra=extra)
 
 
-def line_of_this_process() -> str:
-    """Of a run that works in this process."""
-    return progress_line(tally.counts(), tally.first_counted("images_selected"), time.monotonic())
+def _show_display(look: Callable[[], Sight], pace: Pace, finished: threading.Event) -> None:
+    from pipeline.console.live import Display
 
-
-def progress_line(counts: Mapping[str, int], first: float | None, now: float) -> str:
-    """Such as: 1,200 of 5,000 images, 3 failed, 104.2 images/s, 0:36 left.
-
-    Args:
-        counts: of `tally`, of which those that were not counted may be missing.
-        first, now: when images were first selected, None for not yet, and the time, on one clock, in seconds.
-    """
-    listed, failed = counts.get("objects_listed", 0), counts.get("images_failed", 0)
-    done = counts.get("images_embedded", 0) + failed
-    if first is None:
-        return f"{listed:,} images listed"
-    line = f"{done:,} of {listed:,} images"
-    if failed:
-        line += f", {failed:,} failed"
-    rate = done / max(now - first, 1e-9)
-    if done:
-        minutes, seconds = divmod(round(max(listed - done, 0) / rate), 60)
-        line += f", {rate:,.1f} images/s, {minutes}:{seconds:02d} left"
-    return line
+    with suppress(OSError, ValueError):  # of a terminal that is gone
+        Display(look, pace).show(finished)

@@ -7,13 +7,15 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
-from pipeline.console.logs import logger
-from pipeline.console.progress import progress, progress_line
+from pipeline.console.logs import logger, tell
+from pipeline.console.progress import progress
+from pipeline.console.sight import Sight, phase_of
 from pipeline.jobs.job import ForgottenError, Job, NoAnswerError, has_ended
 
 POLL_SECONDS = 2.0
 LOST_SECONDS = 60.0
 STAGED_SECONDS = 10.0  # between two looks at what is staged, which a store lists in pages
+NOW_SECONDS = 60.0  # that "now" is: counters of a runner come in lumps
 WAKE_SECONDS = 0.2  # between two looks at whether it is over, so that Ctrl-C is heard
 
 
@@ -30,12 +32,17 @@ class Watch:
         first: when images were first seen to be counted, on the clock of `time.monotonic`.
     """
 
-    def __init__(self, job: Job, staged: Callable[[], str]):
+    def __init__(self, job: Job, staged: Callable[[], str], *, what: str = "", limit: int = 0):
         """
         Args:
             staged: what a job whose counters are not told has finished, in words.
+            what: which job it is, and where it is looked at.
+            limit: images that are embedded at most; 0: all.
         """
         self.job = job
+        self._what = what
+        self._limit = limit
+        self._began = time.monotonic()
         self.state = ""
         self.counters: Counter[str] = Counter()
         self.first: float | None = None
@@ -46,13 +53,16 @@ class Watch:
         self._over = threading.Event()
         self._failure: Exception | None = None
 
-    def line(self) -> str:
+    def look(self) -> Sight:
         """What a person sees of it."""
+        seconds, state = time.monotonic() - self._began, self.state.lower() or "submitted"
         if (silence := time.monotonic() - self._answered) > 5 * POLL_SECONDS:
-            return f"{self.state.lower() or 'submitted'}, no answer for {silence:.0f} s"
+            return Sight("job", seconds, state=state, job=self._what, said=f"no answer for {silence:.0f} s")
         if self.counters:
-            return f"{self.state.lower()}, {progress_line(self.counters, self.first, time.monotonic())}"
-        return ", ".join(part for part in (self.state.lower() or "submitted", self._details, self._staged_then) if part)
+            phase = phase_of(self.counters, self.first)
+            return Sight(phase, seconds, self.counters, self.first, self._limit, state, self._what)
+        said = ", ".join(part for part in (self._details, self._staged_then) if part)
+        return Sight("job", seconds, state=state, job=self._what, said=said)
 
     def wait(self) -> str:
         """Waits until the job has ended, and shows how it gets on; gives its last state.
@@ -66,7 +76,7 @@ class Watch:
         stopped = threading.Event()
         threading.Thread(target=self._poll, args=(stopped,), name="watch", daemon=True).start()
         try:
-            with progress(self.line):
+            with progress(self.look, NOW_SECONDS):
                 while not self._over.wait(WAKE_SECONDS):
                     if time.monotonic() - self._answered > LOST_SECONDS:
                         raise LostError(f"no answer for {LOST_SECONDS:.0f} s")
@@ -95,7 +105,7 @@ class Watch:
         state = self.job.state()
         self._answered = time.monotonic()
         if state != self.state:
-            logger.info("job %s: %s", self.job.name, state.lower())
+            tell("state", {**self.job.describe(), "state": state}, "job %s: %s", self.job.name, state.lower())
             self.state = state
         counters = self.job.counters()
         if counters["images_selected"] and self.first is None:

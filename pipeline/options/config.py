@@ -27,7 +27,7 @@ from transforms.stores.secrets import HIDDEN
 NOT_IN_IDENTITY = (
     "threads", "batch_size", "engine", "min_parity", "max_failure_rate", "fetch_concurrency", "prefetch_bytes",
     "fetch_retries", "storage_options", "no_wait", "verbose", "beam_args", "new_model", "shard_size", "trust_module",
-    "allow_local", "skip_unreadable", "shard_seconds",
+    "allow_local", "skip_unreadable", "shard_seconds", "progress", "log_format",
 )  # fmt: skip
 
 
@@ -86,6 +86,8 @@ class RunConfig:
     label_from: str | None
     image_column: str | None
     no_wait: bool
+    progress: str | None
+    log_format: str
     verbose: bool
     beam_args: tuple[str, ...]
     run_id_given: bool

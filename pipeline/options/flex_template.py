@@ -12,7 +12,7 @@ from typing import Any
 
 from pipeline.options.table import OPTIONS, REQUIRED, Option
 
-LEFT_OUT = ("verbose",)
+LEFT_OUT = ("progress", "verbose")
 
 
 def metadata() -> dict[str, Any]:

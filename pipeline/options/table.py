@@ -272,6 +272,23 @@ BEAM = (
         "end when the job is submitted to a cluster, which publishes the run",
         switch=True,
     ),
+)
+SHOWN = (
+    Option(
+        "progress",
+        one_of("none", "plain", "rich", "json"),
+        None,
+        "rich: a display on a terminal, the default there; plain: a line every 10 s, the default elsewhere; json: such "
+        "lines as JSON",
+        "none|plain|rich|json",
+    ),
+    Option(
+        "log_format",
+        one_of("text", "json"),
+        "text",
+        "json: every line one object, for Cloud Logging, Loki and their kin, figures of the run at the end",
+        "text|json",
+    ),
     Option("verbose", yes_or_no, False, "show what TensorFlow and Beam have to say", switch=True),
 )
 GROUPS = {
@@ -283,6 +300,7 @@ GROUPS = {
     "incremental runs": INCREMENTAL,
     "limits": LIMITS,
     "Beam": BEAM,
+    "what is shown": SHOWN,
 }
 OPTIONS = tuple(option for group in GROUPS.values() for option in group)
 BY_NAME = {option.name: option for option in OPTIONS}

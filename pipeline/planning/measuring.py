@@ -109,7 +109,7 @@ def _run(config: RunConfig, model: FeatureModel) -> Measured:
     pipeline = beam.Pipeline(runner=LOCAL_RUNNER)
     build(pipeline, config, model, artifact_uri, attempt, head)
     tally.reset()
-    execute(pipeline, shown=False)
+    execute(pipeline)
     ended = time.monotonic()
     report = outcome(config.output, config.run_id)
     if report is None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import apache_beam as beam
 
-from pipeline.console.logs import logger
+from pipeline.console.logs import tell
 from pipeline.errors import RunError
 from pipeline.jobs.asking import has_ended_there
 from pipeline.jobs.submitting import name_job
@@ -70,7 +70,8 @@ def compact(config: CompactConfig) -> RunReport:
             name_job(options, run_id)
             ended = partial(has_ended_there, options=options)
             hold = held.enter_context(lease(output, run_id, attempt, here=ends_with_launcher(options), has_ended=ended))
-        logger.info("compacting %d runs of %s into run %s", len(runs), output, run_id)
+        told = {"run_id": run_id, "output": output, "runs": len(runs)}
+        tell("start", told, "compacting %d runs of %s into run %s", len(runs), output, run_id)
         locally, phases = works_locally(options), Phases()
         with at_work(output, run_id, attempt):
             with launching():
@@ -81,7 +82,8 @@ def compact(config: CompactConfig) -> RunReport:
                 units, renewed = (UNITS_HERE, None) if locally else (UNITS_ON_CLUSTERS, hold.lease)
                 build(pipeline, config, runs, attempt, head, renewed, units)
             if locally:
-                execute(pipeline, shown=runs_here(options))
+                with phases.show_graph("compact", processes=not runs_here(options)):
+                    execute(pipeline)
         if not locally:
             execute_elsewhere(pipeline, options, hold, phases, wait=True)
         return report_of(output, run_id, phases)

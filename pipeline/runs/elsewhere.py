@@ -8,13 +8,14 @@ its lease cannot publish.
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.runner import PipelineState
 
-from pipeline.console.logs import logger
+from pipeline.console.logs import logger, tell
 from pipeline.errors import RunError
 from pipeline.jobs.job import Job
 from pipeline.jobs.reasons import reason_of, was_cancelled
@@ -22,8 +23,9 @@ from pipeline.jobs.submitting import UnknownStartError, submit
 from pipeline.jobs.watching import LostError, Watch
 from pipeline.outputs.lease import Hold, job_text, wait_command
 from pipeline.runs.phases import Phases
-from pipeline.runs.running import check_rival, clean_up, is_published, said_of
-from pipeline.runs.waiting import staged_text, wait_until_ended
+from pipeline.runs.running import check_rival, clean_up, is_published, said_of, say_how_to_go_on
+from pipeline.runs.staged import Staged
+from pipeline.runs.waiting import wait_until_ended
 from transforms.records import removal
 
 
@@ -38,11 +40,12 @@ def execute_elsewhere(
     """
     started = time.monotonic()
     job = _submitted(pipeline, options, hold)
-    logger.info("submitted: %s", job_text(job.describe()))
+    tell("submitted", job.describe(), "submitted: %s", job_text(job.describe()))
     if not wait:
         hold.hand_over()
         return
-    watch = Watch(job, lambda: staged_text(hold.output, hold.run_id))
+    what = job_text(job.describe())
+    watch = Watch(job, Staged(hold.output, hold.run_id).text, what=what, limit=phases.limit)
     try:
         state = watch.wait()
     except KeyboardInterrupt:
@@ -64,6 +67,36 @@ def execute_elsewhere(
         why = job.reason()
         if state == PipelineState.CANCELLED or was_cancelled(why):
             raise RunError(f"the job was cancelled, and nothing is published ({job_text(job.describe())})")
+        raise RunError(f"the pipeline failed: {reason_of(why, state)}")
+
+
+def execute_unheld(pipeline: beam.Pipeline, options: PipelineOptions) -> None:
+    """Submits a pipeline that is no run, such as an export's, and waits until its job has ended.
+
+    Raises:
+        RunError: it failed, or nothing more is known of it.
+        KeyboardInterrupt: Ctrl-C, which cancels the job.
+    """
+    try:
+        job = submit(pipeline, options)
+    except Exception as e:  # whatever a runner raises
+        raise RunError(f"the job could not be submitted: {reason_of(_said_by(e.__cause__ or e))}") from e
+    what = job_text(job.describe())
+    tell("submitted", job.describe(), "submitted: %s", what)
+    watch = Watch(job, lambda: "", what=what)
+    try:
+        state = watch.wait()
+        why = "" if state == PipelineState.DONE else job.reason()
+    except LostError as e:
+        raise RunError(f"{what} is lost ({e}); it may go on") from e
+    except KeyboardInterrupt:
+        logger.info("cancelling %s", what)
+        with suppress(Exception):  # of a runner that cannot, or is not heard of any more
+            job.cancel()
+        raise
+    finally:
+        job.close()
+    if state != PipelineState.DONE:
         raise RunError(f"the pipeline failed: {reason_of(why, state)}")
 
 
@@ -99,13 +132,17 @@ def _cancel(job: Job, watch: Watch, hold: Hold) -> None:
     else:
         _end(hold)
         state = PipelineState.CANCELLED if was_cancelled(job.reason()) else state
-        logger.info("interrupted, the job is %s; %s", state.lower(), said_of(hold.output, hold.run_id))
+        told = {"run_id": hold.run_id, "state": state}
+        tell("interrupted", told, "interrupted, the job is %s; %s", state.lower(), said_of(hold.output, hold.run_id))
+        if not is_published(hold.output, hold.run_id):
+            say_how_to_go_on(hold.run_id)
 
 
 def _leave(job: Job, hold: Hold, what: str) -> None:
     if job.ends_with_launcher:
         _end(hold)
         logger.info("interrupted; its workers end with this process; %s", said_of(hold.output, hold.run_id))
+        say_how_to_go_on(hold.run_id)
         return
     hold.hand_over()
     logger.info(

@@ -14,14 +14,17 @@ import apache_beam as beam
 from apache_beam.transforms.combiners import Count
 
 from pipeline import __version__
-from pipeline.console.logs import logger
+from pipeline.console.logs import logger, tell
 from pipeline.errors import RunError
+from pipeline.jobs.submitting import name_job
 from pipeline.options.beam import check_secrets, job_endpoint_of, runner_of, runner_options, runs_here, works_locally
 from pipeline.options.config import ExportConfig
 from pipeline.outputs.exports import PublishedExport, current_export, published_export
 from pipeline.outputs.history import PublishedRun, all_ledgers_of
 from pipeline.outputs.selection import columns_to_read, runs_to_read
+from pipeline.runs.elsewhere import execute_unheld
 from pipeline.runs.launching import check_endpoint, check_scratch, enclosing_output, launching
+from pipeline.runs.phases import Phases
 from pipeline.runs.running import execute
 from transforms.compacting import CountRecords, SelectLatest
 from transforms.exporting import ExportDeleted, ExportShards, PublishExport, SpreadColumns
@@ -71,11 +74,17 @@ def export(config: ExportConfig) -> PublishedExport:
         base = None if config.complete else _base(wanted, current)
         identity = {"of": wanted, "base": base.manifest["export"] if base else ""}
         head = _head(config, runs, columns, identity, started, runner_of(options))
+        name_job(options, f"export-{runs[-1].run_id}")
         pipeline = beam.Pipeline(options=options)
         units = UNITS_HERE if works_locally(options) else UNITS_ON_CLUSTERS
         build(pipeline, config, runs, head, base, current, target, units)
-    logger.info("exporting %d runs of %s as %s to %s", len(runs), config.output, config.format, config.to)
-    execute(pipeline, shown=runs_here(options))
+    told = {"output": config.output, "to": config.to, "format": config.format, "runs": len(runs)}
+    tell("start", told, "exporting %d runs of %s as %s to %s", len(runs), config.output, config.format, config.to)
+    if works_locally(options):
+        with Phases().show_graph("export", processes=not runs_here(options)):
+            execute(pipeline)
+    else:
+        execute_unheld(pipeline, options)
     published = published_export(storage.join(config.to, head["export"]))
     if published is None:
         raise RunError("the runner says that the job is done, and nothing is published; its logs tell more")

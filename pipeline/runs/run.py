@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from pipeline.console.logs import logger
+from pipeline.console.logs import logger, tell
 from pipeline.options.config import RunConfig
 from pipeline.runs.launching import (
     check_endpoint,
@@ -40,8 +40,9 @@ def run(config: RunConfig) -> RunReport | None:
         ListingError, ModelError, ConfigError: before anything was started.
     """
     output, run_id = config.output, config.run_id
-    started, attempt, phases = datetime.now(UTC), uuid.uuid4().hex, Phases()
-    logger.info("run %s: %s to %s", run_id, ", ".join(config.input), output)
+    started, attempt, phases = datetime.now(UTC), uuid.uuid4().hex, Phases(config.limit)
+    told = {"run_id": run_id, "input": config.input, "output": output}
+    tell("start", told, "run %s: %s to %s", run_id, ", ".join(config.input), output)
 
     with launching(), phases.measure("start"):
         filesystems.configure(config.storage_options)
@@ -132,8 +133,8 @@ def run(config: RunConfig) -> RunReport | None:
                 units, renewed = (UNITS_HERE, None) if locally else (UNITS_ON_CLUSTERS, hold.lease)
                 build(pipeline, config, model, artifact_uri, attempt, head, history, finished, units, renewed, columns)
             if locally:
-                with phases.measure_graph(here):
-                    execute(pipeline, shown=here)
+                with phases.measure_graph(processes=not here):
+                    phases.counted = execute(pipeline)
         if not locally:
             execute_elsewhere(pipeline, options, hold, phases, wait=not config.no_wait)
             if config.no_wait:
@@ -165,10 +166,18 @@ def model_of(config: RunConfig, here: bool) -> FeatureModel:
 
 
 def _say_model(model: FeatureModel, seconds: float, finished: int) -> None:
-    logger.info(
-        "model: %s (signature %s, output %s), %d features, engine %s %s (cosine to the module on %d images: mean %.7f, "
-        "least %.7f), %.1f s", model.handle, model.signature, model.output_name, model.feature_dim, model.engine,
-        model.precision, model.parity["count"], model.parity["mean_cosine"], model.parity["min_cosine"], seconds,
+    figures = {
+        "model": model.handle, "signature": model.signature, "output_name": model.output_name,
+        "features": model.feature_dim, "engine": model.engine, "precision": model.precision, "parity": model.parity,
+        "seconds": round(seconds, 3),
+    }  # fmt: skip
+    usual = (model.signature, model.output_name) == ("serving_default", "default")
+    tell(
+        "model", figures,
+        "model: %s%s, %d features, %s %s, cosine to the module on %d images %.7f or more, %.1f s", model.handle,
+        "" if usual else f" (signature {model.signature}, output {model.output_name})", model.feature_dim, model.engine,
+        model.precision, model.parity["count"], model.parity["min_cosine"], seconds,
     )  # fmt: skip
     if finished:
-        logger.info("resuming: %d finished shards of an earlier attempt are taken over", finished)
+        words = "resuming: %d finished shards of an earlier attempt are taken over"
+        tell("resume", {"shards": finished}, words, finished)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.console.logs import logger
+from pipeline.console import typed
+from pipeline.console.logs import logger, tell, tell_whole
 from pipeline.errors import RunError
 from pipeline.outputs.failures import failure_lines_if_read
 from pipeline.runs.phases import Phases
@@ -37,6 +39,20 @@ class RunReport:
         """Over the phase "embed", from the first image selected to the last one written; else over "job"."""
         return self.images / max(self.seconds.get("embed", self.seconds.get("job", 0.0)), 1e-9)
 
+    def told(self) -> tuple[str, dict[str, Any]]:
+        """A sentence, and the run's figures: what a log ends with."""
+        counts = self.manifest["counts"]
+        run_id = self.manifest["run_id"]
+        figures = {
+            "run_id": run_id,
+            "folder": self.folder,
+            "counts": counts,
+            "seconds": {phase: round(seconds, 3) for phase, seconds in self.seconds.items()},
+        }
+        if self.images:
+            figures["images_per_second"] = round(self.images_per_second, 2)
+        return f"run {run_id}: {counts['embedded']} embedded, {counts['failed']} failed, in {self.folder}", figures
+
 
 @contextmanager
 def at_work(output: str, run_id: str, attempt: str) -> Iterator[None]:
@@ -46,30 +62,41 @@ def at_work(output: str, run_id: str, attempt: str) -> Iterator[None]:
     except (KeyboardInterrupt, RunError) as e:
         clean_up(output, run_id, attempt)
         if isinstance(e, KeyboardInterrupt):
-            logger.info("interrupted; %s", said_of(output, run_id))
+            tell("interrupted", {"run_id": run_id}, "interrupted; %s", said_of(output, run_id))
+            if not is_published(output, run_id):
+                say_how_to_go_on(run_id)
         else:
             check_rival(output, run_id, attempt)
         raise
 
 
-def execute(pipeline: Any, *, shown: bool) -> None:
+def say_how_to_go_on(run_id: str) -> None:
+    """The command to type, where a command was typed."""
+    if command := typed.command_with(run_id):
+        tell_whole("to go on:", command)
+
+
+def execute(pipeline: Any) -> Counter[str]:
     """Runs a pipeline that works in this process or its children.
 
-    Args:
-        shown: whether its progress is; the counters of children are not seen.
+    Returns:
+        the counters of `transforms.tally` over all of them, as the runner has summed them at its end.
 
     Raises:
         RunError: it failed.
         Stopped: Ctrl-C or SIGTERM, wherever it was caught.
     """
-    from pipeline.console.progress import line_of_this_process, progress
     from pipeline.runs.stopping import stoppable
 
     try:
-        with stoppable(), progress(line_of_this_process) if shown else nullcontext():
-            pipeline.run().wait_until_finish()
+        with stoppable():
+            result = pipeline.run()
+            result.wait_until_finish()
     except Exception as e:  # whatever a runner raises: the user gets its last line, --verbose the rest
         raise RunError(f"the pipeline failed: {_last_line(e)}") from e
+    from pipeline.jobs.job import sums_of
+
+    return sums_of(result.metrics())
 
 
 def said_of(output: str, run_id: str) -> str:

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -220,7 +221,7 @@ def test_a_pipeline_that_is_done_and_has_published_nothing_is_no_success(
 ) -> None:
     from pipeline.runs import run as run_module
 
-    monkeypatch.setattr(run_module, "execute", lambda *_, **__: None)
+    monkeypatch.setattr(run_module, "execute", lambda *_, **__: Counter())
     with pytest.raises(RunError, match="the job is done, and nothing is published"):
         run(make_config({"input": str(images), "output": str(tmp_path / "o"), "model": tiny_module}, []))
 

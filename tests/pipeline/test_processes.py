@@ -21,6 +21,8 @@ def test_nights_in_two_processes_are_those_of_one(images: Path, run_pipeline: Ru
     here = run_pipeline(input=str(images), output=str(tmp_path / "here"))
     there = run_pipeline(input=str(images), output=str(tmp_path / "there"), beam_args=TWO_PROCESSES)
     assert there.manifest["counts"] == here.manifest["counts"]
+    assert there.images == here.images == 13  # which the workers have told, each of its own
+    assert there.seconds.keys() == here.seconds.keys() == {"start", "model", "list", "embed", "publish"}
     expected, found = (dict(zip(*run_vectors(report.folder), strict=True)) for report in (here, there))
     assert expected.keys() == found.keys()
     assert all(np.array_equal(found[uri], vector) for uri, vector in expected.items())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -25,6 +26,7 @@ def test_a_run_prints_lines_of_its_own_only(images: Path, tiny_module: str, tmp_
     first_words = [line.split(" ")[1].rstrip(":") for line in result.stderr.splitlines()]
     phases = [word for word in first_words if not word[0].isdigit()]  # a slow machine shows progress, in figures
     assert phases == ["run", "model", "list", "embed", "publish"]
+    assert "\x1b" not in result.stderr + result.stdout
     lines = [line.split() for line in result.stdout.splitlines()]
     assert lines[:4] == [["listed", "13"], ["embedded", "12"], ["failed", "1"], ["NotAnImage", "1"]]
     assert lines[-1] == ["run", f"{output}/runs/r"]
@@ -74,27 +76,29 @@ def test_a_stopped_run_publishes_nothing_and_can_be_run_again(
     program = [PROGRAM, *arguments, "--input", str(listing)]
     spools = tmp_path / "spools"
     spools.mkdir()
-    process = subprocess.Popen(
-        program,
-        env={**os.environ, "TMPDIR": str(spools)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # A shell that starts these tests in the background has Ctrl-C ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
-    while not list(output.glob(".staging/r/*/model/*")):
-        assert process.poll() is None, process.communicate()
+    said = tmp_path / "errors.log"
+    with said.open("w") as file:
+        process = subprocess.Popen(
+            program,
+            env={**os.environ, "TMPDIR": str(spools)},
+            stdout=file,
+            stderr=file,
+            # A shell that starts these tests in the background has Ctrl-C ignored.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
+    while " list: 13 images" not in said.read_text():  # from there on it fetches
+        assert process.poll() is None, said.read_text()
         time.sleep(0.1)
-    time.sleep(1.5)
     process.send_signal(signal_number)
-    _, errors = process.communicate(timeout=60)
+    process.wait(timeout=60)
+    errors = said.read_text()
     silent.close()
     assert process.returncode == (130 if signal_number == signal.SIGINT else -signal.SIGKILL), errors
     assert "Traceback" not in errors
     assert not (output / "runs").exists()
     if signal_number == signal.SIGINT:
         assert "interrupted; nothing is published" in errors
+        assert errors.splitlines()[-1] == shlex.join(["embed-images", *arguments, "--input", str(listing)])
         assert list(output.rglob("*")) == []
         assert not list(spools.iterdir())
     again = command(*arguments, "--input", str(images))

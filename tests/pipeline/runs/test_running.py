@@ -22,7 +22,7 @@ from pipeline.runs.running import execute
 )
 def test_the_last_line_of_an_error_is_given(error: Exception, said: str) -> None:
     with pytest.raises(RunError) as refused:
-        execute(Mock(run=Mock(side_effect=error)), shown=False)
+        execute(Mock(run=Mock(side_effect=error)))
     assert str(refused.value) == said
 
 
