@@ -132,7 +132,7 @@ def test_a_run_says_where_its_dead_letters_are_and_one_of_each_class(
     assert {each["error"]: each["images"] for each in told["run"]["failures"]} == {"NotAnImage": 2, "EmptyObject": 1}
     assert told["run"]["dead_letters"] == [where]
     assert told["refused"] == []
-    with pytest.raises(RunError, match="--max_failure_rate allows 0.0%"):
+    with pytest.raises(RunError, match=r"--max_failure_rate allows 0\.0%"):
         run_pipeline(input=str(images), run_id="strict", max_failure_rate=0.0)
     shown = status_of(output).as_text().splitlines()
     assert shown[1:5] == lines
@@ -182,4 +182,8 @@ def test_a_run_that_looks_at_no_earlier_one_says_what_it_repeats(
     assert "new" not in report.manifest["counts"]
     caplog.clear()
     run_pipeline(input=str(images), run_id="third", incremental=True)
+    assert "earlier runs" not in caplog.text
+    for ledger in Path(report.folder).glob("ledger-*"):
+        ledger.write_bytes(b"no ledger")
+    run_pipeline(input=str(images), run_id="fourth")  # which needs none
     assert "earlier runs" not in caplog.text
