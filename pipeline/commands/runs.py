@@ -44,13 +44,13 @@ def _prune_compacted(output: str) -> None:
         whose = f", whose newest vectors are in {run.held_by}" if run.held_by else ", the rest of it"
         print(printable(f"removed run {run.run_id}{whose}: {run.bytes / 1e6:,.1f} MB"), file=sys.stderr)
     went = [
-        (lost.vectors, "vectors of images that are gone"),
-        (lost.failed, "images that had failed, which the next run tries once more"),
-        (lost.containers, "containers that were read, which the next run reads once more"),
+        (lost.vectors, "vectors of images that are gone: {:,}"),
+        (lost.failed, "what was known of images that failed, which the next run tries once more: {:,}"),
+        (lost.containers, "what was known of containers, which the next run reads once more: {:,}"),
     ]
     for count, what in went:
         if count:
-            print(f"with them went what was known of {count:,} {what}", file=sys.stderr)
+            print(f"with them went {what.format(count)}", file=sys.stderr)
     if not removed:
         print("no run is superfluous: nothing was removed", file=sys.stderr)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Collection, Iterator, Sequence
@@ -17,7 +18,8 @@ from pipeline.outputs.dataset import entries, run_ids
 from pipeline.outputs.history import PublishedRun, published_runs
 from pipeline.outputs.lease import holder_of
 from pipeline.runs.resuming import finished_shards
-from transforms.records import layout, removal
+from transforms.records import documents, layout, removal
+from transforms.records.output_error import OutputError
 from transforms.stores import storage
 
 SHOWN = 5  # paths of others
@@ -178,6 +180,17 @@ def half_removed_in(output: str, runs: Sequence[PublishedRun]) -> list[str]:
     """Ids of superfluous runs whose removal has not come to its end."""
     candidates, _ = _not_published(output)
     return half_removed(output, sorted(run_id for place, run_id in candidates if place == layout.RUNS), runs)
+
+
+def refused_in(output: str) -> list[PublishedRun]:
+    """Runs that failed too often, of which the dead letters are kept; what cannot be read is passed over."""
+    found = []
+    for name, is_folder in _entries(storage.join(output, layout.REFUSED)):
+        if is_folder and re.fullmatch(layout.RUN_ID, name):
+            folder = layout.refused_folder(output, name)
+            with contextlib.suppress(FileNotFoundError, OutputError):
+                found.append(PublishedRun(folder, documents.read_manifest(folder, name)))
+    return [run for run in found if "refused" in run.manifest]
 
 
 def left_behind_in(output: str) -> list[LeftBehind]:

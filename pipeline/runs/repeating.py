@@ -27,6 +27,13 @@ def say_repeats(config: RunConfig, earlier: Sequence[PublishedRun]) -> None:
     Args:
         earlier: the runs of the output whose vectors would be the same, the newest last.
     """
+    try:
+        _say_repeats(config, earlier)
+    except Exception as e:  # of a store, or a ledger that cannot be read: the run needs none of this
+        logger.debug("earlier runs not looked at: %s", e)
+
+
+def _say_repeats(config: RunConfig, earlier: Sequence[PublishedRun]) -> None:
     versions: dict[str, str] = {}
     for text in config.input if earlier else ():
         for image in islice(list_input(text, config.rules, ignore), FIRST_IMAGES):

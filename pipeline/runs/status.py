@@ -13,7 +13,7 @@ from pipeline.errors import RunError
 from pipeline.outputs.failures import failure_lines, failure_lines_if_read, failures_of
 from pipeline.outputs.history import PublishedRun, published_runs
 from pipeline.outputs.latest import count_newest
-from pipeline.runs.housekeeping import LeftBehind, left_behind_in
+from pipeline.runs.housekeeping import LeftBehind, left_behind_in, refused_in
 from transforms.records.ledger import NEW
 from transforms.stores import storage
 
@@ -48,11 +48,13 @@ class Status:
         run: the newest one that listed images; None where compactions alone are left, or nothing is published.
         newest: vectors of the newest run's generation.
         left_behind: runs that are at work, or have ended without being published.
+        refused: runs after the newest, which failed too often.
     """
 
     run: PublishedRun | None
     newest: Newest
     left_behind: Sequence[LeftBehind]
+    refused: Sequence[PublishedRun] = ()
 
     def as_text(self) -> str:
         lines = []
@@ -64,6 +66,9 @@ class Status:
             ]
         elif self.newest.runs:
             lines = [f"{_vectors(self.newest)}; no run that listed images is left"]
+        for run in self.refused:
+            lines += [f"refused since: run {run.run_id}: {run.manifest['refused']}"]
+            lines += failure_lines(run.folder, run.manifest)
         return "\n".join(map(printable, [*lines, *(left.as_line() for left in self.left_behind)]))
 
     def as_json(self) -> str:
@@ -79,7 +84,9 @@ class Status:
                 "failures": [failure._asdict() for failure in failures_of(folder, manifest)],
             }
         left = [{"run_id": each.run_id, "held_by": each.holder} for each in self.left_behind]
-        return json.dumps({"run": run or None, "newest": self.newest._asdict(), "left_behind": left}, indent=2)
+        refused = [{"run_id": each.run_id, "why": each.manifest["refused"]} for each in self.refused]
+        newest = self.newest._asdict()
+        return json.dumps({"run": run or None, "newest": newest, "refused": refused, "left_behind": left}, indent=2)
 
 
 def status_of(output: str) -> Status:
@@ -91,11 +98,12 @@ def status_of(output: str) -> Status:
     """
     output = storage.normalize(output)
     runs, left_behind = published_runs(output, all_of_them=True), left_behind_in(output)
-    if not runs and not left_behind:
+    refused = [run for run in refused_in(output) if not runs or run.manifest["as_of"] > runs[-1].manifest["as_of"]]
+    if not runs and not left_behind and not refused:
         raise RunError(f"{output}: no published run; they lie in {storage.join(output, 'runs')}")
     comparable = [run for run in runs if run.generation == runs[-1].generation]
     listing = [run for run in comparable if not run.compacted]
-    return Status(listing[-1] if listing else None, _newest(comparable), left_behind)
+    return Status(listing[-1] if listing else None, _newest(comparable), left_behind, refused)
 
 
 def last_lines(folder: str, manifest: Mapping[str, Any]) -> list[str]:

@@ -15,6 +15,8 @@ from pipeline.runs.compact import compact
 from pipeline.runs.housekeeping import contents_of, prune
 from pipeline.runs.run import run
 from pipeline.runs.running import RunReport
+from pipeline.runs.status import status_of
+from pipeline.runs.superfluous import prune_compacted
 from tests.conftest import Run, photo
 from tests.integration.conftest import Server, check_large_upload
 from tests.reading import newest_vectors, run_vectors
@@ -87,7 +89,7 @@ def test_equal_objects_are_embedded_once(server: Server, tmp_path: Path, tiny_mo
 def test_a_backfill_on_a_store(
     server: Server, tmp_path: Path, tiny_module: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A run that fails in the middle is continued; nights, the newest view and a compaction follow."""
+    """A run that fails in the middle is continued; nights and a compaction follow, which alone stays."""
     put_images(server, tmp_path)
     output = server.uri("output")
     options = {"input": server.uri("images"), "output": output, "incremental": True}
@@ -123,7 +125,11 @@ def test_a_backfill_on_a_store(
     assert compacted is not None
     assert compacted.manifest["counts"]["embedded"] == len(NAMES) - 1
     filesystems.configure(server.options)
+    assert [run.run_id for run in prune_compacted(output)[0]] == ["one", "two"]
+    names = filesystems.filesystem(output).find(f"{output}/runs")
+    assert {name.partition("/runs/")[2].partition("/")[0] for name in names} == {"compacted"}
     assert len(newest_vectors(output)[0]) == len(NAMES) - 1
+    assert status_of(output).newest == (len(NAMES) - 1, 1)
     assert verify_output(output).holds
 
 

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.cli import main
+from pipeline.errors import RunError
 from pipeline.outputs.failures import failure_lines, failures_of
 from pipeline.outputs.latest import count_newest, latest, runs_of_newest_generation
 from pipeline.runs.running import RunReport
@@ -130,6 +131,18 @@ def test_a_run_says_where_its_dead_letters_are_and_one_of_each_class(
     assert told["newest"] == {"vectors": 12, "runs": 1}
     assert {each["error"]: each["images"] for each in told["run"]["failures"]} == {"NotAnImage": 2, "EmptyObject": 1}
     assert told["run"]["dead_letters"] == [where]
+    assert told["refused"] == []
+    with pytest.raises(RunError, match=r"--max_failure_rate allows 0\.0%"):
+        run_pipeline(input=str(images), run_id="strict", max_failure_rate=0.0)
+    shown = status_of(output).as_text().splitlines()
+    assert shown[1:5] == lines
+    assert shown[5].startswith(
+        "refused since: run strict: 3 of 15 images failed (20.0%), most of them with NotAnImage (2)"
+    )
+    assert shown[6].startswith(f"dead letters: {output}/refused/strict/dead_letters-")
+    assert json.loads(status_of(output).as_json())["refused"][0]["run_id"] == "strict"
+    run_pipeline(input=str(images), run_id="s", incremental=True)
+    assert not any(line.startswith("refused") for line in status_of(output).as_text().splitlines())
 
 
 def test_a_class_without_an_example_is_counted_all_the_same(tmp_path: Path) -> None:
@@ -169,4 +182,8 @@ def test_a_run_that_looks_at_no_earlier_one_says_what_it_repeats(
     assert "new" not in report.manifest["counts"]
     caplog.clear()
     run_pipeline(input=str(images), run_id="third", incremental=True)
+    assert "earlier runs" not in caplog.text
+    for ledger in Path(report.folder).glob("ledger-*"):
+        ledger.write_bytes(b"no ledger")
+    run_pipeline(input=str(images), run_id="fourth")  # which needs none
     assert "earlier runs" not in caplog.text

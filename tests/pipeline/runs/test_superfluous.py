@@ -75,11 +75,11 @@ def test_runs_are_shown_and_removed_and_nothing_changes(
         main(["runs", str(output), "--prune_compacted"])
     assert not exited.value.code
     shown = capsys.readouterr()
-    assert [line.partition(":")[0] for line in shown.err.splitlines()] == [
-        "removed run night-1, whose newest vectors are in c",
-        "removed run night-2, whose newest vectors are in c",
-        "with them went what was known of 1 vectors of images that are gone",
+    *removed, last = shown.err.splitlines()
+    assert [line.partition(":")[0] for line in removed] == [
+        f"removed run {run_id}, whose newest vectors are in c" for run_id in ("night-1", "night-2")
     ]
+    assert last == "with them went vectors of images that are gone: 1"
     assert shown.out.splitlines()[1].startswith("c ")
     assert os.listdir(output / "runs") == ["c"]
     assert newest(output) == before
