@@ -15,6 +15,8 @@ OPENVINO = ["openvino>=2025.0"]
 HEIF = ["pillow-heif>=1.0"]
 FAISS = ["faiss-cpu>=1.11"]
 SKLEARN = ["scikit-learn>=1.6"]
+REPORT = ["matplotlib>=3.10"]
+UMAP = ["umap-learn>=0.5.7"]
 QDRANT = ["qdrant-client>=1.14"]
 CODECS = ["imagecodecs>=2025.8"]  # JPEG XL, and samples of more than 8 bits where Pillow keeps none
 
@@ -30,7 +32,10 @@ setup(
     # google-cloud-bigtable). tfx-bsl 1.21 has no wheels for 3.13.
     python_requires=">=3.11,<3.13",
     packages=find_packages(include=["pipeline", "pipeline.*", "transforms", "transforms.*"]),
-    package_data={"pipeline": ["py.typed", "*.pyi"], "transforms": ["py.typed", "*.pyi"]},
+    package_data={
+        "pipeline": ["py.typed", "*.pyi", "report/*.html", "report/*.css", "report/*.js"],
+        "transforms": ["py.typed", "*.pyi"],
+    },
     install_requires=[
         "ai-edge-litert>=2.1",
         "aiohttp>=3.12",
@@ -54,7 +59,7 @@ setup(
         "typing-extensions>=4.12",
     ],
     extras_require={
-        "demo": DEMO,
+        "demo": [*DEMO, *REPORT],
         "openvino": OPENVINO,
         "s3": S3,
         "azure": AZURE,
@@ -64,6 +69,8 @@ setup(
         "faiss": FAISS,
         "evaluate": SKLEARN,
         "qdrant": QDRANT,
+        "report": REPORT,
+        "umap": UMAP,
         "dev": [
             *DEMO,
             *S3,
@@ -74,6 +81,8 @@ setup(
             *FAISS,
             *SKLEARN,
             *QDRANT,
+            *REPORT,
+            *UMAP,
             "datasets>=4.4",
             "duckdb>=1.3",
             "gcp-storage-emulator>=2026.7",
@@ -82,6 +91,7 @@ setup(
             "lancedb>=0.25",
             "moto[server,s3]>=5.1",
             "mypy>=1.15",
+            "playwright>=1.55",  # drives the Chromium of the system
             "psutil>=6",
             "pytest>=8.3",
             "pytest-xdist>=3.6",

@@ -17,6 +17,7 @@ from pipeline.commands.duplicates import DUPLICATES
 from pipeline.commands.evaluate import EVALUATE
 from pipeline.commands.export import EXPORT
 from pipeline.commands.latest import LATEST
+from pipeline.commands.report import REPORT
 from pipeline.commands.run import RUN
 from pipeline.commands.runs import RUNS
 from pipeline.commands.search import SEARCH
@@ -30,7 +31,7 @@ from transforms.stores.secrets import redacted
 
 COMMANDS = {
     command.name: command
-    for command in (RUN, WAIT, VERIFY, RUNS, LATEST, COMPACT, EXPORT, SEARCH, DUPLICATES, EVALUATE, DEMO)
+    for command in (RUN, WAIT, VERIFY, RUNS, LATEST, COMPACT, EXPORT, SEARCH, DUPLICATES, EVALUATE, REPORT, DEMO)
 }
 
 EXIT_FAILED = 1
