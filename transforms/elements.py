@@ -168,6 +168,7 @@ class StagedFile(NamedTuple):
         crc32c: of the whole file, as eight hexadecimal digits.
         first_uri: uri of the first record; orders the shards of a run.
         errors: records by error class; empty for features.
+        finished: when, in seconds since the epoch; 0 where that was not noted.
     """
 
     kind: str
@@ -178,6 +179,7 @@ class StagedFile(NamedTuple):
     crc32c: str
     first_uri: str
     errors: Mapping[str, int]
+    finished: float = 0.0
 
 
 class Stored(NamedTuple):

@@ -38,6 +38,7 @@ class Drift:
     now, there_before: vectors of the run, and those that were there before it.
     shared: images of both, of the same version, that were looked at.
     shared_cosine, shared_least: of their vectors, the mean and the least; None where there are none.
+    shared_length: how much longer they are now on average: 0 of the same length; None likewise.
     norm_before, norm_now: mean lengths of the compared; None where they were not.
     distance: the squared Fréchet distance; None where it was not taken.
     by_chance: the largest of `SPLITS` such, of the same vectors dealt out at random; None likewise.
@@ -53,6 +54,7 @@ class Drift:
     shared: int = 0
     shared_cosine: float | None = None
     shared_least: float | None = None
+    shared_length: float | None = None
     norm_before: float | None = None
     norm_now: float | None = None
     distance: float | None = None
@@ -136,7 +138,14 @@ def _same_images(again: Features, ours: Features) -> dict[str, Any]:
     places = {uri: row for row, uri in enumerate(ours.uris)}
     same = ours.vectors[[places[uri] for uri in again.uris]]
     cosines = np.where((same == again.vectors).all(axis=1), 1.0, cosines_to(same, again.vectors))  # zeros have none
-    return {"shared": len(cosines), "shared_cosine": float(cosines.mean()), "shared_least": float(cosines.min())}
+    before, now = norms_of(again.vectors), norms_of(same)
+    longer = np.divide(now - before, before, out=np.zeros_like(before), where=before > 0)
+    return {
+        "shared": len(cosines),
+        "shared_cosine": float(cosines.mean()),
+        "shared_least": float(cosines.min()),
+        "shared_length": float(longer.mean()),
+    }
 
 
 def _as_wholes(theirs: np.ndarray, ours: np.ndarray, random: np.random.Generator) -> dict[str, Any]:
@@ -160,12 +169,13 @@ def _as_wholes(theirs: np.ndarray, ours: np.ndarray, random: np.random.Generator
 def _judged(found: Drift) -> Drift:
     """With the sentences, and whether it matters."""
     reasons, calm = [], []
-    if found.shared_cosine is not None:
+    if found.shared_cosine is not None and found.shared_length is not None:
         images = f"the {found.shared:,} images that both embedded have a mean cosine of {found.shared_cosine:.4f}"
-        if found.shared_cosine < SAME_COSINE:
-            reasons.append(f"{images} to their earlier vectors: the same images no longer have the same vectors")
+        images += f" to their earlier vectors, and lengths that are {found.shared_length:+.1%} on average"
+        if found.shared_cosine < SAME_COSINE or abs(found.shared_length) > NORM_SHIFT:
+            reasons.append(f"{images}: the same images no longer have the same vectors")
         else:
-            calm.append(f"{images} to their earlier vectors: the same images have the same vectors")
+            calm.append(f"{images}: the same images have the same vectors")
     if found.norm_before and found.norm_now is not None:
         shift = found.norm_now / found.norm_before - 1
         if found.distance is not None and found.by_chance is not None:

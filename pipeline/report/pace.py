@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,8 @@ import numpy as np
 MOST_POINTS = 200
 MOST_SHARDS = 40
 
-UNTOLD_PHASES = "The version that made this run did not note when its images began and when it began to publish."
-UNTOLD_SHARDS = "The version that made this run did not note when each of its shards was finished."
+UNTOLD_PHASES = "Where the time went is not in its manifest: earlier versions, and compactions, do not note it."
+UNTOLD_FILES = "When its shards were finished is not in its manifest, so there is no curve over time."
 RESUMED = "Shards that an attempt before this one had finished are left out of the curve."
 
 
@@ -54,7 +53,7 @@ def read_pace(manifest: Mapping[str, Any]) -> Pace:
     seconds = max((end - start).total_seconds(), 0.0)
     counts = manifest["counts"]
     images = counts["embedded"] + counts["failed"] - counts.get("columns_changed", 0)
-    phases, untold = _phases(manifest), []
+    phases, untold = dict(manifest.get("phases", {})), []
     if not phases:
         untold.append(UNTOLD_PHASES)
     over = phases.get("images", 0.0)
@@ -75,25 +74,16 @@ def read_pace(manifest: Mapping[str, Any]) -> Pace:
     )
 
 
-def _phases(manifest: Mapping[str, Any]) -> dict[str, float]:
-    """Clocks of several machines may disagree: no phase is shorter than nothing."""
-    names = ("started", "launched", "publishing", "finished")
-    if any(name not in manifest for name in names):
-        return {}
-    moments = [datetime.fromisoformat(manifest[name]) for name in names]
-    lengths = [max((b - a).total_seconds(), 0.0) for a, b in pairwise(moments)]
-    return dict(zip(("launch", "images", "publish"), lengths, strict=True))
-
-
 def _curve(manifest: Mapping[str, Any], start: datetime) -> tuple[tuple[float, ...], tuple[int, ...], str]:
     """When how many images were in finished files; and what that leaves out."""
     entries = [*manifest["shards"], *manifest["dead_letters"]]
-    if not entries or any("finished" not in entry for entry in entries):
-        return (), (), UNTOLD_SHARDS if entries else ""
-    after = np.array([(datetime.fromisoformat(each["finished"]) - start).total_seconds() for each in entries])
-    records = np.array([entry["records"] for entry in entries])
+    told = [entry for entry in entries if "finished" in entry]
+    if not told:
+        return (), (), UNTOLD_FILES if entries else ""
+    after = np.array([(datetime.fromisoformat(each["finished"]) - start).total_seconds() for each in told])
+    records = np.array([entry["records"] for entry in told])
     own = after >= 0
     order = np.argsort(after[own], kind="stable")
     times, done = after[own][order], np.cumsum(records[own][order])
     kept = np.unique(np.linspace(0, max(0, len(times) - 1), min(len(times), MOST_POINTS)).astype(int))
-    return tuple(times[kept].tolist()), tuple(done[kept].tolist()), "" if own.all() else RESUMED
+    return tuple(times[kept].tolist()), tuple(done[kept].tolist()), RESUMED if own.sum() < len(entries) else ""
