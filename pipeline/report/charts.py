@@ -76,7 +76,7 @@ def column_chart(title: str, bands: Bands, ticks: Sequence[str], axis: str) -> s
     return _figure(title, _drawn(draw, 2.2), table(title, (axis, "images"), rows))
 
 
-def line_chart(title: str, points: Sequence[tuple[float, float]], x: str, y: str) -> str:
+def line_chart(title: str, points: Sequence[tuple[float, int]], x: str, y: str) -> str:
     """A figure: a line through points; and the same as a table."""
 
     def draw(axes: Axes) -> None:

@@ -171,7 +171,9 @@ def _judged(found: Drift) -> Drift:
     reasons, calm = [], []
     if found.shared_cosine is not None and found.shared_length is not None:
         images = f"the {found.shared:,} images that both embedded have a mean cosine of {found.shared_cosine:.4f}"
-        images += f" to their earlier vectors, and lengths that are {found.shared_length:+.1%} on average"
+        images += " to their earlier vectors"
+        if abs(found.shared_length) > NORM_SHIFT / 10:
+            images += f", and lengths that are {found.shared_length:+.1%} on average"
         if found.shared_cosine < SAME_COSINE or abs(found.shared_length) > NORM_SHIFT:
             reasons.append(f"{images}: the same images no longer have the same vectors")
         else:

@@ -35,7 +35,8 @@ def table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[object]]) 
     """A table of text: the first cell of a row is its head, numbers stand right. It scrolls where it is too wide."""
     top = "".join(element("th", markup(head), scope="col") for head in heads)
     body = "\n".join(
-        "<tr>" + element("th", markup(row[0]), scope="row") + "".join(map(_cell, row[1:])) + "</tr>" for row in rows
+        "<tr>" + element("th", markup(_shown(row[0])), scope="row") + "".join(map(_cell, row[1:])) + "</tr>"
+        for row in rows
     )
     named = element("caption", markup(caption))
     # A region that scrolls is reached by keyboard, and so has a name.
@@ -65,7 +66,9 @@ def json_block(name: str, content: Any, *, ours: bool = False) -> str:
 
 
 def number(value: float) -> str:
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
+    """With all digits before the point, and of fractions with so many that four tell something."""
+    whole = isinstance(value, int) or abs(value) >= 1000
+    return f"{value:,.0f}" if whole else f"{value:.4g}"
 
 
 def percent(share: float) -> str:
@@ -73,9 +76,12 @@ def percent(share: float) -> str:
 
 
 def _cell(value: object) -> str:
-    if isinstance(value, int | float):
-        return element("td", markup(number(value)), class_="number")
-    return element("td", markup(value))
+    more = {"class_": "number"} if isinstance(value, int | float) else {}
+    return element("td", markup(_shown(value)), **more)
+
+
+def _shown(value: object) -> object:
+    return number(value) if isinstance(value, int | float) else value
 
 
 def _told_of(content: Any) -> Any:

@@ -51,10 +51,12 @@
     const style = getComputedStyle(document.documentElement);
     const colors = new Map();
     const radius = Math.max(1.5, Math.min(5, 60 / Math.sqrt(count))) * Math.min(2, Math.sqrt(zoom));
-    for (const front of [false, true]) {
-      context.globalAlpha = front ? 0.85 : 0.12;
+    // What is not asked for lies below the others, and what has no color of its own below what has one.
+    const layer = (row) => (shown(row) ? (colorOf(coloring.codes[row]) === "--c8" ? 1 : 2) : 0);
+    for (const wanted of [0, 1, 2]) {
+      context.globalAlpha = wanted ? 0.85 : 0.12;
       for (let row = 0; row < count; row++) {
-        if (shown(row) !== front) continue;
+        if (layer(row) !== wanted) continue;
         const variable = colorOf(coloring.codes[row]);
         if (!colors.has(variable)) colors.set(variable, style.getPropertyValue(variable).trim());
         context.fillStyle = colors.get(variable);

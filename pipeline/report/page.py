@@ -10,7 +10,7 @@ from string import Template
 from typing import Any
 
 from pipeline.report import sections
-from pipeline.report.markup import json_block, markup
+from pipeline.report.markup import json_block, markup, number
 from pipeline.report.report import Report
 from transforms.stores import storage
 
@@ -68,7 +68,7 @@ def _glance(report: Report) -> str:
     counts, rate = report.outcomes.parts, report.pace.images_per_second
     lines = [
         f"{report.outcomes.listed:,} images listed: {counts['embedded']:,} embedded, {counts['failed']:,} failed",
-        f"{rate:,.1f} images/s" if rate is not None else "images/s not known",
+        f"{number(round(rate, 2))} images/s" if rate is not None else "images/s not known",
     ]
     if report.vectors:
         looked = report.vectors.looked

@@ -70,14 +70,14 @@ def images_section(outcomes: Outcomes, vectors: Vectors | None) -> str:
 
 def pace_section(found: Pace) -> str:
     over = "while images were embedded" if found.over_images else "of the whole run"
-    rate = "not known" if found.images_per_second is None else f"{found.images_per_second:,.1f}, {over}"
+    rate = "not known" if found.images_per_second is None else f"{number(round(found.images_per_second, 2))}, {over}"
     told_of = {"images": f"{found.images:,}", "images/s": rate, "from start to end": f"{found.seconds:,.0f} s"}
     charts = []
     if found.phases:
         seconds = Bands(tuple(PHASES[name] for name in found.phases), tuple(round(s, 1) for s in found.phases.values()))
         charts.append(bar_chart("Where the time went, in seconds", seconds, "seconds"))
     if found.times:
-        points = [(0.0, 0.0), *zip(found.times, map(float, found.done), strict=True)]
+        points = [(0.0, 0), *zip(found.times, found.done, strict=True)]
         charts.append(line_chart("Images in finished files over time", points, "seconds after the start", "images"))
     elif len(found.shards) > 1:
         shards = Bands(tuple(f"shard {i}" for i in range(len(found.shards))), found.shards)

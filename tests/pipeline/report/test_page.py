@@ -15,9 +15,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.outputs.history import published_runs
 from pipeline.report import report as story
+from pipeline.report.pace import read_pace
 from pipeline.report.page import as_page
 from pipeline.report.report import make_report
+from pipeline.report.sections import pace_section
 from tests.conftest import Run
 from tests.pipeline.report.made import publish
 from tests.pipeline.report.reading import Page
@@ -255,6 +258,23 @@ def test_a_run_without_vectors_has_a_page(tmp_path: Path) -> None:
     assert failure["examples"][0] == {"uri": "/0.jpg", "stage": "decode", "message": "no image"}
     assert "NotAnImage: 5 images" in page.text
     assert "There is none without vectors." in page.text
+
+
+def test_time_is_drawn_where_a_run_tells_it(tmp_path: Path) -> None:
+    publish(tmp_path, 1, [f"/{i}.jpg" for i in range(9)], np.eye(9, dtype=np.float32))
+    path = tmp_path / "runs/night-1/run.json"
+    manifest = json.loads(path.read_text())
+    (shard,) = manifest["shards"]
+    manifest["shards"] = [{**shard, "records": n, "finished": f"2026-01-01T00:{n}:00Z"} for n in range(10, 14)]
+    manifest["phases"] = {"launch": 9.5, "images": 800.25, "publish": 2.0}
+    manifest["finished"] = "2026-01-01T00:13:32Z"
+    path.write_text(json.dumps(manifest))
+    (run,) = published_runs(str(tmp_path), all_of_them=True)
+    page = Page(pace_section(read_pace(run.manifest)))
+    assert "Images in finished files over time" in page.text
+    assert "\n60010\n66021\n72033\n78046\n" in page.text  # after 600 s 10 images, after 660 s 21
+    assert "800.2" in page.text  # of 800.25, four digits
+    assert "images/s0.01, while images were embedded" in page.text
 
 
 def test_one_vector_has_a_page(tmp_path: Path) -> None:
