@@ -71,7 +71,7 @@ def _report(given: argparse.Namespace, _: Sequence[str]) -> bool:
         )
     with sentences(given.to):
         write_report(report, given.to)
-    say(f"{report.drift.sentences[0]}\nwritten to {given.to}")
+    say(f"drift: {report.drift.sentences[0]}\nwritten to {given.to}")
     return True
 
 

@@ -74,7 +74,7 @@ def _glance(report: Report) -> str:
         looked = report.vectors.looked
         lines.append(f"Vectors looked at: {sections.sampled(report.vectors)}")
         lines.append(f"{report.vectors.groups.images:,} of {looked.images:,} images are near duplicates of others")
-    lines.append(report.drift.sentences[0])
+    lines.append(f"Drift: {report.drift.sentences[0]}")
     return "\n".join(f"<li>{markup(line)}</li>" for line in lines)
 
 
