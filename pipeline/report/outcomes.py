@@ -80,7 +80,9 @@ def read_outcomes(run: PublishedRun) -> Outcomes:
         OutputError: a file of the run is not what runs write.
     """
     counts, untold = run.manifest["counts"], []
-    if "left_out" not in counts:
+    left_out = counts.get("left_out")
+    if not isinstance(left_out, dict) or not all(type(times) is int for times in left_out.values()):
+        left_out = {}
         untold.append("Files that were left out were not counted by the version that made this run.")
     failures, all_read = _failures(run, counts["failed_by_error"])
     if not all_read:
@@ -89,7 +91,6 @@ def read_outcomes(run: PublishedRun) -> Outcomes:
             "the counts are of all."
         )
     sizes, without_size = _sizes(run)
-    left_out = {str(kind): int(times) for kind, times in (counts.get("left_out") or {}).items()}
     return Outcomes(
         listed=counts["listed"],
         parts={name: counts[name] for name in SUMMANDS if counts[name] or name in SUMMANDS[:2]},

@@ -170,19 +170,24 @@ def drift_section(found: Drift) -> str:
 
 def made_section(report: Report) -> str:
     manifest = report.run.manifest
-    model, told_of = manifest["model"], manifest.get("versions", {})
+    model, told_of = manifest["model"], _entries(manifest.get("versions"))
     rows: dict[str, object] = {
         "started": manifest["started"],
         "finished": manifest["finished"],
         "module": model["handle"],
         "module's digest": model["digest"],
         "engine": f"{model['engine']} {model['precision']}, {model['feature_dim']:,} features",
-        "pixels": ", ".join(f"{name} {value}" for name, value in manifest["preprocessing"].items()),
-        "runner": (manifest.get("beam") or {}).get("runner", "not told"),
+        "pixels": ", ".join(f"{name} {value}" for name, value in _entries(manifest["preprocessing"]).items()),
+        "runner": _entries(manifest.get("beam")).get("runner", "not told"),
         "versions": ", ".join(f"{name} {value}" for name, value in told_of.items()) or "not told",
         "this page": f"made {report.made}",
     }
     return facts({name: _bounded(value) for name, value in rows.items()})
+
+
+def _entries(value: object) -> Mapping[str, object]:
+    """Of a part of the manifest that nothing but a page reads, and that was not looked at before."""
+    return value if isinstance(value, dict) else {}
 
 
 def _bounded(value: object) -> str:

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from pipeline.cli import main
-from tests.pipeline.commands.typed import command
 
 
 def typed(*arguments: str) -> int:
@@ -17,13 +16,15 @@ def typed(*arguments: str) -> int:
     return int(str(exited.value.code))
 
 
-def test_a_page_is_written_and_the_verdict_said(two_nights: Path, tmp_path: Path) -> None:
+def test_a_page_is_written_and_the_verdict_said(
+    two_nights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.console.logs.set_up", lambda verbose: None)  # which is the whole process's business
     to = tmp_path / "new" / "report.html"
     uri = str(two_nights / "images/07.jpg")
     more = ["--uri", uri, "--map=pca", "--columns=image/class/label", "--pictures=4"]
-    result = command("report", str(two_nights / "output"), "--to", str(to), *more)
-    assert result.returncode == 0
-    first, last = result.stdout.splitlines()
+    assert typed(str(two_nights / "output"), "--to", str(to), *more) == 0
+    first, last = capsys.readouterr().out.splitlines()
     assert re.match("drift: (It matters|It does not matter|Not compared): ", first)
     assert last == f"written to {to}"
     text = to.read_text()

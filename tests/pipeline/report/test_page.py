@@ -232,9 +232,10 @@ def test_secrets_stay_out_and_what_an_older_run_does_not_tell_is_said(two_nights
     path = tmp_path / "output/runs/night-2/run.json"
     manifest = json.loads(path.read_text())
     assert manifest["phases"].keys() == {"launch", "images", "publish"}
-    for name in ("phases", "launched", "versions", "beam"):
+    for name in ("phases", "launched", "versions"):
         del manifest[name]
-    del manifest["counts"]["left_out"]
+    manifest["beam"] = ["of another shape"]
+    manifest["counts"]["left_out"] = {".txt": "many"}
     secrets.remember("hunter2hunter2")
     manifest["model"]["handle"] = "https://user:pw-of-mine@hub.example/m?token=abcdef123456"
     manifest["preprocessing"]["note"] = "hunter2hunter2"

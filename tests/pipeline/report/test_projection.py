@@ -22,6 +22,9 @@ def test_points_and_shares_are_those_of_the_singular_vectors(count: int, feature
     np.testing.assert_allclose(np.abs(found.points), np.abs(wanted), atol=1e-5 * singular[0])
     np.testing.assert_allclose(found.shares, (singular**2 / (singular**2).sum())[: len(found.shares)], atol=1e-9)
     assert len(found.shares) == min(projection.SHARES, count, features)
+    loadings = centered.T @ found.points
+    for axis in range(min(2, features)):
+        assert loadings[np.abs(loadings[:, axis]).argmax(), axis] >= 0
 
 
 def test_a_map_does_not_turn_around() -> None:
