@@ -53,12 +53,12 @@ def demo(folder: str, model: str | None = None) -> None:
     uris, vectors = found.uris, found.vectors
     groups = [posixpath.basename(posixpath.dirname(uri)) for uri in uris]
     recall = recall_at_1(vectors, groups)
+    page = _write_report(output, Path(folder) / "report.html")
     print(f"\n{summary(report)}\n")
     print(f"Near-duplicate recall@1: {recall:.3f} (the nearest other image of {len(uris)} is of the same photo)")
     if handle == STANDIN_HANDLE:
         print("The stand-in module's weights are untrained: its vectors tell near duplicates apart, but mean nothing.")
     print(f"The {BROKEN} files are in {storage.join(report.folder, 'dead_letters-00000-of-00001.jsonl')}")
-    page = _write_report(output, Path(folder) / "report.html")
     print(f"What it looks like, failures, map and near duplicates: {page}")
     print("\nTo read the features:\n")
     print(reading_lines(report.folder, report.manifest))
