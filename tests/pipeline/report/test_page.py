@@ -208,7 +208,7 @@ HOSTILE = "</script><script>alert(1)</script>&\"'<b>\u202egpj\x1b[31m"
 
 def test_what_others_have_named_is_text(tmp_path: Path, images: Path, run_pipeline: Run) -> None:
     (images / "<").mkdir()  # so that the paths of what is in it hold ends of elements
-    shutil.copy(images / "00.jpg", images / "</script><img src=x onerror=alert(1)>.jpg")
+    shutil.copy(images / "00.jpg", images / "</script><img src=x onerror=alert(1)>\u202e\x1b.jpg")
     (images / "</style>.jpg").write_text("<!-- no image")
     names = sorted(str(path.relative_to(tmp_path)) for path in images.rglob("*.jpg"))
     rows = [{"uri": name, "what": HOSTILE if i else None} for i, name in enumerate(names)]
@@ -223,7 +223,9 @@ def test_what_others_have_named_is_text(tmp_path: Path, images: Path, run_pipeli
     assert "\u202e" not in text
     assert any(HOSTILE[:9] in name for each in page.data["map-data"]["colorings"] for name in each["names"])
     assert "</style>.jpg" in page.text
-    assert any(uri.endswith("</script><img src=x onerror=alert(1)>.jpg") for uri in page.data["map-data"]["uris"])
+    assert any(
+        uri.endswith("</script><img src=x onerror=alert(1)>\\u202e\\x1b.jpg") for uri in page.data["map-data"]["uris"]
+    )
     assert not any("onerror" in each for _, each in page.elements)
 
 
