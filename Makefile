@@ -10,6 +10,9 @@ PEERS := $(CACHE)/benchmarks/peers
 FAKE_GCS_VERSION := v1.56.1
 FAKE_GCS := $(TOOLS)/fake-gcs-server-$(FAKE_GCS_VERSION)/fake-gcs-server
 AZURITE_VERSION := 3.35.0
+AXE_VERSION := 4.14.1
+AXE := $(TOOLS)/axe-core-$(AXE_VERSION)/node_modules/axe-core/axe.min.js
+CHROMIUM ?= $(shell command -v chromium)
 AZURITE := $(TOOLS)/azurite-$(AZURITE_VERSION)/node_modules/.bin/azurite-blob
 BEAM_VERSION := $(shell sed -n 's/^apache-beam.*==\([0-9.]*\).*/\1/p' requirements.txt)
 SCHEDULERS := $(TOOLS)/schedulers
@@ -22,7 +25,7 @@ FLINK := $(TOOLS)/flink-1.20.3
 FLINK_CLUSTER := $(BIN)/python -m tests.integration.runners.flink_command
 FLINK_FOLDER := $(CACHE)/flink
 
-.PHONY: help setup demo test test-whole test-fuzz test-stores test-kills test-corpora test-exports test-schedulers \
+.PHONY: help setup demo test test-whole test-fuzz test-stores test-kills test-corpora test-exports test-browser test-schedulers \
 	test-dockerfile test-prism test-jobs \
 	test-flink flink-up flink-run flink-down prism prism-location boot boot-location docs docs-serve bench bench-quick bench-stages \
 	bench-fidelity bench-scaling bench-fetch bench-listing bench-exports bench-containers bench-search bench-plan \
@@ -62,6 +65,9 @@ test-corpora: setup $(PRISM)  ## whole runs over tars, TFRecords, Parquet and zi
 
 test-exports: setup $(PRISM)  ## exports, read by DuckDB, LanceDB, FAISS, TensorBoard and others, and killed
 	PRISM=$(PRISM) $(BIN)/python -m pytest -m exports -n 2 --dist loadfile
+
+test-browser: setup $(AXE)  ## pages of reports and searches in Chromium (Debian's package): needs npm
+	CHROMIUM=$(CHROMIUM) AXE=$(AXE) $(BIN)/python -m pytest -m browser
 
 test-schedulers: $(SCHEDULERS)/installed $(FLINK_OPERATOR)  ## schedulers/ and flink/ as Airflow and Kubernetes read them
 	AIRFLOW_HOME=$(SCHEDULERS)/home $(SCHEDULERS)/bin/python tests/run_configs/check_schedulers.py
@@ -176,6 +182,9 @@ $(FLINK)/installed: tests/integration/runners/flink-requirements.txt
 
 $(AZURITE):
 	npm install --silent --no-audit --no-fund --no-save --prefix $(TOOLS)/azurite-$(AZURITE_VERSION) azurite@$(AZURITE_VERSION)
+
+$(AXE):
+	npm install --silent --no-audit --no-fund --no-save --prefix $(TOOLS)/axe-core-$(AXE_VERSION) axe-core@$(AXE_VERSION)
 
 $(SCHEDULERS)/installed: tests/run_configs/schedulers-requirements.txt
 	$(PYTHON) -m venv $(SCHEDULERS)

@@ -15,6 +15,8 @@ OPENVINO = ["openvino>=2025.0"]
 HEIF = ["pillow-heif>=1.0"]
 FAISS = ["faiss-cpu>=1.11"]
 SKLEARN = ["scikit-learn>=1.6"]
+REPORT = ["matplotlib>=3.10"]
+UMAP = ["umap-learn>=0.5.7"]
 QDRANT = ["qdrant-client>=1.14"]
 DOCS = ["mkdocs-material>=9.6", "mkdocstrings[python]>=0.30"]
 CODECS = ["imagecodecs>=2025.8"]  # JPEG XL, and samples of more than 8 bits where Pillow keeps none
@@ -31,7 +33,10 @@ setup(
     # google-cloud-bigtable). tfx-bsl 1.21 has no wheels for 3.13.
     python_requires=">=3.11,<3.13",
     packages=find_packages(include=["pipeline", "pipeline.*", "transforms", "transforms.*"]),
-    package_data={"pipeline": ["py.typed", "*.pyi", "planning/prices.yaml"], "transforms": ["py.typed", "*.pyi"]},
+    package_data={
+        "pipeline": ["py.typed", "*.pyi", "planning/prices.yaml", "report/*.html", "report/*.css", "report/*.js"],
+        "transforms": ["py.typed", "*.pyi"],
+    },
     install_requires=[
         "ai-edge-litert>=2.1",
         "aiohttp>=3.12",
@@ -55,7 +60,7 @@ setup(
         "typing-extensions>=4.12",
     ],
     extras_require={
-        "demo": DEMO,
+        "demo": [*DEMO, *REPORT],
         "openvino": OPENVINO,
         "s3": S3,
         "azure": AZURE,
@@ -65,6 +70,8 @@ setup(
         "faiss": FAISS,
         "evaluate": SKLEARN,
         "qdrant": QDRANT,
+        "report": REPORT,
+        "umap": UMAP,
         "dev": [
             *DEMO,
             *S3,
@@ -76,6 +83,8 @@ setup(
             *SKLEARN,
             *QDRANT,
             *DOCS,
+            *REPORT,
+            *UMAP,
             "datasets>=4.4",
             "duckdb>=1.3",
             "gcp-storage-emulator>=2026.7",
@@ -84,6 +93,7 @@ setup(
             "lancedb>=0.25",
             "moto[server,s3]>=5.1",
             "mypy>=1.15",
+            "playwright>=1.55",  # drives the Chromium of the system
             "psutil>=6",
             "pyte>=0.8",  # a terminal that tells what it shows
             "pytest>=8.3",

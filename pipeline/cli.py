@@ -18,6 +18,7 @@ from pipeline.commands.evaluate import EVALUATE
 from pipeline.commands.export import EXPORT
 from pipeline.commands.latest import LATEST
 from pipeline.commands.plan import PLAN
+from pipeline.commands.report import REPORT
 from pipeline.commands.run import RUN
 from pipeline.commands.runs import RUNS
 from pipeline.commands.search import SEARCH
@@ -29,7 +30,7 @@ from pipeline.console.printable import printable
 from pipeline.errors import ConfigError, ModelError, OutputError, RunError
 from transforms.inputs.rules import ListingError
 
-ALL = (RUN, PLAN, WAIT, STATUS, VERIFY, RUNS, LATEST, COMPACT, EXPORT, SEARCH, DUPLICATES, EVALUATE, DEMO)
+ALL = (RUN, PLAN, WAIT, STATUS, VERIFY, RUNS, LATEST, COMPACT, EXPORT, SEARCH, DUPLICATES, EVALUATE, REPORT, DEMO)
 COMMANDS = {command.name: command for command in ALL}
 
 EXIT_FAILED = 1

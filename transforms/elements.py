@@ -172,6 +172,7 @@ class StagedFile(NamedTuple):
         first_uri: uri of the first record; orders the shards of a run.
         errors: records by error class; empty for features.
         reasons: records by why their images were embedded, see `history.reason_of`; without those that do not tell.
+        finished: when, in seconds since the epoch; 0 where that was not noted.
     """
 
     kind: str
@@ -183,6 +184,7 @@ class StagedFile(NamedTuple):
     first_uri: str
     errors: Mapping[str, int]
     reasons: Mapping[str, int] = {}
+    finished: float = 0.0
 
 
 class Stored(NamedTuple):

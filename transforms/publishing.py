@@ -24,6 +24,9 @@ from transforms.records.leases import Lease
 from transforms.stores import filesystems, storage
 from transforms.stores.filesystems import StorageOptions
 
+# What the manifest says of a file, where it is known.
+ENTRY = ("path", "records", "bytes", "crc32c", "finished")
+
 
 class Move(NamedTuple):
     """A staged file and the names it gets; `ledger_name` is empty for a run that is refused."""
@@ -41,12 +44,14 @@ class Plan(NamedTuple):
         refusal: why the run is not published; empty when it is.
         moves: every file that is kept.
         counts: the counts of the manifest.
+        began: when this was decided.
     """
 
     folder: str
     refusal: str
     moves: Sequence[Move]
     counts: Mapping[str, Any]
+    began: datetime
 
 
 @dataclass
@@ -104,16 +109,17 @@ class PublishRun(beam.PTransform[Mapping[str, PCollection[Any]], PCollection[str
         decisions: Mapping[str, int],
         left_out: Iterable[Mapping[str, int]] = (),
     ) -> Plan:
+        began = datetime.now(UTC)
         filesystems.configure(self.storage_options)
         self._check_lease()
         counts = {**count_outcomes(staged, decisions), "left_out": sum_kinds(left_out)}
         refusal = refusal_of(counts, self.max_failure_rate)
         if refusal:
-            return Plan(layout.refused_folder(self.output, self.run_id), refusal, plan_refusal(staged), counts)
+            return Plan(layout.refused_folder(self.output, self.run_id), refusal, plan_refusal(staged), counts, began)
         folder = layout.run_folder(self.output, self.run_id)
         moves = plan_moves(staged, self.compression)
         claim(folder, self.attempt, moves)
-        return Plan(folder, "", moves, counts)
+        return Plan(folder, "", moves, counts, began)
 
     def _check_lease(self) -> None:
         """Raises RuntimeError when the run is no longer this job's; a step that is run again after the end is late."""
@@ -138,6 +144,8 @@ class PublishRun(beam.PTransform[Mapping[str, PCollection[Any]], PCollection[str
             "bytes": staged.bytes,
             "crc32c": staged.crc32c,
         }
+        if staged.finished:
+            entry["finished"] = layout.timestamp(datetime.fromtimestamp(staged.finished, UTC), "milliseconds")
         if ledger_name:
             entry["ledger"] = _publish_ledger(staged, name, storage.join(folder, ledger_name))
         return entry
@@ -145,11 +153,12 @@ class PublishRun(beam.PTransform[Mapping[str, PCollection[Any]], PCollection[str
     def _finish(self, _: None, plan: Plan, published: Sequence[dict[str, Any]]) -> str:
         filesystems.configure(self.storage_options)
         self._check_lease()
+        now = datetime.now(UTC)
         manifest = json.dumps(
             {
-                **self.head,
+                **with_phases(self.head, plan.began, now),
                 "attempt": self.attempt,
-                "finished": layout.timestamp(datetime.now(UTC), "seconds"),
+                "finished": layout.timestamp(now, "seconds"),
                 **({"refused": plan.refusal} if plan.refusal else {}),
                 "counts": plan.counts,
                 **_file_entries(published),
@@ -165,6 +174,18 @@ class PublishRun(beam.PTransform[Mapping[str, PCollection[Any]], PCollection[str
             removal.remove_refused(self.output, self.run_id)
         removal.remove_staging(self.output, self.run_id)
         return manifest
+
+
+def with_phases(head: Mapping[str, Any], began: datetime, ended: datetime) -> dict[str, Any]:
+    """What a head says, and of one that tells how long the launch took, and when it was over, the other phases as well.
+
+    Clocks of several machines may disagree: no phase is shorter than nothing.
+    """
+    if "launched" not in head:
+        return dict(head)
+    images = (began - datetime.fromisoformat(head["launched"])).total_seconds()
+    others = {"images": max(images, 0.0), "publish": max((ended - began).total_seconds(), 0.0)}
+    return {**head, "phases": {name: round(s, 3) for name, s in {**head["phases"], **others}.items()}}
 
 
 def claim(folder: str, attempt: str, moves: Iterable[Move]) -> None:
@@ -289,7 +310,7 @@ def _file_entries(published: Sequence[dict[str, Any]]) -> dict[str, list[dict[st
     """The manifest's lists of files, each sorted by name."""
     entries: dict[str, list[dict[str, Any]]] = {name: [] for name in (*layout.KINDS.values(), "ledgers")}
     for file in sorted(published, key=lambda entry: str(entry["path"])):
-        fields = {key: file[key] for key in ("path", "records", "bytes", "crc32c")}
+        fields: dict[str, Any] = {key: file[key] for key in ENTRY if key in file}
         entries[layout.KINDS[file["kind"]]].append(fields)
         if "ledger" in file:
             entries["ledgers"].append(file["ledger"])

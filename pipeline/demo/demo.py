@@ -16,6 +16,8 @@ from pipeline.model.fidelity import nearest_others
 from pipeline.model.handles import STANDIN_HANDLE
 from pipeline.options.config import make_config
 from pipeline.outputs.features import load_features
+from pipeline.report.page import write_report
+from pipeline.report.report import make_report
 from pipeline.runs.run import run
 from pipeline.runs.summary import summary
 from transforms.stores import storage
@@ -30,7 +32,7 @@ for record in records.map(lambda record: tf.io.parse_single_example(record, spec
 
 
 def demo(folder: str, model: str | None = None) -> None:
-    """Makes `folder/images`, publishes a run to `folder/features`, and prints what came out.
+    """Makes `folder/images`, publishes a run to `folder/features`, draws `folder/report.html`, prints what came out.
 
     Raises:
         RunError, ModelError: as `run` does.
@@ -51,13 +53,25 @@ def demo(folder: str, model: str | None = None) -> None:
     uris, vectors = found.uris, found.vectors
     groups = [posixpath.basename(posixpath.dirname(uri)) for uri in uris]
     recall = recall_at_1(vectors, groups)
+    page = _write_report(output, Path(folder) / "report.html")
     print(f"\n{summary(report)}\n")
     print(f"Near-duplicate recall@1: {recall:.3f} (the nearest other image of {len(uris)} is of the same photo)")
     if handle == STANDIN_HANDLE:
         print("The stand-in module's weights are untrained: its vectors tell near duplicates apart, but mean nothing.")
     print(f"The {BROKEN} files are in {storage.join(report.folder, 'dead_letters-00000-of-00001.jsonl')}")
+    print(f"What it looks like, failures, map and near duplicates: {page}")
     print("\nTo read the features:\n")
     print(reading_lines(report.folder, report.manifest))
+
+
+def _write_report(output: str, file: Path) -> str:
+    """Where the page about the run is, or why there is none."""
+    try:
+        # By PCA, which takes no time; `embed-images report` takes UMAP where it is installed.
+        write_report(make_report(output, projection="pca"), str(file))
+    except RunError as e:
+        return f"no page, {e}"
+    return str(file)
 
 
 def reading_lines(folder: str, manifest: Mapping[str, Any]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
@@ -45,12 +45,15 @@ def manifest_head(
     as_of: datetime,
     runner: str,
 ) -> dict[str, Any]:
-    """See docs/output-format.md, Manifest."""
+    """See docs/output-format.md, Manifest; the launch is over when this is called."""
+    launched = datetime.now(UTC)
     return {
         "schema_version": layout.SCHEMA_VERSION,
         "run_id": config.run_id,
         "started": layout.timestamp(started, "seconds"),
+        "launched": layout.timestamp(launched, "milliseconds"),
         "as_of": layout.timestamp(as_of, "microseconds"),
+        "phases": {"launch": round(max((launched - started).total_seconds(), 0.0), 3)},
         "identity": config.identity(),
         "generation": generation,
         "model": model.describe(),

@@ -185,7 +185,7 @@ def half_removed_in(output: str, runs: Sequence[PublishedRun]) -> list[str]:
 def refused_in(output: str) -> list[PublishedRun]:
     """Runs that failed too often, of which the dead letters are kept; what cannot be read is passed over."""
     found = []
-    for name, is_folder in _entries(storage.join(output, layout.REFUSED)):
+    for name, is_folder in entries(storage.join(output, layout.REFUSED)):
         if is_folder and re.fullmatch(layout.RUN_ID, name):
             folder = layout.refused_folder(output, name)
             with contextlib.suppress(FileNotFoundError, OutputError):

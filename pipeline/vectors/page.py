@@ -26,13 +26,16 @@ PAGE = Template("""<!DOCTYPE html>
 <meta name="viewport" content="width=device-width">
 <title>Images like $name</title>
 <style>
-body { font: 14px/1.4 system-ui, sans-serif; margin: 2em; }
+:root { color-scheme: light dark; --page: #fff; --card: #eee; --ink: #222; --quiet: #555; }
+@media (prefers-color-scheme: dark) { :root { --page: #14181d; --card: #262d35; --ink: #e8ecf0; --quiet: #aab4bf; } }
+body { font: 14px/1.4 system-ui, sans-serif; margin: 2em; background: var(--page); color: var(--ink); }
+h1, figcaption { overflow-wrap: anywhere; }
 main { display: flex; flex-wrap: wrap; gap: 1.5em; }
 figure { margin: 0; width: 224px; overflow-wrap: anywhere; }
 img, .none { display: block; max-width: 100%; }
-.none { background: #eee; color: #333; padding: 1em; }
+.none { background: var(--card); padding: 1em; }
 dl { display: grid; grid-template-columns: auto 1fr; gap: 0 .6em; margin: .3em 0; }
-dt { color: #666; } dd { margin: 0; }
+dt { color: var(--quiet); } dd { margin: 0; }
 </style>
 </head>
 <body>

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import math
+import time
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -39,7 +41,7 @@ class Encoded(NamedTuple):
 
 class Thumbnail(NamedTuple):
     """Attributes:
-    jpeg: the image, its longest side `THUMBNAIL_SIDE`.
+    jpeg: the image, its longest side as asked for.
     width, height: of it.
     """
 
@@ -48,12 +50,13 @@ class Thumbnail(NamedTuple):
     height: int
 
 
-def read_images(images: Sequence[ImageObject], policy: Policy) -> Iterator[Encoded]:
+def read_images(images: Sequence[ImageObject], policy: Policy, deadline: float = math.inf) -> Iterator[Encoded]:
     """The bytes of images, in any order. A container is read once, up to the last of its members that is wanted.
 
     Args:
         images: of which `uri` and, where it is known, `version` count.
         policy: how often and how long one is tried.
+        deadline: on the clock of `time.monotonic`, when containers are read no further.
     """
     containers: dict[str, dict[str, ImageObject]] = {}
     for image in images:
@@ -62,7 +65,7 @@ def read_images(images: Sequence[ImageObject], policy: Policy) -> Iterator[Encod
         else:
             yield _fetched(image, policy)
     for container, members in containers.items():
-        yield from _members(container, members, policy)
+        yield from _members(container, members, policy, deadline)
 
 
 def _fetched(image: ImageObject, policy: Policy) -> Encoded:
@@ -75,7 +78,7 @@ def _fetched(image: ImageObject, policy: Policy) -> Encoded:
     return Encoded(image, fetched.data, bool(fetched.source.listed_version))
 
 
-def _members(container: str, wanted: dict[str, ImageObject], policy: Policy) -> Iterator[Encoded]:
+def _members(container: str, wanted: dict[str, ImageObject], policy: Policy, deadline: float) -> Iterator[Encoded]:
     left, why = dict(wanted), "its container has no such image"
     unpacking = Unpacking(DEFAULT_RULES, policy, ignore)
     row = unpacking.described(ImageObject(container))
@@ -87,6 +90,9 @@ def _members(container: str, wanted: dict[str, ImageObject], policy: Policy) -> 
             yield Encoded(image, _bytes_of(member), changed)
         if not left:
             return
+        if time.monotonic() > deadline:
+            why = "reading its container up to it takes too long"
+            break
     for image in left.values():
         yield Encoded(image, UnreadableError(why))
 
@@ -112,10 +118,10 @@ def decoded(encoded: Encoded, size: tuple[int, int], resize: str) -> DecodedImag
         raise UnreadableError(e.message) from None
 
 
-def thumbnail(encoded: Encoded) -> Thumbnail:
-    """The whole image, small, of its own aspect ratio. Raises as `decoded` does."""
-    image = decoded(encoded, (THUMBNAIL_SIDE, THUMBNAIL_SIDE), "squash")
-    scale = THUMBNAIL_SIDE / max(image.width, image.height)
+def thumbnail(encoded: Encoded, side: int = THUMBNAIL_SIDE) -> Thumbnail:
+    """The whole image, its longest side `side`, of its own aspect ratio. Raises as `decoded` does."""
+    image = decoded(encoded, (side, side), "squash")
+    scale = side / max(image.width, image.height)
     size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
     file = io.BytesIO()
     Image.fromarray(image.pixels).resize(size, Image.Resampling.BILINEAR).save(file, "JPEG", quality=JPEG_QUALITY)

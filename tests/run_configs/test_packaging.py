@@ -30,7 +30,7 @@ def test_setup_file_gives_workers_all_of_the_package(tmp_path: Path) -> None:
             (tmp_path / "copy" / name).write_bytes((ROOT / name).read_bytes())
     for package in ("pipeline", "transforms"):
         for path in (ROOT / package).rglob("*"):
-            if path.suffix in (".py", ".pyi", ".typed"):
+            if path.suffix in (".py", ".pyi", ".typed", ".html", ".css", ".js"):
                 target = tmp_path / "copy" / path.relative_to(ROOT)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(path.read_bytes())
@@ -44,8 +44,8 @@ def test_setup_file_gives_workers_all_of_the_package(tmp_path: Path) -> None:
     wanted = {
         str(path.relative_to(ROOT))
         for package in ("pipeline", "transforms")
-        for path in (ROOT / package).rglob("*.py*")
-        if path.suffix in (".py", ".pyi")
+        for path in (ROOT / package).rglob("*.*")
+        if path.suffix in (".py", ".pyi", ".html", ".css", ".js")
     }
     assert wanted <= packed
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]

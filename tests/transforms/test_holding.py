@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import apache_beam as beam
@@ -16,6 +17,8 @@ from transforms.publishing import Plan, PublishRun
 from transforms.records import layout, leases
 from transforms.records.leases import Lease
 from transforms.stores import storage
+
+NOW = datetime.now(UTC)
 
 
 @pytest.fixture
@@ -101,7 +104,7 @@ def test_a_job_that_has_lost_its_lease_ends(lease: Lease) -> None:
 def test_a_job_that_has_lost_its_lease_publishes_nothing(lease: Lease, step: str) -> None:
     """Asked before a run is claimed, and last before it is said that it is whole."""
     publish = PublishRun(lease.output, lease.run_id, "none", 0.5, {}, lease.attempt, lease=lease)
-    arguments = {"_plan": ([], {}), "_finish": (Plan(layout.run_folder(lease.output, "r"), "", [], {}), [])}
+    arguments = {"_plan": ([], {}), "_finish": (Plan(layout.run_folder(lease.output, "r"), "", [], {}, NOW), [])}
     leases.write(lease._replace(number=2).uri, json.loads(Path(lease.uri).read_text()))
     with pytest.raises(RuntimeError, match="the run r is no longer this job's"):
         getattr(publish, step)(None, *arguments[step])
@@ -114,7 +117,7 @@ def test_a_job_that_has_lost_its_lease_publishes_nothing(lease: Lease, step: str
 def test_a_step_that_is_run_again_after_the_end_changes_nothing(lease: Lease) -> None:
     """The lease is gone by then, with all of staging."""
     publish = PublishRun(lease.output, lease.run_id, "none", 0.5, {}, lease.attempt, lease=lease)
-    plan = Plan(layout.run_folder(lease.output, "r"), "", [], {})
+    plan = Plan(layout.run_folder(lease.output, "r"), "", [], {}, NOW)
     for _ in range(2):
         publish._finish(None, plan, [])
         assert not Path(lease.uri).exists()

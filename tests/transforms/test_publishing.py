@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,15 @@ from hypothesis import strategies as st
 
 from tests.conftest import Run
 from transforms.elements import DeadLetter, ImageObject, StagedFile
-from transforms.publishing import Plan, PublishRun, count_outcomes, plan_moves, plan_refusal, refusal_of
+from transforms.publishing import (
+    Plan,
+    PublishRun,
+    count_outcomes,
+    plan_moves,
+    plan_refusal,
+    refusal_of,
+    with_phases,
+)
 from transforms.records import layout
 from transforms.records.spool import Spool
 from transforms.writing import dead_letter_line
@@ -160,6 +169,29 @@ def test_every_step_may_run_twice(tmp_path: Path) -> None:
         "error": "NotAnImage",
         "message": "no image",
     }
+
+
+def test_the_manifest_tells_when_files_were_finished_and_where_the_time_went(tmp_path: Path) -> None:
+    head = {"run_id": "r", "launched": "2026-01-01T00:00:02.500Z", "phases": {"launch": 2.5}}
+    publish = PublishRun(str(tmp_path), "r", "none", 1.0, head, ATTEMPT)
+    features, dead = fill(tmp_path / ".staging/r" / ATTEMPT)
+    files = [features._replace(finished=1767225610.25), dead._replace(finished=0.0)]
+    plan = publish._plan(None, files, {"selected": 4, "embed": 4})
+    plan = plan._replace(began=datetime(2026, 1, 1, 0, 0, 12, 750_000, UTC))
+    manifest = json.loads(publish._finish(None, plan, [publish._publish_file(move) for move in publish._moves(plan)]))
+    assert manifest["shards"][0]["finished"] == "2026-01-01T00:00:10.250Z"
+    assert "finished" not in manifest["dead_letters"][0]
+    phases = manifest["phases"]
+    assert (phases["launch"], phases["images"]) == (2.5, 10.25)
+    assert phases["publish"] > 0
+
+
+def test_clocks_that_disagree_give_no_phase_below_nothing() -> None:
+    early, late = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)
+    head = {"launched": "2026-01-02T00:00:00.000Z", "phases": {"launch": 1.0}}
+    assert with_phases(head, early, early)["phases"] == {"launch": 1.0, "images": 0.0, "publish": 0.0}
+    assert with_phases(head, late, early)["phases"]["publish"] == 0.0
+    assert with_phases({"run_id": "r"}, late, late) == {"run_id": "r"}
 
 
 def test_a_run_is_not_there_before_its_last_step(tmp_path: Path) -> None:

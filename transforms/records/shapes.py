@@ -77,6 +77,7 @@ class FileEntry(TypedDict):
 
 class ShardEntry(FileEntry):
     path: ShardName
+    finished: NotRequired[Time]
 
 
 class LedgerEntry(FileEntry):
@@ -100,6 +101,14 @@ class Counts(TypedDict):
     duplicates: Count
     deleted: Count
     containers: NotRequired[Count]
+
+
+class Phases(TypedDict):
+    """Seconds by phase."""
+
+    launch: Seconds
+    images: Seconds
+    publish: Seconds
 
 
 class Identity(TypedDict):
@@ -131,6 +140,7 @@ class Manifest(TypedDict):
     started: Time
     finished: Time
     as_of: Time
+    phases: NotRequired[Phases]
     identity: Identity
     generation: Json
     model: Model

@@ -118,6 +118,7 @@ class Spool:
             first_uri=self._first_uri,
             errors=dict(self._errors),
             reasons=dict(self._ledger.reasons),
+            finished=time.time(),
         )
         # The ledger comes last and tells of its file: where it is, the file is whole, whatever became of the bundle.
         self._ledger.stage(ledger_uri, {STAGED_FILE: json.dumps(staged._asdict())})

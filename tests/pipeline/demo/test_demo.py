@@ -44,3 +44,5 @@ def test_the_demo_says_what_came_out(
     assert "untrained" not in printed  # which is said of the stand-in only
     assert "tf.data.TFRecordDataset" in printed
     assert f"{tmp_path}/features/runs/" in printed
+    assert f"map and near duplicates: {tmp_path}/report.html\n" in printed
+    assert "38 images listed: 30 embedded, 8 failed" in (tmp_path / "report.html").read_text()

@@ -1,0 +1,1 @@
+"""A run and its vectors as one page. Read report.py first."""
