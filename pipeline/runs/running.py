@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -86,10 +86,12 @@ def execute(pipeline: Any) -> Counter[str]:
         RunError: it failed.
         Stopped: Ctrl-C or SIGTERM, wherever it was caught.
     """
+    from pipeline.options.beam import runs_here
     from pipeline.runs.stopping import stoppable
+    from transforms.records.spilling import spilling
 
     try:
-        with stoppable():
+        with stoppable(), spilling() if runs_here(pipeline.options) else nullcontext():
             result = pipeline.run()
             result.wait_until_finish()
     except Exception as e:  # whatever a runner raises: the user gets its last line, --verbose the rest

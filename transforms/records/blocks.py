@@ -1,7 +1,7 @@
 """How listing rows and what is known of earlier runs cross shuffles: as sightings, many in a block.
 
 The local runner holds what it shuffles in memory, as Python objects: a row of its own takes 1 KB there, and 33 bytes
-within a block.
+within a block; and the blocks themselves it need not hold (`spilling`).
 """
 
 import functools
@@ -13,6 +13,7 @@ from apache_beam.coders import IterableCoder, RowCoder
 from apache_beam.coders.typecoders import registry
 
 from transforms.elements import ImageObject, PastOutcome
+from transforms.records.spilling import get, put
 
 LISTED = -1  # in place of a run, of a row of the listing
 ZLIB_LEVEL = 1  # 6 makes blocks smaller by 6 %, in half as much time again
@@ -61,12 +62,12 @@ class Sighting(NamedTuple):
 
 def pack(sightings: Iterable[Sighting]) -> bytes:
     """Beam's encoding of rows, compressed."""
-    return zlib.compress(_coder().encode(list(sightings)), ZLIB_LEVEL)
+    return put(zlib.compress(_coder().encode(list(sightings)), ZLIB_LEVEL))
 
 
 def unpack(block: bytes) -> Iterator[Sighting]:
     """The sightings of a block, in their order."""
-    yield from map(Sighting._make, _coder().decode(zlib.decompress(block)))
+    yield from map(Sighting._make, _coder().decode(zlib.decompress(get(block))))
 
 
 @functools.cache

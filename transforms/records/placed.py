@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from transforms.elements import ImageObject, PlacedRecord
 from transforms.records.blocks import ZLIB_LEVEL
+from transforms.records.spilling import get, put
 
 # Of `shard` and `row` see `PlacedRecord`; what a reader has not asked for is null.
 SCHEMA = pa.schema(
@@ -81,11 +82,11 @@ def blocks_by(rows: pa.Table, keys: pa.Array) -> Iterator[tuple[Any, bytes]]:
 
 
 def pack(rows: pa.RecordBatch) -> bytes:
-    return zlib.compress(rows.serialize(), ZLIB_LEVEL)
+    return put(zlib.compress(rows.serialize(), ZLIB_LEVEL))
 
 
 def unpack(block: bytes) -> pa.RecordBatch:
-    return pa.ipc.read_record_batch(pa.py_buffer(zlib.decompress(block)), SCHEMA)
+    return pa.ipc.read_record_batch(pa.py_buffer(zlib.decompress(get(block))), SCHEMA)
 
 
 def _kept(image: ImageObject) -> tuple[Any, ...]:
