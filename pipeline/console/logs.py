@@ -34,6 +34,20 @@ def set_up(verbose: bool) -> None:
     logger.setLevel(logging.INFO)
 
 
+def keep_quiet() -> None:
+    """For commands that need no `set_up`: of what is logged, our own warnings are shown, and nothing of libraries.
+
+    Those of stores log a traceback for each request that fails, which Python shows where nobody has set anything up.
+    """
+    if logging.getLogger().handlers:
+        return
+    warnings.simplefilter("ignore")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    logging.basicConfig(level=logging.CRITICAL, handlers=[handler])
+    logger.setLevel(logging.WARNING)
+
+
 class _Formatter(logging.Formatter):
     """Lines, tracebacks and all, without what may be secret, and without what a terminal would obey."""
 

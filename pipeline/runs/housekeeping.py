@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import asdict, dataclass
-from posixpath import basename
 from typing import Any
 
 from rich.table import Table
@@ -17,7 +16,7 @@ from pipeline.outputs.history import published_runs
 from pipeline.outputs.lease import holder_of
 from pipeline.runs.resuming import finished_shards
 from transforms.records import layout, removal
-from transforms.stores import filesystems, storage
+from transforms.stores import folders, storage
 
 SHOWN = 5  # paths of others
 # A launcher that knows that its job has ended says so. Of what it does not know, nothing is pruned for a day: a cluster
@@ -158,18 +157,9 @@ def _not_published(output: str) -> tuple[set[tuple[str, str]], list[str]]:
     candidates, foreign = set(), []
     published = set(run_ids(output))
     for place in (layout.STAGING, layout.RUNS):
-        for name, is_folder in _entries(storage.join(output, place)):
+        for name, is_folder in folders.entries(storage.join(output, place)):
             if not is_folder or not re.fullmatch(layout.RUN_ID, name):
                 foreign.append(storage.join(place, name))
             elif place == layout.STAGING or name not in published:
                 candidates.add((place, name))
     return candidates, foreign
-
-
-def _entries(folder: str) -> list[tuple[str, bool]]:
-    """(name, whether it is a folder) of what lies in a folder."""
-    fs = filesystems.filesystem(folder)
-    if not fs.isdir(folder):
-        return []
-    found = (info for info in fs.ls(folder, detail=True) if info["name"].rstrip("/") != folder.partition("://")[2])
-    return sorted((basename(info["name"].rstrip("/")), info["type"] == "directory") for info in found)

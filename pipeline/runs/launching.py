@@ -16,6 +16,8 @@ from typing import Any
 from pipeline.console.logs import logger
 from pipeline.errors import ConfigError, ModelError, RunError
 from pipeline.options.config import RunConfig
+from pipeline.options.reaching import check_stores as check_stores
+from pipeline.options.reaching import store_sentences
 from pipeline.outputs.dataset import run_ids
 from pipeline.runs.running import RunReport
 from transforms.elements import ImageObject, Refusal
@@ -46,7 +48,8 @@ PATIENCE_SECONDS = 5.0
 def launching() -> Iterator[None]:
     """Turns what may go wrong before a pipeline runs into a sentence."""
     try:
-        yield
+        with store_sentences():
+            yield
     except (RunError, ListingError, ConfigError, ModelError, OutputError):
         raise
     except Exception as e:  # of files, packages and stores, which have error classes of their own
@@ -55,9 +58,9 @@ def launching() -> Iterator[None]:
 
 @contextmanager
 def patiently(uris: Sequence[str]) -> Iterator[None]:
-    """Says that stores are waited for when that takes long: their clients try again for a minute, without a word."""
+    """Says that stores are waited for when that takes long: their clients try again, without a word."""
     stores = sorted({f"{filesystems.scheme_of(uri)}://" for uri in uris if not filesystems.is_local(uri)})
-    said = "still waiting for %s after %.0f s; without a network or credentials, that ends in a minute with a sentence"
+    said = "still waiting for %s after %.0f s; without a network or credentials, that ends with a sentence"
     waiting = threading.Timer(PATIENCE_SECONDS, logger.info, (said, " or ".join(stores), PATIENCE_SECONDS))
     waiting.daemon = True
     if stores:
