@@ -12,6 +12,7 @@ from pipeline.errors import ConfigError, ModelError, OutputError, RunError
 from pipeline.options.config import check_option
 from pipeline.options.reaching import check_readable, check_stores, store_sentences
 from pipeline.options.values import NotAllowedError, folder_uri
+from transforms.inputs.rules import ListingError
 from transforms.stores import filesystems, secrets
 from transforms.stores.store_errors import describe_error
 
@@ -49,7 +50,8 @@ def configure_stores(given: argparse.Namespace) -> None:
     checked("OUTPUT", given.output, folder_uri)
     logs.keep_quiet()
     check_readable(given.output)
-    check_stores([uri for name in PLACES if (uri := getattr(given, name, None))])
+    places = {name: uri for name in PLACES if (uri := getattr(given, name, None))}
+    check_stores([checked(f"--{name}", uri, folder_uri) for name, uri in places.items()])
 
 
 @contextmanager
@@ -58,7 +60,7 @@ def sentences(uri: str) -> Iterator[None]:
     try:
         with store_sentences():
             yield
-    except (ConfigError, ModelError, OutputError, RunError):
+    except (ConfigError, ListingError, ModelError, OutputError, RunError):
         raise
     except Exception as e:  # stores have error classes of their own
         raise RunError(f"{uri}: {describe_error(e)}") from e

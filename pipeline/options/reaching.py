@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from pipeline.errors import ConfigError, RunError
 from transforms.stores import filesystems, storage
 from transforms.stores.first_answer import StoreError, check_store
+from transforms.stores.folders import scheme_hint
 from transforms.stores.secrets import HIDDEN
 
 
@@ -63,13 +63,3 @@ def check_readable(output: str) -> None:
     except OSError as e:
         raise RunError(f"{output}: no folder that may be read ({e.strerror})") from None
     names.close()
-
-
-def scheme_hint(text: str) -> str:
-    """Of a path that is not there: that a bucket's name begins with its scheme. As the end of a sentence, or ""."""
-    if slip := re.match(r"(gs|gcs|s3|s3a|az|abfs|abfss):/*(.*)", text):
-        return f"; did you mean {slip[1]}://{slip[2]}?"
-    first = text.partition("/")[0]
-    if text.startswith(("/", "~", ".", "file:")) or "/" not in text or os.path.lexists(first):
-        return ""
-    return f"; of a bucket, the scheme is part of the name: gs://{text}, s3://{text}, az://{text}"

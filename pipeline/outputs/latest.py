@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from pipeline.errors import RunError
 from pipeline.outputs.history import PublishedRun, published_runs
@@ -86,13 +85,6 @@ def runs_of_newest_generation(output: str, *, all_of_them: bool = False) -> list
     if not runs:
         raise RunError(f"{output}: no published run; they lie in {storage.join(output, 'runs')}")
     return [run for run in runs if run.generation == runs[-1].generation]
-
-
-def write_selection(selection: pa.Table, uri: str) -> None:
-    """As Parquet, at a local path or in a store."""
-    sink = pa.BufferOutputStream()
-    pq.write_table(selection, sink, compression="zstd")
-    storage.write_bytes(storage.normalize(uri), sink.getvalue().to_pybytes())
 
 
 def _ledgers_of(run: PublishedRun, number: int, outcomes: Sequence[str], counted: bool) -> pa.Table:

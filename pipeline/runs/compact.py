@@ -26,7 +26,6 @@ from pipeline.options.beam import (
 )
 from pipeline.options.beam_flags import shown_flags
 from pipeline.options.config import CompactConfig
-from pipeline.options.reaching import check_readable
 from pipeline.outputs.history import PublishedRun, all_ledgers_of
 from pipeline.outputs.latest import runs_of_newest_generation
 from pipeline.outputs.lease import lease
@@ -60,7 +59,6 @@ def compact(config: CompactConfig) -> RunReport:
     with ExitStack() as held:
         with launching():
             filesystems.configure(config.storage_options)
-            check_readable(output)
             options = runner_options(config.beam_args)
             check_secrets(config.storage_options, options)
             check_endpoint(job_endpoint_of(options))

@@ -18,7 +18,6 @@ from pipeline.console.logs import logger
 from pipeline.errors import RunError
 from pipeline.options.beam import check_secrets, job_endpoint_of, runner_of, runner_options, runs_here
 from pipeline.options.config import ExportConfig
-from pipeline.options.reaching import check_readable, check_stores
 from pipeline.outputs.exports import PublishedExport, current_export, published_export
 from pipeline.outputs.history import PublishedRun, all_ledgers_of
 from pipeline.outputs.selection import columns_to_read, runs_to_read
@@ -48,8 +47,6 @@ def export(config: ExportConfig) -> PublishedExport:
     started = datetime.now(UTC)
     with launching():
         filesystems.configure(config.storage_options)
-        check_readable(config.output)
-        check_stores([config.to])
         options = runner_options(config.beam_args)
         check_secrets(config.storage_options, options)
         check_endpoint(job_endpoint_of(options))

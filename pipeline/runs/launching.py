@@ -27,7 +27,7 @@ from transforms.inputs.choosing import EXCLUDED, NOT_SAMPLED
 from transforms.inputs.containers.member import STAGE, Asked
 from transforms.inputs.containers.naming import kind_of
 from transforms.inputs.containers.reading import read_container
-from transforms.inputs.inputs import kinds_of_columns, list_input
+from transforms.inputs.inputs import kinds_of_columns, list_input, relative_from
 from transforms.inputs.leaving_out import kind_left_out
 from transforms.inputs.rules import ListingError, Rules
 from transforms.records import documents, layout, removal
@@ -162,6 +162,8 @@ def check_inputs(inputs: Sequence[str], rules: Rules, output: str, max_object_by
         first = list(islice((image for image in listed if not own(image.uri)), PROBED_IMAGES))
         if not first:
             raise ListingError(f"--input: {text!r} holds no image{_hint(left_out)}")
+        if all(filesystems.is_local(image.uri) and not storage.exists(image.uri) for image in first):
+            logger.warning("%s: of its first %d images none is there%s", text, len(first), relative_hint([text], rules))
         if kind_of(first[0].uri):
             _check_container(first[0], rules)
         elif not filesystems.is_local(first[0].uri) and (denied := _denied(first, max_object_bytes)):
@@ -169,6 +171,12 @@ def check_inputs(inputs: Sequence[str], rules: Rules, output: str, max_object_by
                 f"--input: the store lets none of the first {len(first)} images of {text!r} be read ({denied}); "
                 f"give credentials that may, see docs/operations.md"
             )
+
+
+def relative_hint(inputs: Sequence[str], rules: Rules) -> str:
+    """Where the relative paths of manifests start from, as the end of a sentence; "" where there are none."""
+    folders = {text: folder for text in inputs if (folder := relative_from(text, rules))}
+    return "".join(f"; relative paths in {text} start from its folder, {folder}" for text, folder in folders.items())
 
 
 def _check_container(container: ImageObject, rules: Rules) -> None:

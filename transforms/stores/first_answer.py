@@ -6,19 +6,22 @@ of what the store's library makes of it somewhere later. All else that may go wr
 
 from __future__ import annotations
 
+import errno
 import threading
 import time
 from collections.abc import Awaitable, Callable
-
-from fsspec import AbstractFileSystem
-from fsspec.asyn import get_loop, sync
+from typing import TYPE_CHECKING
 
 from transforms.stores import filesystems, storage
 from transforms.stores.store_errors import code_of, describe_error, is_forbidden, status_of
 
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
 # No name, no address, no connection: tried again for so long, since a network may just be coming up.
 PERSISTS_SECONDS = 10.0
 WAIT_SECONDS = 1.0
+REFUSED_SECONDS = 0.5  # by a machine that is there, and where nothing listens
 # And all together, the search for credentials and a server that takes connections and is silent included.
 ANSWER_SECONDS = 30.0
 CREDENTIALS = "see docs/operations.md, 'Credentials and options'"
@@ -123,6 +126,15 @@ def _is_silence(error: Exception) -> bool:
     return status_of(error) is None and (of_the_network or isinstance(error, ConnectionError | TimeoutError))
 
 
+def _is_refused(error: BaseException | None) -> bool:
+    """Whether an error, or what led to it, is a connection that was refused."""
+    while error is not None:
+        if getattr(error, "errno", None) == errno.ECONNREFUSED:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def _place(uri: str) -> str:
     """Where a store is asked, as far as its options tell."""
     scheme = filesystems.scheme_of(uri)
@@ -137,7 +149,9 @@ def _hint(uri: str) -> str:
 
 def _persist(uri: str) -> bool:
     """Asks until somebody answers, or for `PERSISTS_SECONDS`."""
-    end = time.monotonic() + PERSISTS_SECONDS
+    from fsspec.asyn import get_loop, sync  # when a store is used: the command line knows their names alone
+
+    began = time.monotonic()
     while True:
         try:
             fs = filesystems.filesystem(uri, retries=False)
@@ -145,7 +159,8 @@ def _persist(uri: str) -> bool:
             found: bool = sync(get_loop(), ask, fs, bucket_of(uri), _prefix(uri))
             return found
         except Exception as e:
-            if _lacks_credentials(e) or not _is_silence(e) or time.monotonic() > end:
+            seconds = REFUSED_SECONDS if _is_refused(e) else PERSISTS_SECONDS
+            if _lacks_credentials(e) or not _is_silence(e) or time.monotonic() > began + seconds:
                 raise
         time.sleep(WAIT_SECONDS)
 
@@ -199,5 +214,5 @@ async def _ask_azure(fs: AbstractFileSystem, bucket: str, prefix: str) -> bool:
     return False
 
 
-Ask = Callable[[AbstractFileSystem, str, str], Awaitable[bool]]
+Ask = Callable[["AbstractFileSystem", str, str], Awaitable[bool]]
 _ASKERS: dict[str, Ask] = {"gs": _ask_gcs, "s3": _ask_s3, "az": _ask_azure}

@@ -30,3 +30,11 @@ def entries(folder: str) -> list[tuple[str, bool]]:
     own = folder.partition("://")[2].rstrip("/")
     paths = [(info["name"].partition("://")[2] or info["name"], info["type"] == "directory") for info in infos]
     return sorted((posixpath.basename(path.rstrip("/")), is_it) for path, is_it in paths if path.strip("/") != own)
+
+
+def scheme_hint(text: str) -> str:
+    """Of a path that is not there: that a bucket's name begins with its scheme. As the end of a sentence, or ""."""
+    first = text.partition("/")[0]
+    if text.startswith(("/", "~", ".", "file:")) or "/" not in text or os.path.lexists(first):
+        return ""
+    return f"; of a bucket, the scheme is part of the name: gs://{text}, s3://{text}, az://{text}"
