@@ -37,6 +37,8 @@ def check_stores(outputs: Sequence[str], inputs: Sequence[str] = ()) -> None:
     """
     asked: set[tuple[str, str]] = set()
     with store_sentences():
+        for scheme in storage.WEB_SCHEMES:  # whose images a manifest may name
+            filesystems.check_names(scheme)
         for uri in (*outputs, *inputs):
             bucket = filesystems.scheme_of(uri), uri.partition("://")[2].partition("/")[0]
             if bucket not in asked:

@@ -34,6 +34,11 @@ FAMILIES = {"gcs": "gs", "s3a": "s3", "abfs": "az", "abfss": "az"}
 NO_OPTIONS = {"self", "args", "kwargs", "loop", "asynchronous"}
 # Which gcsfs takes from among its `kwargs`, for its bucket types.
 RETRIES_OF_GCS = {"retry_timeout", "retry_initial", "retry_maximum", "retry_multiplier"}
+# Of web servers, which `http` reads.
+WEB_OPTIONS = {
+    "auth", "client_kwargs", "cookies", "headers", "params", "proxy", "proxy_auth", "proxy_headers", "server_hostname",
+    "ssl", "timeout",
+}  # fmt: skip
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -78,10 +83,18 @@ def configure(options: StorageOptions) -> None:
 
 
 def options_of(scheme: str) -> dict[str, Any]:
-    """What `configure` was told of a store, by this name of it or another, with the secrets that it names."""
+    """What `configure` was told of a store, by this name of it or another, with the secrets that it names.
+
+    Raises:
+        OptionError: a secret that is not where an option says.
+    """
     if scheme not in _resolved:
         names = (scheme, *sorted(name for name in _options if family_of(name) == family_of(scheme)))
-        _resolved[scheme] = secrets.resolved(next((_options[name] for name in names if name in _options), {}))
+        given = next((_options[name] for name in names if name in _options), {})
+        try:
+            _resolved[scheme] = secrets.resolved(given)
+        except ValueError as e:
+            raise OptionError(f"{scheme}: {e}") from None
     return dict(_resolved[scheme])
 
 
@@ -155,25 +168,33 @@ def _make(scheme: str, retries: bool) -> AbstractFileSystem:
 def _fsspec(scheme: str, options: dict[str, Any]) -> AbstractFileSystem:
     import fsspec  # when a store is used: the command line knows their names alone
 
-    _check_names(scheme, fsspec.get_filesystem_class(scheme))
+    check_names(scheme, fsspec.get_filesystem_class(scheme))
     return fsspec.filesystem(scheme, **options)
 
 
-def _check_names(scheme: str, kind: type) -> None:
-    """Refuses options that a filesystem would hand on to what fails, or would drop without a word."""
-    if scheme in ("http", "https"):
-        return  # which hands them to each request, see `http`
-    kinds = [*kind.__mro__]
-    if family_of(scheme) == "s3":  # s3fs hands what it does not know to the session, such as the profile
-        kinds += import_module("aiobotocore.session").AioSession.__mro__
-    makers = [vars(each)["__init__"] for each in kinds if "__init__" in vars(each)]
-    parameters = [inspect.signature(maker).parameters for maker in makers]
-    known = sorted({name for names in parameters for name in names} - NO_OPTIONS | RETRIES_OF_GCS)
+def check_names(scheme: str, kind: type | None = None) -> None:
+    """Refuses options that a filesystem would hand on to what fails, or would drop without a word.
+
+    Raises:
+        OptionError: names the first of them, and what was probably meant.
+    """
+    known = _names_known(scheme, kind)
     for name in options_of(scheme):
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
             hint = f"; did you mean {scheme}.{near[0]}?" if near else "; docs/operations.md has those that are"
             raise OptionError(f"{scheme}.{name} is no option of {scheme}://{hint}")
+
+
+def _names_known(scheme: str, kind: type | None) -> list[str]:
+    if scheme in ("http", "https"):
+        return sorted(WEB_OPTIONS)
+    kinds = [*kind.__mro__] if kind else []
+    if family_of(scheme) == "s3":  # s3fs hands what it does not know to the session, such as the profile
+        kinds += import_module("aiobotocore.session").AioSession.__mro__
+    makers = [vars(each)["__init__"] for each in kinds if "__init__" in vars(each)]
+    parameters = [inspect.signature(maker).parameters for maker in makers]
+    return sorted({name for names in parameters for name in names} - NO_OPTIONS | RETRIES_OF_GCS)
 
 
 def _local(scheme: str, options: dict[str, Any], _: bool) -> AbstractFileSystem:

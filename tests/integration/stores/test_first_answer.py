@@ -99,6 +99,8 @@ def test_what_is_wrong_with_a_store_is_one_sentence(
     check(said(name, place, {"endpoint_url": NOWHERE, **KEYS}), 1, place, f"{NOWHERE} does not answer", "endpoint_url")
     misspelt = "s3.endpoint is no option of s3://; did you mean s3.endpoint_url?"
     check(said(name, place, {"endpoint": "http://misspelt:1", **KEYS}), 2, f"--storage_option: not allowed: {misspelt}")
+    absent = {"endpoint_url": url, "key": "x", "secret": "env:NO_SUCH_VARIABLE"}
+    check(said(name, place, absent), 2, "--storage_option: not allowed: s3: option secret: the environment has no")
     if "run" not in name.split() or "--input" in name:
         missing = "no such file or folder" if name == "run --input" else "there is nothing of that name"
         check(said(name, "s3://bucket/nothing", given), 1, "s3://bucket/nothing", missing)

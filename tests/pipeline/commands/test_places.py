@@ -94,6 +94,13 @@ def test_an_input_without_its_scheme_gets_a_hint(
     assert line.endswith("and no glob (which has *, ? or [)")
 
 
+def test_an_option_that_no_web_server_has_is_refused(said: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
+    given = ["run", f"--input={tmp_path}", f"--output={tmp_path}/out", "--storage_option=https.header={A: b}"]
+    status, line = said(*given)
+    wanted = "https.header is no option of https://; did you mean https.headers?"
+    assert (status, line.splitlines()[-1]) == (2, f"embed-images: --storage_option: not allowed: {wanted}")
+
+
 def test_the_demo_is_told_where_it_may_write(said: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
     status, line = said("demo", "--output=s3://bucket/demo")
     assert (status, "a local folder" in line) == (2, True)
