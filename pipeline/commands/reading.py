@@ -17,7 +17,8 @@ from transforms.stores import filesystems, secrets
 from transforms.stores.store_errors import describe_error
 
 T = TypeVar("T")
-PLACES = ("to", "html", "export")  # options that name what is written, or read, besides the output
+PLACES = ("to", "html", "export")  # options that name what is written, or listed, besides the output
+INPUTS = ("image", "model")  # and single objects
 
 
 def add_output(parser: argparse.ArgumentParser) -> None:
@@ -51,7 +52,8 @@ def configure_stores(given: argparse.Namespace) -> None:
     logs.keep_quiet()
     check_readable(given.output)
     places = {name: uri for name in PLACES if (uri := getattr(given, name, None))}
-    check_stores([checked(f"--{name}", uri, folder_uri) for name, uri in places.items()])
+    inputs = [uri for name in INPUTS if (uri := getattr(given, name, None))]
+    check_stores([checked(f"--{name}", uri, folder_uri) for name, uri in places.items()], inputs)
 
 
 @contextmanager
