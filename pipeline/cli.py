@@ -6,6 +6,7 @@ import argparse
 import atexit
 import contextlib
 import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -28,7 +29,10 @@ from pipeline.commands.wait import WAIT
 from pipeline.console import logs, typed
 from pipeline.console.printable import printable
 from pipeline.errors import ConfigError, ModelError, OutputError, RunError
+from pipeline.options.arguments import with_underscores
+from pipeline.options.table import OWN_FLAGS
 from transforms.inputs.rules import ListingError
+from transforms.stores.store_errors import describe_error
 
 ALL = (RUN, PLAN, WAIT, STATUS, VERIFY, RUNS, LATEST, COMPACT, EXPORT, SEARCH, DUPLICATES, EVALUATE, REPORT, DEMO)
 COMMANDS = {command.name: command for command in ALL}
@@ -76,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _main(arguments: list[str]) -> int:
     parser = _parser()
-    given, unknown = parser.parse_known_args(arguments)
+    given, unknown = parser.parse_known_args(with_underscores(arguments))
     if given.command is None:
         parser.print_help()
         return EXIT_USAGE
@@ -89,9 +93,10 @@ def _main(arguments: list[str]) -> int:
     try:
         return 0 if command.execute(given, unknown) else EXIT_FAILED
     except ConfigError as e:
-        return _refuse(e, EXIT_USAGE)
-    except (ListingError, ModelError, OutputError, RunError) as e:
-        return _refuse(e, EXIT_FAILED)
+        return _refuse(e, f"{e}{_of_run(str(e), given)}", EXIT_USAGE)
+    except (ListingError, ModelError, OutputError, RunError, OSError) as e:
+        said = describe_error(e) if isinstance(e, OSError) else str(e)
+        return _refuse(e, f"{said}{_of_run(said, given)}", EXIT_FAILED)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -115,6 +120,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _refuse(error: Exception, status: int) -> int:
-    logs.refuse(error)
+def _of_run(said: str, given: argparse.Namespace) -> str:
+    """What is to be added to a sentence that names options of `run`, to one who has typed another command."""
+    named = dict.fromkeys(re.findall(r"(?<![\w-])--(\w+)", said))
+    others = [f"--{name}" for name in named if name in OWN_FLAGS and not hasattr(given, OWN_FLAGS[name])]
+    return f" ({', '.join(others)}: of `embed-images run`)" if others else ""
+
+
+def _refuse(error: Exception, said: str, status: int) -> int:
+    logs.refuse(error, said)
     return status

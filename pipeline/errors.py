@@ -25,3 +25,10 @@ class ConfigError(Exception):
     def __init__(self, option: str, value: object, allowed: str):
         shown = "" if value == HIDDEN else f"{value!r} is "
         super().__init__(f"{option}: {shown}not allowed: {allowed}")
+
+
+class MissingError(ConfigError):
+    """An option that must be given, and what it is."""
+
+    def __init__(self, option: str, what: str):
+        Exception.__init__(self, f"{option} must be given: {what}")

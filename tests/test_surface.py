@@ -79,3 +79,16 @@ def test_the_example_gives_a_vector_or_a_dead_letter_for_each_image(
     shown = capfd.readouterr().out
     assert re.search(r"^\('photos/cat.jpg', array\(\[", shown, re.MULTILINE)
     assert re.search(r"^DeadLetter\(source=ImageObject\(uri='photos/dog.jpg'.*'NotFound'", shown, re.MULTILINE)
+
+
+def test_the_lines_of_the_readme_read_vectors_of_any_width(
+    two_nights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    lines, *_ = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    (tmp_path / "features").symlink_to(two_nights / "output")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "lines.py").write_text(lines)
+    runpy.run_path("lines.py")
+    shown = [line.partition(" ")[0] for line in capfd.readouterr().out.splitlines()]
+    assert len(shown) == 3
+    assert set(shown) < {str(path) for path in (two_nights / "images").iterdir()}

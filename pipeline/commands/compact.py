@@ -6,13 +6,13 @@ import argparse
 from collections.abc import Sequence
 
 from pipeline.commands.command import Command
-from pipeline.commands.reading import add_output, add_storage_options
+from pipeline.commands.reading import add_output, add_storage_options, configure_stores
 from pipeline.commands.showing import add_showing, set_up_showing
 from pipeline.console.results import conclude
 from pipeline.options.beam_flags import remember_values
 from pipeline.options.config import CompactConfig, check_option, default_run_id
 from pipeline.options.table import BY_NAME
-from transforms.stores import secrets, storage
+from transforms.stores import storage
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,8 +24,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _compact(given: argparse.Namespace, unknown: Sequence[str]) -> bool:
-    secrets.remember_uri(given.output)
     remember_values(unknown)
+    configure_stores(given)
     config = CompactConfig(
         output=storage.normalize(given.output),
         run_id=check_option("run_id", given.run_id) or default_run_id("compacted-"),

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
 
 from pipeline.commands.command import Command
+from pipeline.commands.reading import checked, sentences
 from pipeline.commands.showing import add_showing, set_up_showing
+from pipeline.errors import ConfigError
+from pipeline.options.values import folder_uri
+from transforms.stores import filesystems, storage
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,10 +20,14 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _demo(given: argparse.Namespace, _: Sequence[str]) -> bool:
+    folder = checked("--output", given.output, folder_uri)
+    if not filesystems.is_local(folder):
+        raise ConfigError("--output", given.output, "a local folder, which the photos are written to")
     set_up_showing(given)
     from pipeline.demo.demo import demo
 
-    demo(os.path.abspath(given.output), given.model)
+    with sentences(given.output):
+        demo(storage.path_of(storage.normalize(folder)), given.model)
     return True
 
 

@@ -10,7 +10,7 @@ from pipeline.commands.command import Command
 from pipeline.commands.reading import add_output, add_storage_options, checked, configure_stores, sentences
 from pipeline.console.printable import printable
 from pipeline.console.results import say
-from pipeline.options.values import share
+from pipeline.options.values import share, table_uri
 
 MIN_COSINE = 0.97
 
@@ -21,12 +21,14 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "--min_cosine", metavar="COSINE", default=MIN_COSINE, help=f"of two images that are near ({MIN_COSINE})"
     )
     parser.add_argument("--run_id", metavar="ID", help="compare the images of this run only, and all of it")
-    parser.add_argument("--to", metavar="FILE", help="write the groups there, as Parquet or, by its name, JSON Lines")
+    parser.add_argument("--to", metavar="FILE", help="write the groups there: a .parquet, .csv or .jsonl")
     add_storage_options(parser)
 
 
 def _duplicates(given: argparse.Namespace, _: Sequence[str]) -> bool:
     min_cosine = checked("--min_cosine", given.min_cosine, share)
+    if given.to is not None:
+        checked("--to", given.to, table_uri)
     from pipeline.vectors.duplicates import as_json_lines, find_duplicates, summary, write_groups
 
     configure_stores(given)

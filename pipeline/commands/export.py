@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from pipeline.commands.command import Command
-from pipeline.commands.reading import add_output, add_storage_options
+from pipeline.commands.reading import add_output, add_storage_options, configure_stores
 from pipeline.commands.showing import add_showing, set_up_showing
 from pipeline.console.results import conclude
 from pipeline.errors import ConfigError
@@ -41,6 +41,7 @@ def _export(given: argparse.Namespace, unknown: Sequence[str]) -> bool:
     if given.format not in FORMATS:
         raise ConfigError("--format", given.format, f"give one of {', '.join(FORMATS)}")
     _check_database(given)
+    configure_stores(given)
     config = ExportConfig(
         output=storage.normalize(given.output),
         to=storage.normalize(given.to),

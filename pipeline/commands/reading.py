@@ -7,13 +7,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from pipeline.console import logs
 from pipeline.errors import ConfigError, ModelError, OutputError, RunError
 from pipeline.options.config import check_option
-from pipeline.options.values import NotAllowedError
+from pipeline.options.reaching import check_readable, check_stores, store_sentences
+from pipeline.options.values import NotAllowedError, folder_uri
+from transforms.inputs.rules import ListingError
 from transforms.stores import filesystems, secrets
 from transforms.stores.store_errors import describe_error
 
 T = TypeVar("T")
+PLACES = ("to", "html", "export")  # options that name what is written, or listed, besides the output
+INPUTS = ("image", "model")  # and single objects
 
 
 def add_output(parser: argparse.ArgumentParser) -> None:
@@ -35,17 +40,29 @@ def checked(name: str, value: Any, check: Callable[[Any], T]) -> T:
 
 
 def configure_stores(given: argparse.Namespace) -> None:
-    """Raises ConfigError when an option of a store is none."""
+    """Has this process reach the stores, and looks whether the output is there, and what else is named can be asked.
+
+    Raises:
+        ConfigError: an option of a store is none, or the output a name that cannot be one.
+        RunError: the output is not there, or cannot be reached, see `check_readable`.
+    """
     secrets.remember_uri(given.output)
     filesystems.configure(check_option("storage_options", given.storage_options))
+    checked("OUTPUT", given.output, folder_uri)
+    logs.keep_quiet()
+    check_readable(given.output)
+    places = {name: uri for name in PLACES if (uri := getattr(given, name, None))}
+    inputs = [uri for name in INPUTS if (uri := getattr(given, name, None))]
+    check_stores([checked(f"--{name}", uri, folder_uri) for name, uri in places.items()], inputs)
 
 
 @contextmanager
 def sentences(uri: str) -> Iterator[None]:
     """Turns what a store or a file system says into a `RunError`."""
     try:
-        yield
-    except (ModelError, OutputError, RunError):
+        with store_sentences():
+            yield
+    except (ConfigError, ListingError, ModelError, OutputError, RunError):
         raise
     except Exception as e:  # stores have error classes of their own
         raise RunError(f"{uri}: {describe_error(e)}") from e

@@ -8,8 +8,11 @@ from collections.abc import Sequence
 from pipeline.commands.command import Command
 from pipeline.commands.showing import show
 from pipeline.console.results import conclude, say
+from pipeline.errors import RunError
 from pipeline.options.arguments import add_arguments
 from pipeline.options.config import make_config
+
+NOT_FOUND = "NotFound"  # in what is said of a run that was refused, the class of most of its dead letters
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +41,14 @@ def _run(given: argparse.Namespace, unknown: Sequence[str]) -> bool:
     from transforms.records import layout
 
     config = going_on(config)
-    report = run(config)
+    try:
+        report = run(config)
+    except RunError as e:
+        if NOT_FOUND not in str(e):
+            raise
+        from pipeline.runs.launching import relative_hint
+
+        raise RunError(f"{e}{relative_hint(config.input, config.rules)}") from e
     if report is not None:
         conclude(summary(report), *report.told())
     elif config.no_wait:

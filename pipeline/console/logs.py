@@ -85,15 +85,15 @@ def tell_whole(message: str, command: str) -> None:
     logger.info("%s", command, extra={"whole": True})
 
 
-def refuse(error: Exception) -> None:
+def refuse(error: Exception, said: str) -> None:
     """The last words of a command: why it failed."""
     if is_json():
-        record = logging.makeLogRecord({"levelname": "ERROR", "msg": str(error), "event": "error"})
+        record = logging.makeLogRecord({"levelname": "ERROR", "msg": said, "event": "error"})
         print(JsonFormatter().format(record), file=sys.stderr)
         return
     if is_verbose() and not isinstance(error, ConfigError):
         print(printable_lines(redacted(traceback.format_exc())), file=sys.stderr)
-    text = printable(redacted(f"embed-images: {error}"))
+    text = printable(redacted(f"embed-images: {said}"))
     if terminal.is_terminal(sys.stderr):
         terminal.show(terminal.console_of(sys.stderr), text, "red")
     else:
@@ -125,6 +125,20 @@ class _Handler(logging.StreamHandler[Any]):
             terminal.show(console, text, COLOURS.get(record.levelno, ""))
         except Exception:  # as its base does
             self.handleError(record)
+
+
+def keep_quiet() -> None:
+    """For commands that need no `set_up`: of what is logged, our own warnings are shown, and nothing of libraries.
+
+    Those of stores log a traceback for each request that fails, which Python shows where nobody has set anything up.
+    """
+    if logging.getLogger().handlers:
+        return
+    warnings.simplefilter("ignore")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    logging.basicConfig(level=logging.CRITICAL, handlers=[handler])
+    logger.setLevel(logging.WARNING)
 
 
 class _Formatter(logging.Formatter):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.console.logs import logger
+from pipeline.console.results import say
 from pipeline.demo.corpus import BROKEN, PHOTOS, make_corpus
 from pipeline.errors import RunError
 from pipeline.model.fidelity import nearest_others
@@ -54,14 +55,14 @@ def demo(folder: str, model: str | None = None) -> None:
     groups = [posixpath.basename(posixpath.dirname(uri)) for uri in uris]
     recall = recall_at_1(vectors, groups)
     page = _write_report(output, Path(folder) / "report.html")
-    print(f"\n{summary(report)}\n")
-    print(f"Near-duplicate recall@1: {recall:.3f} (the nearest other image of {len(uris)} is of the same photo)")
+    say(f"\n{summary(report)}\n")
+    say(f"Near-duplicate recall@1: {recall:.3f} (the nearest other image of {len(uris)} is of the same photo)")
     if handle == STANDIN_HANDLE:
-        print("The stand-in module's weights are untrained: its vectors tell near duplicates apart, but mean nothing.")
-    print(f"The {BROKEN} files are in {storage.join(report.folder, 'dead_letters-00000-of-00001.jsonl')}")
-    print(f"What it looks like, failures, map and near duplicates: {page}")
-    print("\nTo read the features:\n")
-    print(reading_lines(report.folder, report.manifest))
+        say("The stand-in module's weights are untrained: its vectors tell near duplicates apart, but mean nothing.")
+    say(f"The {BROKEN} files are in {storage.join(report.folder, 'dead_letters-00000-of-00001.jsonl')}")
+    say(f"What it looks like, failures, map and near duplicates: {page}")
+    say("\nTo read the features:\n")
+    say(reading_lines(report.folder, report.manifest))
 
 
 def _write_report(output: str, file: Path) -> str:

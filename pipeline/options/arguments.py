@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import re
+from collections.abc import Sequence
 from typing import Any
 
 from pipeline.options.table import BY_NAME, GROUPS, PIPELINE_OPTIONS, Option
@@ -33,6 +35,17 @@ def _shown(option: Option) -> str:
     if option.check is byte_size:
         return f"{option.default >> 20}MiB"
     return str(option.default)
+
+
+def with_underscores(arguments: Sequence[str]) -> list[str]:
+    """Arguments with `_` for each `-` within the names of options, this program's and Beam's alike: --run-id."""
+    return [_with_underscores(argument) for argument in arguments]
+
+
+def _with_underscores(argument: str) -> str:
+    name, equals, value = argument.partition("=")
+    is_name = re.fullmatch(r"--[a-zA-Z][a-zA-Z0-9_-]*", name)
+    return f"--{name[2:].replace('-', '_')}{equals}{value}" if is_name else argument
 
 
 def closest_option(name: str) -> str:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, MissingError
 from pipeline.options.arguments import closest_option
 from pipeline.options.beam_flags import remember_values, shown_flags
 from pipeline.options.run_config_file import read_run_config
@@ -162,7 +162,7 @@ def make_config(given: Mapping[str, Any], beam_args: Sequence[str], now: datetim
     checked = {option.name: _checked(option, values.get(option.name)) for option in OPTIONS}
     for name in REQUIRED:
         if not checked[name]:
-            raise ConfigError(f"--{name}", checked[name], f"it must be given: {BY_NAME[name].help}")
+            raise MissingError(f"--{name}", BY_NAME[name].help)
     engine, precision = checked["engine"], checked["precision"]
     if engine != "auto" and precision not in PRECISIONS[engine]:
         raise ConfigError("--precision", precision, f"engine {engine} computes in {' or '.join(PRECISIONS[engine])}")

@@ -27,9 +27,11 @@ def read_run_config(path: str) -> tuple[dict[str, Any], list[str]]:
         raise ConfigError("--config", path, f"a YAML file; this one does not parse: {e}") from None
     if not isinstance(content, dict):
         raise ConfigError("--config", path, "a YAML mapping of option names to values")
-    beam_options = content.pop(PIPELINE_OPTIONS, None) or {}
+    beam_options = content.pop(PIPELINE_OPTIONS, None) or content.pop(PIPELINE_OPTIONS.replace("_", "-"), None) or {}
     if not isinstance(beam_options, dict):
         raise ConfigError(f"{path}: {PIPELINE_OPTIONS}", HIDDEN, "a mapping of Beam's option names to values")
+    content = _with_underscores(content, path)
+    beam_options = _with_underscores(beam_options, f"{path}: {PIPELINE_OPTIONS}")
     for key in content:
         if str(key) not in BY_NAME:
             raise ConfigError(f"{path}: {key}", HIDDEN, f"no such option{closest_option(str(key))}")
@@ -41,3 +43,18 @@ def read_run_config(path: str) -> tuple[dict[str, Any], list[str]]:
             quoted = f'a text in quotes, such as "{value}0" or "{value}": YAML takes it for a number, and 1.20 for 1.2'
             raise ConfigError(f"{path}: {PIPELINE_OPTIONS}.{key}", value, quoted)
     return content, beam_flags(beam_options)
+
+
+def _with_underscores(options: dict[Any, Any], where: str) -> dict[Any, Any]:
+    """Options with `_` for each `-` in their names, as on the command line.
+
+    Raises:
+        ConfigError: one is there in both spellings.
+    """
+    found: dict[Any, Any] = {}
+    for key, value in options.items():
+        name = key.replace("-", "_") if isinstance(key, str) else key
+        if name in found:
+            raise ConfigError(f"{where}: {name}", HIDDEN, "it is there twice, as - and _ are the same")
+        found[name] = value
+    return found

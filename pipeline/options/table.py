@@ -91,7 +91,8 @@ WHAT = (
         column_names,
         (),
         "columns of manifests and containers that go into the records, such as label,caption; NAME=FEATURE names the "
-        "feature, :int64, :float, :text or :bytes its kind; * takes all of them",
+        "feature, :int64, :float, :text or :bytes its kind; * takes all of them; the name of the uris' column carries "
+        "the manifest's own text of where an image is, as image/source",
         "NAMES",
         repeatable=True,
     ),
@@ -304,5 +305,6 @@ GROUPS = {
 }
 OPTIONS = tuple(option for group in GROUPS.values() for option in group)
 BY_NAME = {option.name: option for option in OPTIONS}
-OWN_FLAGS = {*BY_NAME, *(option.flag for option in OPTIONS if option.flag)}
+# The names of options by what stands for them on a command line, or is taken for that.
+OWN_FLAGS = {**{name: name for name in BY_NAME}, **{option.flag: option.name for option in OPTIONS if option.flag}}
 REQUIRED = ("input", "output")

@@ -16,6 +16,9 @@ from transforms.inputs.choosing import compiled
 from transforms.records.columns import KINDS, parse_columns
 from transforms.stores import filesystems, storage
 
+TABLES = (".parquet", ".csv", ".jsonl", ".ndjson")  # what tables are written as, see `pipeline.outputs.tables`
+# A scheme with a slash too few, which would be a local folder.
+SLIP = re.compile(r"(gs|gcs|s3|s3a|az|abfs|abfss|https?):/?([^/].*)", re.IGNORECASE)
 SIZE_UNITS = {"": 1, "B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
@@ -32,6 +35,8 @@ def non_empty_text(value: Any) -> str:
 def uri(value: Any) -> str:
     """A path or a URI; a local name that is no UTF-8, as the command line may give it, becomes its `file:` URI."""
     text = non_empty_text(value)
+    if slip := SLIP.match(text):
+        raise NotAllowedError(f"a URI has two slashes: {slip[1]}://{slip[2]}; a folder of that name is ./{text}")
     if filesystems.scheme_of(text) not in filesystems.SCHEMES:
         raise NotAllowedError(f"a path, or a URI of a store ({filesystems.READ_SCHEMES})")
     try:
@@ -54,6 +59,14 @@ def folder_uri(value: Any) -> str:
         raise NotAllowedError("a folder that can be written to; web servers are for reading")
     if storage.FILE_URI.match(storage.normalize(text)):
         raise NotAllowedError("a name that is UTF-8")
+    return text
+
+
+def table_uri(value: Any) -> str:
+    """A file that can be written to, whose name says as what."""
+    text = folder_uri(value)
+    if not text.endswith(TABLES):
+        raise NotAllowedError(f"a file that ends in {', '.join(TABLES)}, which says what it is written as")
     return text
 
 
@@ -154,10 +167,17 @@ def options_of_store(value: Any) -> tuple[str, dict[str, Any]]:
     if isinstance(value, tuple):
         scheme, options = value
         if isinstance(options, dict) and all(isinstance(key, str) for key in options):
+            _check_scheme(str(scheme))
             return str(scheme), options
     else:
         match = re.fullmatch(r"([a-z0-9+]+)\.(\w+)=(.*)", str(value), re.DOTALL)
         if match:
+            _check_scheme(match[1])
             with suppress(ValueError):
                 return match[1], {match[2]: load_yaml(match[3])}
     raise NotAllowedError("SCHEME.KEY=VALUE, such as s3.anon=true; in a run config SCHEME: {KEY: VALUE}")
+
+
+def _check_scheme(scheme: str) -> None:
+    if scheme not in filesystems.SCHEMES:
+        raise NotAllowedError(f"options of a store, by its scheme: one of {', '.join(sorted(filesystems.SCHEMES))}")

@@ -17,7 +17,7 @@ from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
 from transforms.records import documents, layout
 from transforms.records.tfrecord import open_shard, read_records
-from transforms.stores import filesystems, storage
+from transforms.stores import folders, storage
 
 BATCH_RECORDS = 1024
 READERS = 16  # a year of nights is 365 small files
@@ -26,23 +26,10 @@ READERS = 16  # a year of nights is 365 small files
 def run_ids(output: str) -> list[str]:
     """The ids of the published runs of an output, in the order of names; what can be no run's name is none."""
     runs = storage.join(output, layout.RUNS)
-    fs = filesystems.filesystem(runs)
-    if not fs.isdir(runs):
-        return []
-    names = [posixpath.basename(path.rstrip("/")) for path in fs.ls(runs, detail=False)]
-    names = [name for name in names if re.fullmatch(layout.RUN_ID, name)]
+    names = [name for name, _ in folders.entries(runs) if re.fullmatch(layout.RUN_ID, name)]
     with ThreadPoolExecutor(READERS) as readers:
         published = readers.map(lambda name: storage.exists(storage.join(runs, name, layout.SUCCESS)), names)
         return sorted(name for name, found in zip(names, published, strict=True) if found)
-
-
-def entries(folder: str) -> list[tuple[str, bool]]:
-    """(name, whether it is a folder) of what lies in a folder."""
-    fs = filesystems.filesystem(folder)
-    if not fs.isdir(folder):
-        return []
-    found = (info for info in fs.ls(folder, detail=True) if info["name"].rstrip("/") != folder.partition("://")[2])
-    return sorted((posixpath.basename(info["name"].rstrip("/")), info["type"] == "directory") for info in found)
 
 
 def read_manifest(folder: str) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from pipeline.errors import RunError
 from pipeline.outputs.dataset import READERS
@@ -118,13 +117,6 @@ def runs_of_newest_generation(output: str, *, all_of_them: bool = False) -> list
     if not runs:
         raise RunError(f"{output}: no published run; they lie in {storage.join(output, 'runs')}")
     return [run for run in runs if run.generation == runs[-1].generation]
-
-
-def write_selection(selection: pa.Table, uri: str) -> None:
-    """As Parquet, at a local path or in a store."""
-    sink = pa.BufferOutputStream()
-    pq.write_table(selection, sink, compression="zstd")
-    storage.write_bytes(storage.normalize(uri), sink.getvalue().to_pybytes())
 
 
 def _by_ledger(runs: Sequence[PublishedRun], read: Callable[[PublishedRun, int, str], pa.Table]) -> Iterator[pa.Table]:

@@ -23,6 +23,7 @@ from transforms.stores import filesystems, storage
 from transforms.stores.streaming import open_current
 
 CHUNK = 1 << 20
+LISTED = (*layout.KINDS.values(), "ledgers")  # of a manifest, the lists of files
 
 
 @dataclass(frozen=True)
@@ -35,9 +36,15 @@ class Problem:
 
 @dataclass
 class RunResult:
+    """Attributes:
+    records, dead_letters: that could be read.
+    promised: records, as the manifest has them.
+    """
+
     run_id: str
     records: int = 0
     dead_letters: int = 0
+    promised: int = 0
     problems: list[Problem] = field(default_factory=list)
 
 
@@ -56,9 +63,8 @@ class Result:
         for run in self.runs:
             found = len(run.problems)
             verdict = "holds" if not found else f"{found} problem{'s' if found > 1 else ''}"
-            lines.append(
-                f"run {printable(run.run_id)}: {run.records:,} records, {run.dead_letters:,} dead letters: {verdict}"
-            )
+            read = f"{run.records:,}" if run.records == run.promised else f"{run.records:,} of {run.promised:,}"
+            lines.append(f"run {printable(run.run_id)}: {read} records, {run.dead_letters:,} dead letters: {verdict}")
             lines += [printable(f"  {problem.file}: {problem.message}") for problem in run.problems]
         return "\n".join(lines)
 
@@ -123,16 +129,17 @@ class _Verification:
         self._reasons: Counter[str | None] = Counter()  # why images were embedded, or failed to be
 
     def problems(self) -> Iterator[Problem]:
-        listed = [entry for kind in (*layout.KINDS.values(), "ledgers") for entry in self._manifest[kind]]
-        intact = set()
-        for entry in listed:
-            message = self._check_bytes(entry)
-            if message:
-                yield Problem(entry["path"], message)
-            else:
-                intact.add(entry["path"])
+        self._result.promised = self._manifest["counts"]["embedded"]
+        kind_of = {entry["path"]: kind for kind in LISTED for entry in self._manifest[kind]}
+        listed = [entry for kind in LISTED for entry in self._manifest[kind]]
+        damage = {entry["path"]: message for entry in listed if (message := self._check_bytes(entry))}
+        intact, damaged = kind_of.keys() - damage.keys(), {kind_of[path] for path in damage}
         for entry in self._manifest["shards"]:
-            yield from self._check_shard(entry)
+            said = [problem.message for problem in self._check_shard(entry)]
+            if message := damage.pop(entry["path"], ""):  # one fault, one sentence: with its place, where that is told
+                said[-1:] = ["; ".join([*said[-1:], message])]
+            yield from (Problem(entry["path"], each) for each in said)
+        yield from (Problem(path, message) for path, message in damage.items())
         for entry in self._manifest["dead_letters"]:
             if entry["path"] in intact:
                 yield from self._check_dead_letters(entry)
@@ -140,10 +147,10 @@ class _Verification:
             for entry in self._manifest[kind]:
                 if entry["path"] in intact:
                     yield from self._check_lines(entry, found)
-        if all(entry["path"] in intact for entry in listed):
+        if not damaged:
             yield from self._check_ledgers()
-        yield from self._check_counts()
-        yield from self._check_strays({entry["path"] for entry in listed})
+        yield from self._check_counts(damaged)
+        yield from self._check_strays(set(kind_of))
 
     def _check_bytes(self, entry: dict[str, Any]) -> str:
         """What is wrong with a file as a whole; empty when its size and CRC32C hold."""
@@ -269,23 +276,25 @@ class _Verification:
             parts = "embedded + failed + deleted + containers"
             yield Problem(layout.MANIFEST, f"{len(seen)} rows in the ledgers, not {parts}")
 
-    def _check_counts(self) -> Iterator[Problem]:
+    def _check_counts(self, damaged: set[str]) -> Iterator[Problem]:
+        """That they add up, and are those of the files; but for the kinds of files of which one is damaged."""
         counts = self._manifest["counts"]
         parts = ("unchanged", "failed_before", "outside", "over_limit", "embedded", "failed")
         if counts["listed"] != sum(counts[part] for part in parts):
             yield Problem(layout.MANIFEST, f"listed is not {' + '.join(parts)}")
-        if counts["deleted"] != len(self._gone):
-            yield Problem(layout.MANIFEST, f"{counts['deleted']} deleted, {len(self._gone)} lines in files")
-        if counts.get("containers", 0) != len(self._read):
-            yield Problem(layout.MANIFEST, f"{counts['containers']} containers, {len(self._read)} lines in files")
-        if counts["embedded"] != self._result.records:
-            yield Problem(layout.MANIFEST, f"{counts['embedded']} embedded, {self._result.records} records in shards")
-        if counts["failed"] != self._result.dead_letters:
-            yield Problem(layout.MANIFEST, f"{counts['failed']} failed, {self._result.dead_letters} dead letters")
+        lines = "lines in files"
+        for kind, count, found, what in (
+            ("deleted", "deleted", len(self._gone), lines),
+            ("containers", "containers", len(self._read), lines),
+            ("shards", "embedded", self._result.records, "records in shards"),
+            ("dead_letters", "failed", self._result.dead_letters, "dead letters"),
+        ):
+            if kind not in damaged and counts.get(count, 0) != found:
+                yield Problem(layout.MANIFEST, f"{counts.get(count, 0)} {count}, {found} {what}")
         told = {reason: counts[reason] for reason in REASONS if NEW in counts}  # earlier versions told none
-        if told and Counter(told) != self._reasons:
+        if "ledgers" not in damaged and told and Counter(told) != self._reasons:
             yield Problem(layout.MANIFEST, f"the ledgers have other reasons than {told}: {dict(self._reasons)}")
-        if Counter(counts["failed_by_error"]) != self._errors:
+        if "dead_letters" not in damaged and Counter(counts["failed_by_error"]) != self._errors:
             yield Problem(layout.MANIFEST, f"failed_by_error differs from the dead letters: {dict(self._errors)}")
 
     def _check_strays(self, known: set[str]) -> Iterator[Problem]:

@@ -19,7 +19,7 @@ from pipeline.planning.measuring import Measured, measure
 from pipeline.planning.prices import Prices
 from pipeline.planning.stages import stages_of
 from pipeline.runs.head import preprocessing_of
-from pipeline.runs.launching import check_inputs, find_columns, launching, patiently
+from pipeline.runs.launching import check_inputs, check_stores, find_columns, launching, patiently
 from pipeline.runs.run import model_of
 from transforms.stores import filesystems
 
@@ -66,6 +66,7 @@ def make_plan(config: RunConfig, images: int, prices: Prices, cores: int = 0, st
         options = beam_options(config)
         check_secrets(config.storage_options, options)
         with patiently([config.output, *config.input]):
+            check_stores([config.output], [*config.input, config.model])
             check_inputs(config.input, config.rules, config.output, config.max_object_bytes)
             columns = find_columns(config)
             earlier = published_runs(config.output, all_of_them=config.incremental)

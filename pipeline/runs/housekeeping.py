@@ -14,13 +14,13 @@ from rich.table import Table
 from pipeline.console.printable import printable
 from pipeline.console.tables import table_text
 from pipeline.outputs.compactions import half_removed, held_by
-from pipeline.outputs.dataset import entries, run_ids
+from pipeline.outputs.dataset import run_ids
 from pipeline.outputs.history import PublishedRun, published_runs
 from pipeline.outputs.lease import holder_of
 from pipeline.runs.resuming import finished_shards
 from transforms.records import documents, layout, removal
 from transforms.records.output_error import OutputError
-from transforms.stores import storage
+from transforms.stores import folders, storage
 
 SHOWN = 5  # paths of others
 # A launcher that knows that its job has ended says so. Of what it does not know, nothing is pruned for a day: a cluster
@@ -185,7 +185,7 @@ def half_removed_in(output: str, runs: Sequence[PublishedRun]) -> list[str]:
 def refused_in(output: str) -> list[PublishedRun]:
     """Runs that failed too often, of which the dead letters are kept; what cannot be read is passed over."""
     found = []
-    for name, is_folder in entries(storage.join(output, layout.REFUSED)):
+    for name, is_folder in folders.entries(storage.join(output, layout.REFUSED)):
         if is_folder and re.fullmatch(layout.RUN_ID, name):
             folder = layout.refused_folder(output, name)
             with contextlib.suppress(FileNotFoundError, OutputError):
@@ -239,7 +239,7 @@ def _not_published(output: str) -> tuple[set[tuple[str, str]], list[str]]:
     candidates, foreign = set(), []
     published = set(run_ids(output))
     for place in (layout.STAGING, layout.RUNS):
-        for name, is_folder in entries(storage.join(output, place)):
+        for name, is_folder in folders.entries(storage.join(output, place)):
             if not is_folder or not re.fullmatch(layout.RUN_ID, name):
                 foreign.append(storage.join(place, name))
             elif place == layout.STAGING or name not in published:

@@ -16,6 +16,8 @@ from typing import Any
 from pipeline.console.logs import logger
 from pipeline.errors import ConfigError, ModelError, RunError
 from pipeline.options.config import RunConfig
+from pipeline.options.reaching import check_stores as check_stores
+from pipeline.options.reaching import store_sentences
 from pipeline.outputs.dataset import run_ids
 from pipeline.runs.running import RunReport
 from transforms.elements import ImageObject, Refusal
@@ -25,7 +27,7 @@ from transforms.inputs.choosing import EXCLUDED, NOT_SAMPLED
 from transforms.inputs.containers.member import STAGE, Asked
 from transforms.inputs.containers.naming import kind_of
 from transforms.inputs.containers.reading import read_container
-from transforms.inputs.inputs import kinds_of_columns, list_input
+from transforms.inputs.inputs import kinds_of_columns, list_input, relative_from
 from transforms.inputs.leaving_out import kind_left_out
 from transforms.inputs.rules import ListingError, Rules
 from transforms.records import documents, layout, removal
@@ -46,7 +48,8 @@ PATIENCE_SECONDS = 5.0
 def launching() -> Iterator[None]:
     """Turns what may go wrong before a pipeline runs into a sentence."""
     try:
-        yield
+        with store_sentences():
+            yield
     except (RunError, ListingError, ConfigError, ModelError, OutputError):
         raise
     except Exception as e:  # of files, packages and stores, which have error classes of their own
@@ -55,9 +58,9 @@ def launching() -> Iterator[None]:
 
 @contextmanager
 def patiently(uris: Sequence[str]) -> Iterator[None]:
-    """Says that stores are waited for when that takes long: their clients try again for a minute, without a word."""
+    """Says that stores are waited for when that takes long: their clients try again, without a word."""
     stores = sorted({f"{filesystems.scheme_of(uri)}://" for uri in uris if not filesystems.is_local(uri)})
-    said = "still waiting for %s after %.0f s; without a network or credentials, that ends in a minute with a sentence"
+    said = "still waiting for %s after %.0f s; without a network or credentials, that ends with a sentence"
     waiting = threading.Timer(PATIENCE_SECONDS, logger.info, (said, " or ".join(stores), PATIENCE_SECONDS))
     waiting.daemon = True
     if stores:
@@ -159,6 +162,8 @@ def check_inputs(inputs: Sequence[str], rules: Rules, output: str, max_object_by
         first = list(islice((image for image in listed if not own(image.uri)), PROBED_IMAGES))
         if not first:
             raise ListingError(f"--input: {text!r} holds no image{_hint(left_out)}")
+        if all(filesystems.is_local(image.uri) and not storage.exists(image.uri) for image in first):
+            logger.warning("%s: of its first %d images none is there%s", text, len(first), relative_hint([text], rules))
         if kind_of(first[0].uri):
             _check_container(first[0], rules)
         elif not filesystems.is_local(first[0].uri) and (denied := _denied(first, max_object_bytes)):
@@ -166,6 +171,12 @@ def check_inputs(inputs: Sequence[str], rules: Rules, output: str, max_object_by
                 f"--input: the store lets none of the first {len(first)} images of {text!r} be read ({denied}); "
                 f"give credentials that may, see docs/operations.md"
             )
+
+
+def relative_hint(inputs: Sequence[str], rules: Rules) -> str:
+    """Where the relative paths of manifests start from, as the end of a sentence; "" where there are none."""
+    folders = {text: folder for text in inputs if (folder := relative_from(text, rules))}
+    return "".join(f"; relative paths in {text} start from its folder, {folder}" for text, folder in folders.items())
 
 
 def _check_container(container: ImageObject, rules: Rules) -> None:

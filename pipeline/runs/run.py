@@ -15,6 +15,7 @@ from pipeline.runs.launching import (
     check_inputs,
     check_output,
     check_scratch,
+    check_stores,
     find_columns,
     launching,
     patiently,
@@ -47,6 +48,7 @@ def run(config: RunConfig) -> RunReport | None:
     with launching(), phases.measure("start"):
         filesystems.configure(config.storage_options)
         with patiently([output, *config.input]):
+            check_stores([output], [*config.input, config.model])
             if report := published(output, run_id, config.identity()):
                 return report
             check_output(output, run_id)

@@ -8,12 +8,11 @@ from typing import Any
 
 from pipeline.console.logs import logger
 from pipeline.options.config import DEFAULT_RUN_ID, RunConfig
-from pipeline.outputs.dataset import entries
 from pipeline.outputs.lease import is_alive, last_lease
-from pipeline.runs.launching import launching, patiently
+from pipeline.runs.launching import check_stores, launching, patiently
 from pipeline.runs.resuming import noted
 from transforms.records import layout
-from transforms.stores import filesystems, storage
+from transforms.stores import filesystems, folders, storage
 
 
 def going_on(config: RunConfig) -> RunConfig:
@@ -29,6 +28,7 @@ def going_on(config: RunConfig) -> RunConfig:
     with launching():
         filesystems.configure(config.storage_options)
         with patiently([config.output]):
+            check_stores([config.output])
             run_id = _unfinished(config)
     if not run_id:
         return config
@@ -39,7 +39,7 @@ def going_on(config: RunConfig) -> RunConfig:
 def _unfinished(config: RunConfig) -> str:
     """The newest run that nobody has finished, "" where there is none."""
     wanted = {**config.identity(), "run_id": ""}
-    for run_id, _ in reversed(entries(storage.join(config.output, layout.STAGING))):
+    for run_id, _ in reversed(folders.entries(storage.join(config.output, layout.STAGING))):
         if not re.fullmatch(DEFAULT_RUN_ID, run_id) or wanted not in _identities(config.output, run_id):
             continue
         holder = last_lease(config.output, run_id)[1]
@@ -50,6 +50,6 @@ def _unfinished(config: RunConfig) -> str:
 
 def _identities(output: str, run_id: str) -> list[dict[str, Any]]:
     """What the attempts at a run make or have made, but for its id."""
-    attempts = (name for name, _ in entries(layout.staging_folder(output, run_id)))
+    attempts = (name for name, _ in folders.entries(layout.staging_folder(output, run_id)))
     notes = [noted(output, run_id, attempt) for attempt in attempts if re.fullmatch(layout.ATTEMPT, attempt)]
     return [{**note["identity"], "run_id": ""} for note in notes if note]

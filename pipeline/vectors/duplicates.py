@@ -10,11 +10,11 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from pipeline.errors import RunError
 from pipeline.outputs.features import load_selection
 from pipeline.outputs.selection import select_features
+from pipeline.outputs.tables import JSON_LINES, write_table
 from pipeline.vectors.candidates import NEIGHBOURS, SAMPLE, Candidates
 from pipeline.vectors.components import Components
 from pipeline.vectors.pairs import Pairs, cosines_of, near_pairs
@@ -141,8 +141,8 @@ def as_json_lines(found: Duplicates) -> str:
 
 
 def write_groups(found: Duplicates, uri: str) -> None:
-    """As Parquet of `SCHEMA` where the name ends with .parquet, else as JSON Lines; at a local path or in a store."""
-    if not uri.endswith(".parquet"):
+    """As JSON Lines, or as a table of `SCHEMA`, see `write_table`; at a local path or in a store."""
+    if uri.endswith(JSON_LINES):
         lines = as_json_lines(found)
         storage.write_bytes(storage.normalize(uri), (lines + "\n" if lines else "").encode())
         return
@@ -153,9 +153,7 @@ def write_groups(found: Duplicates, uri: str) -> None:
     ]
     columns = zip(*rows, strict=True) if rows else ([], [], [])
     arrays = [pa.array(list(values), field.type) for values, field in zip(columns, SCHEMA, strict=True)]
-    sink = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_arrays(arrays, schema=SCHEMA), sink, compression="zstd")
-    storage.write_bytes(storage.normalize(uri), sink.getvalue().to_pybytes())
+    write_table(pa.Table.from_arrays(arrays, schema=SCHEMA), uri)
 
 
 def summary(found: Duplicates, min_cosine: float) -> str:

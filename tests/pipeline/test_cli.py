@@ -13,7 +13,7 @@ from tests.pipeline.commands.typed import command
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        (["run"], 2, "--input: () is not allowed: it must be given"),
+        (["run"], 2, "--input must be given: what to embed"),
         (
             ["run", "--input=a", "--output=o", "--engine=onnx"],
             2,

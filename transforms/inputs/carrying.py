@@ -20,11 +20,14 @@ from transforms.stores.fetching import Policy
 
 FOLDER = "\0folder"  # in place of a column's name, of the label that a folder's name is; no manifest can have it
 LABEL_OF_FOLDER = Column(FOLDER, "image/class/text", "text")
+SOURCE = "image/source"  # the feature of what a manifest itself says of where an image is
 MEMBERS = 100  # of a container, that tell the kinds of columns
 
 
 def known_columns(asked: Sequence[Column], found: Sequence[Mapping[str, str]], rules: Rules) -> list[Column]:
     """The columns that a run carries, and their kinds; "" where no input tells.
+
+    The column of names is carried where it is asked for by name: a manifest's own text, as the feature `SOURCE`.
 
     Args:
         asked: as `parse_columns` gives them.
@@ -39,12 +42,17 @@ def known_columns(asked: Sequence[Column], found: Sequence[Mapping[str, str]], r
             kinds.setdefault(name, set()).update({kind} - {""})
     named = [column for column in asked if column.name != ALL]
     if len(named) < len(asked):
-        others = kinds.keys() - {column.name for column in named} - RESERVED
+        others = kinds.keys() - {column.name for column in named} - RESERVED - {rules.uri_column}
         named += [Column(name, name) for name in sorted(others)]
     for column in named:
         if column.name not in kinds:
             there = f"; there are {', '.join(sorted(kinds)[:20])}" if kinds else ", nor any other"
             raise ListingError(f"--columns: no input has a column {column.name!r}{there}")
+    # Not under its own name, by which tables have the whole path.
+    named = [
+        column._replace(feature=SOURCE) if column.name == column.feature == rules.uri_column else column
+        for column in named
+    ]
     if rules.label_from:
         named.append(LABEL_OF_FOLDER)
     try:

@@ -24,6 +24,7 @@ from transforms.inputs.leaving_out import kind_left_out
 from transforms.inputs.ranges import WHOLE, Range
 from transforms.inputs.rules import DEFAULT_RULES, ListingError, Rules, Skipped, ignore, web_image
 from transforms.stores import filesystems, storage
+from transforms.stores.folders import scheme_hint
 from transforms.stores.store_errors import describe_error, is_forbidden
 
 # Prefixes that a listing of a store is split into, to be listed at once, and how deep it looks for them.
@@ -156,6 +157,18 @@ def kinds_of_columns(text: str, rules: Rules, asked: Sequence[str]) -> dict[str,
         return kinds_of_members(container, rules, asked) if container else {}
 
 
+def relative_from(text: str, rules: Rules) -> str:
+    """The folder that relative paths of an input start from, which is a manifest that has some; else "".
+
+    Raises:
+        ListingError: as `list_input`.
+    """
+    uri = normalized(text)
+    with sentences(text):
+        is_one = manifests.is_manifest(uri) and _is_one(uri, text, rules) and data_files_of(uri) is None
+        return manifests.relative_from(uri, rules) if is_one and _is_manifest(uri, rules) else ""
+
+
 def _is_one(uri: str, text: str, rules: Rules) -> bool:
     """Whether an input is one object, and neither a folder nor a pattern."""
     if not filesystems.is_local(uri):
@@ -264,7 +277,8 @@ def sentences(text: str) -> Iterator[None]:
     except ListingError:
         raise
     except FileNotFoundError:
-        raise ListingError(f"{text}: no such file or folder, and no glob (which has *, ? or [)") from None
+        hint = scheme_hint(text)
+        raise ListingError(f"{text}: no such file or folder, and no glob (which has *, ? or [){hint}") from None
     except Exception as e:  # stores have error classes of their own
         hint = (
             "; give credentials that may list it, see docs/operations.md" if "://" in text and is_forbidden(e) else ""

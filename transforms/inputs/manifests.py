@@ -101,7 +101,7 @@ def images_of(uri: str, rules: Rules) -> Iterator[ImageObject]:
     with sentences(uri), _opened(uri) as file:
         facts, names = columns_of(rules), [column.name for column in rules.columns if column.name != FOLDER]
         if _extension(uri) == ".txt":
-            names.clear()  # it has none
+            names = [name for name in names if name == rules.uri_column]  # it has no other
         wanted = list(dict.fromkeys([*facts, *names]))
         for number, values in READERS[_extension(uri)](file, wanted, rules.all_columns):
             name, row = values[0], dict(zip(wanted, values, strict=True))
@@ -139,22 +139,35 @@ def images_of(uri: str, rules: Rules) -> Iterator[ImageObject]:
             yield image
 
 
-def kinds_of_columns(uri: str, rules: Rules) -> dict[str, str]:
-    """The kinds of the columns of a manifest, by their names, as its first `ROWS` rows have them; "" of no value.
-
-    The columns of names and of facts are not among them.
+def relative_from(uri: str, rules: Rules) -> str:
+    """The folder that a manifest's relative paths start from, where its first name is one; else "".
 
     Raises:
         ListingError: it cannot be read.
     """
-    extension = _extension(uri)
+    with sentences(uri), _opened(uri) as file:
+        first = next(READERS[_extension(uri)](file, [rules.uri_column], False), None)
+    name = str(first[1][0]) if first else "/"
+    is_relative = filesystems.is_local(name) and not (name.startswith("/") or storage.FILE_URI.match(name))
+    return (_path(uri).rpartition("/")[0] or "/") if is_relative else ""
+
+
+def kinds_of_columns(uri: str, rules: Rules) -> dict[str, str]:
+    """The kinds of the columns of a manifest, by their names, as its first `ROWS` rows have them; "" of no value.
+
+    The column of names is one of texts; those of facts are not among them.
+
+    Raises:
+        ListingError: it cannot be read.
+    """
+    extension, source = _extension(uri), {rules.uri_column: "text"}
     if extension == ".txt":
-        return {}
+        return source
     with sentences(uri), _opened(uri) as file:
         names = [name for name in NAMES[extension](file) if name not in columns_of(rules)]
         file.seek(0)
         rows = [values[1:] for _, values in islice(READERS[extension](file, [rules.uri_column, *names], False), ROWS)]
-        return kinds_of(names, rows, texts=extension in (".csv", ".tsv"))
+        return {**source, **kinds_of(names, rows, texts=extension in (".csv", ".tsv"))}
 
 
 def _extension(uri: str) -> str:

@@ -7,12 +7,11 @@ A lease is renewed by whoever works at its run, the launcher or any worker, and 
 from __future__ import annotations
 
 import json
-import posixpath
 import time
 from typing import Any, NamedTuple
 
 from transforms.records import documents, layout, removal
-from transforms.stores import filesystems, storage
+from transforms.stores import folders, storage
 
 RENEWAL_SECONDS = 30.0
 EXPIRY_SECONDS = 300.0
@@ -40,10 +39,7 @@ class Lease(NamedTuple):
 def last_number(output: str, run_id: str) -> int:
     """Of the last lease of a run, which is the one that holds; 0 when there is none."""
     folder = layout.staging_folder(output, run_id)
-    fs = filesystems.filesystem(folder)
-    if not fs.isdir(folder):
-        return 0
-    names = (posixpath.basename(path.rstrip("/")) for path in fs.ls(folder, detail=False))
+    names = [name for name, _ in folders.entries(folder)]
     return max((int(match[1]) for name in names if (match := layout.LEASE.fullmatch(name))), default=0)
 
 

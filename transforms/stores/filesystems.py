@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
+import inspect
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from transforms.stores import secrets
@@ -24,6 +27,18 @@ BLOCKING_CALLS = 256
 
 # The schemes that are read. All else that fsspec knows is refused: chains (`simplecache::s3://…`), archives, shells.
 SCHEMES = frozenset({"file", "gs", "gcs", "s3", "s3a", "az", "abfs", "abfss", "http", "https"})
+# Of those that name the same store: the first of them, whose options are the others' too.
+FAMILIES = {"gcs": "gs", "s3a": "s3", "abfs": "az", "abfss": "az"}
+
+# Of what filesystems are made with, that which no option can say.
+NO_OPTIONS = {"self", "args", "kwargs", "loop", "asynchronous"}
+# Which gcsfs takes from among its `kwargs`, for its bucket types.
+RETRIES_OF_GCS = {"retry_timeout", "retry_initial", "retry_maximum", "retry_multiplier"}
+# Of web servers, which `http` reads.
+WEB_OPTIONS = {
+    "auth", "client_kwargs", "cookies", "headers", "params", "proxy", "proxy_auth", "proxy_headers", "server_hostname",
+    "ssl", "timeout",
+}  # fmt: skip
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -45,6 +60,10 @@ class SchemeError(ValueError):
         super().__init__(f"{scheme}:// is no store that is read here; they are local files, {READ_SCHEMES}")
 
 
+class OptionError(ValueError):
+    """An option that the filesystem of a store does not have; the text is a sentence, and tells no value."""
+
+
 READ_SCHEMES = ", ".join(f"{scheme}://" for scheme in ("gs", "s3", "az", "http", "https"))
 
 
@@ -64,10 +83,24 @@ def configure(options: StorageOptions) -> None:
 
 
 def options_of(scheme: str) -> dict[str, Any]:
-    """What `configure` was told of a store, with the secrets that it names."""
+    """What `configure` was told of a store, by this name of it or another, with the secrets that it names.
+
+    Raises:
+        OptionError: a secret that is not where an option says.
+    """
     if scheme not in _resolved:
-        _resolved[scheme] = secrets.resolved(_options.get(scheme, {}))
+        names = (scheme, *sorted(name for name in _options if family_of(name) == family_of(scheme)))
+        given = next((_options[name] for name in names if name in _options), {})
+        try:
+            _resolved[scheme] = secrets.resolved(given)
+        except ValueError as e:
+            raise OptionError(f"{scheme}: {e}") from None
     return dict(_resolved[scheme])
+
+
+def family_of(scheme: str) -> str:
+    """The first of the schemes that name the same store."""
+    return FAMILIES.get(scheme, scheme)
 
 
 def scheme_of(uri: str) -> str:
@@ -135,7 +168,33 @@ def _make(scheme: str, retries: bool) -> AbstractFileSystem:
 def _fsspec(scheme: str, options: dict[str, Any]) -> AbstractFileSystem:
     import fsspec  # when a store is used: the command line knows their names alone
 
+    check_names(scheme, fsspec.get_filesystem_class(scheme))
     return fsspec.filesystem(scheme, **options)
+
+
+def check_names(scheme: str, kind: type | None = None) -> None:
+    """Refuses options that a filesystem would hand on to what fails, or would drop without a word.
+
+    Raises:
+        OptionError: names the first of them, and what was probably meant.
+    """
+    known = _names_known(scheme, kind)
+    for name in options_of(scheme):
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+            hint = f"; did you mean {scheme}.{near[0]}?" if near else "; docs/operations.md has those that are"
+            raise OptionError(f"{scheme}.{name} is no option of {scheme}://{hint}")
+
+
+def _names_known(scheme: str, kind: type | None) -> list[str]:
+    if scheme in ("http", "https"):
+        return sorted(WEB_OPTIONS)
+    kinds = [*kind.__mro__] if kind else []
+    if family_of(scheme) == "s3":  # s3fs hands what it does not know to the session, such as the profile
+        kinds += import_module("aiobotocore.session").AioSession.__mro__
+    makers = [vars(each)["__init__"] for each in kinds if "__init__" in vars(each)]
+    parameters = [inspect.signature(maker).parameters for maker in makers]
+    return sorted({name for names in parameters for name in names} - NO_OPTIONS | RETRIES_OF_GCS)
 
 
 def _local(scheme: str, options: dict[str, Any], _: bool) -> AbstractFileSystem:
@@ -156,6 +215,7 @@ def _gcs(scheme: str, options: dict[str, Any], retries: bool) -> AbstractFileSys
         # Else gcsfs asks the storage control API for the kind of each bucket; stand-ins have none.
         os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
     options = {"use_listings_cache": False, "requests_timeout": client_timeout(), **options}
+    options.setdefault("token", _token_of_gcs())
     if retries:
         return _fsspec(scheme, options)
     options["session_kwargs"] = {"trace_configs": [_tracing()], **options.get("session_kwargs", {})}
@@ -163,6 +223,31 @@ def _gcs(scheme: str, options: dict[str, Any], retries: bool) -> AbstractFileSys
     undecorated: Any = type(fs)._request.__wrapped__
     fs._request = undecorated.__get__(fs)
     return fs
+
+
+def is_anonymous_by_default(uri: str) -> bool:
+    """Whether a store is asked without credentials because none were found."""
+    scheme = scheme_of(uri)
+    return family_of(scheme) == "gs" and "token" not in options_of(scheme) and _token_of_gcs() == "anon"
+
+
+@functools.cache
+def _token_of_gcs() -> str | None:
+    """gcsfs's own search for credentials (None), or "anon" where there are none to be found.
+
+    Without a network its search takes most of 20 s for each filesystem, since it asks for a metadata server twice and
+    with tries of its own. `google.auth.default` has asked by then: a machine of Google's is known by its firmware too.
+    """
+    import google.auth
+    from google.auth.exceptions import DefaultCredentialsError
+
+    if os.path.exists(os.path.expanduser("~/.gcs_tokens")):  # what gcsfs has kept of its token "browser"
+        return None
+    try:
+        google.auth.default()
+    except DefaultCredentialsError:
+        return "anon"
+    return None
 
 
 def _s3(scheme: str, options: dict[str, Any], retries: bool) -> AbstractFileSystem:

@@ -277,4 +277,15 @@ def copy(source: str, target: str) -> None:
 
 
 def exists(uri: str) -> bool:
-    return bool(filesystem(uri).exists(uri))
+    """Whether there is an object, or a folder, of that name.
+
+    Raises:
+        OSError: that cannot be told; stores raise errors of their own as well.
+    """
+    if not is_local(uri):
+        return bool(filesystem(uri).exists(uri))
+    try:
+        os.stat(path_of(uri))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True

@@ -134,6 +134,17 @@ def status_of(error: BaseException) -> int | None:
     return None
 
 
+def code_of(error: BaseException) -> str:
+    """What a store calls an error, such as AccessDenied: Azure's `error_code`, botocore's response; "" of others."""
+    if isinstance(code := getattr(error, "error_code", None), str):
+        return code
+    for cause in (error, error.__cause__):
+        response = getattr(cause, "response", None)
+        if isinstance(response, dict):
+            return str(response.get("Error", {}).get("Code", ""))
+    return ""
+
+
 def retry_after_seconds(error: BaseException) -> float:
     """What the store asked to wait for, by its header (RFC 9110, 10.2.3: seconds, or a date); 0 for nothing.
 
@@ -163,6 +174,7 @@ SENTENCES = (
     DamagedBodyError,
     VersionGoneError,
     WebError,
+    filesystems.OptionError,
     filesystems.SchemeError,
     storage.ForeignFileError,
     storage.NotAFileError,

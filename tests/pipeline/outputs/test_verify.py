@@ -68,9 +68,11 @@ def test_a_damaged_byte_names_its_shard_and_record(output: Path) -> None:
     start = sum(len(frame(b"x" * length)) for length in record_lengths(shard)[:2])
     data[start + 40] ^= 1
     shard.write_bytes(data)
-    found = problems(output)
-    assert (SHARD, f"record 2 at byte {start}: the checksum of its data does not hold") in found
-    assert any(file == SHARD and message.startswith("CRC32C is ") for file, message in found)
+    ((file, message),) = problems(output)  # one fault, one sentence
+    assert file == SHARD
+    assert message.startswith(f"record 2 at byte {start}: the checksum of its data does not hold; CRC32C is ")
+    first, *_ = verify_output(str(output)).as_text().splitlines()
+    assert first == "run r: 8 of 12 records, 2 dead letters: 1 problem"
 
 
 def record_lengths(shard: Path) -> list[int]:
@@ -141,11 +143,15 @@ def test_missing_cut_and_flipped_files_are_named(output: Path, name: str) -> Non
     path = output / "runs/r" / name
     data = path.read_bytes()
     path.write_bytes(data[:-1])
-    assert (name, f"{len(data) - 1:,} bytes, the manifest says {len(data):,}") in problems(output)
-    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
-    assert any(file == name and message.startswith("CRC32C is ") for file, message in problems(output))
-    path.unlink()
-    assert (name, "the file is missing") in problems(output)
+    for damage, said in (
+        (lambda: path.write_bytes(data[:-1]), f"{len(data) - 1:,} bytes, the manifest says {len(data):,}"),
+        (lambda: path.write_bytes(data[:-1] + bytes([data[-1] ^ 1])), "CRC32C is "),
+        (path.unlink, "the file is missing"),
+    ):
+        damage()
+        ((file, message),) = problems(output)
+        assert file == name
+        assert said in message
 
 
 def test_a_stray_shard_is_named(output: Path) -> None:

@@ -16,6 +16,7 @@ import pytest
 from pipeline.errors import ConfigError, RunError
 from pipeline.options.config import CompactConfig
 from pipeline.outputs.dataset import read_dead_letters, read_ledger
+from pipeline.outputs.features import load_features
 from pipeline.outputs.verify import verify_output
 from pipeline.runs.compact import compact
 from pipeline.runs.running import RunReport
@@ -153,6 +154,40 @@ def test_columns_alone_change(tmp_path: Path, images: Path, run_pipeline: Run) -
     again = night(run_pipeline, tmp_path, images, "night-4", changed)
     assert again.manifest["counts"]["unchanged"] == 12
     assert verify_output(str(tmp_path / "output")).holds
+
+
+@pytest.mark.parametrize(
+    ("extension", "columns"), [("csv", ["uri,label"]), ("txt", ["uri"]), ("parquet", ["uri", "*"])]
+)
+def test_the_manifests_own_text_is_carried_when_its_column_is_named(
+    extension: str, columns: list[str], tmp_path: Path, images: Path, run_pipeline: Run
+) -> None:
+    """By which the rows of the manifest are found again; and the names of its files stay as they are."""
+    texts = [row["uri"] for row in ROWS]
+    manifest = tmp_path / f"m.{extension}"
+    if extension == "parquet":
+        pq.write_table(pa.Table.from_pylist(ROWS), manifest)
+    elif extension == "csv":
+        manifest.write_text("uri,label\n" + "".join(f"{text},1\n" for text in texts))
+    else:
+        manifest.write_text("\n".join(texts))
+    report = run_pipeline(input=[str(manifest), str(images)], columns=columns, run_id="r", incremental=True)
+    assert report.manifest["counts"]["embedded"] == 12
+    found = records(report)
+    assert {name: values["image/source"] for name, values in found.items()} == {
+        Path(text).name: [text.encode()] for text in texts
+    }
+    assert {values["image/uri"][0].decode() for values in found.values()} == {str(path) for path in images.iterdir()}
+    again = run_pipeline(input=[str(manifest), str(images)], columns=columns, run_id="s", incremental=True)
+    assert again.manifest["counts"]["unchanged"] == 12
+    table = load_features(str(tmp_path / "output"), columns=["image/source"])
+    assert sorted(table.columns["image/source"]) == texts
+
+
+def test_all_columns_are_without_the_one_of_names(tmp_path: Path, images: Path, run_pipeline: Run) -> None:
+    report = run_pipeline(input=jsonl(tmp_path / "m.jsonl", ROWS), columns=["*"])
+    assert "image/source" not in records(report)["04.jpg"]
+    assert "uri" not in records(report)["04.jpg"]
 
 
 def test_rows_that_differ_are_named(tmp_path: Path, images: Path, run_pipeline: Run) -> None:

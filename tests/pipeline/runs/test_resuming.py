@@ -19,7 +19,7 @@ from tests.reading import run_vectors
 from transforms import publishing
 from transforms.records import layout
 from transforms.stores import reading, storage
-from transforms.writing import STAGED_FILE
+from transforms.records.spool import STAGED_FILE
 
 pytestmark = pytest.mark.whole
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import apache_beam as beam
 import pytest
@@ -56,6 +57,6 @@ def check(blocks: list[bytes], rows: list[Sighting]) -> None:
 
 
 def test_a_full_disk_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spilling_module, "open_spool", lambda: open("/dev/full", "w+b", buffering=0))
+    monkeypatch.setattr(spilling_module, "open_spool", partial(open, "/dev/full", "w+b", 0))
     with spilling(), pytest.raises(OSError, match="name another folder in TMPDIR"):
         put(b"block")
