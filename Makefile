@@ -67,7 +67,7 @@ test-exports: setup $(PRISM)  ## exports, read by DuckDB, LanceDB, FAISS, Tensor
 	PRISM=$(PRISM) $(BIN)/python -m pytest -m exports -n 2 --dist loadfile
 
 test-browser: setup $(AXE)  ## pages of reports and searches in Chromium (Debian's package): needs npm
-	CHROMIUM=$(CHROMIUM) AXE=$(AXE) $(BIN)/python -m pytest -m browser
+	CHROMIUM=$(CHROMIUM) AXE=$(AXE) $(BIN)/python -m pytest -m browser tests/browser
 
 test-schedulers: $(SCHEDULERS)/installed $(FLINK_OPERATOR)  ## schedulers/ and flink/ as Airflow and Kubernetes read them
 	AIRFLOW_HOME=$(SCHEDULERS)/home $(SCHEDULERS)/bin/python tests/run_configs/check_schedulers.py

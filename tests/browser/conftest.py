@@ -59,7 +59,14 @@ def opened(chromium: Browser) -> Iterator[Opened]:
 
     def open_it(file: Path, scheme: str = "light", size: tuple[int, int] = DESK, **more: object) -> Page:
         viewport = {"width": size[0], "height": size[1]}
-        context = chromium.new_context(color_scheme=scheme, viewport=viewport, **more)  # type: ignore[arg-type]
+        phone = size == PHONE
+        context = chromium.new_context(
+            color_scheme=scheme,  # type: ignore[arg-type]
+            viewport=viewport,  # type: ignore[arg-type]
+            is_mobile=phone,
+            has_touch=phone,
+            **more,  # type: ignore[arg-type]
+        )
         contexts.append(context)
         page = context.new_page()
         page.on("console", lambda message: said.append(message.text))

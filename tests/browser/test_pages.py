@@ -89,7 +89,7 @@ def test_the_map_tells_of_the_image_under_the_pointer(opened: Opened, report_pag
 
 
 def test_a_click_shows_the_nearest_and_these_lead_on(opened: Opened, report_page: Path) -> None:
-    page = opened(report_page, "dark", PHONE, has_touch=True)
+    page = opened(report_page, "dark", PHONE)
     page.locator("#plane").scroll_into_view_if_needed()
     data, (x, y) = map_data(page), place_of(page, 5)
     page.locator("#canvas").tap(position={"x": x, "y": y})

@@ -68,6 +68,8 @@ BAD_MANIFESTS: dict[str, Callable[[Path], object]] = {
     "a shard elsewhere": lambda path: edit(path, lambda m: m["shards"][0].update(path="/etc/passwd")),
     "counts of text": lambda path: edit(path, lambda m: m["counts"].update(embedded="12")),
     "another run's": lambda path: edit(path, lambda m: m.update(run_id="other")),
+    "a phase below nothing": lambda path: edit(path, lambda m: m["phases"].update(images=-1.0)),
+    "a shard of no time": lambda path: edit(path, lambda m: m["shards"][0].update(finished="\x1b[2J")),
     "no time": lambda path: edit(path, lambda m: m.update(as_of="\x1b[2J")),
     **ODD_FILES,
 }
