@@ -85,8 +85,9 @@ def tell_whole(message: str, command: str) -> None:
     logger.info("%s", command, extra={"whole": True})
 
 
-def refuse(error: Exception, said: str) -> None:
-    """The last words of a command: why it failed."""
+def refuse(error: Exception, said: str = "") -> None:
+    """The last words of a command: why it failed, by the error itself or as `said`."""
+    said = said or str(error)
     if is_json():
         record = logging.makeLogRecord({"levelname": "ERROR", "msg": said, "event": "error"})
         print(JsonFormatter().format(record), file=sys.stderr)

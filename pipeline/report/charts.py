@@ -22,7 +22,6 @@ LONGEST_LABEL = 24
 WIDTH, ROW, FRAME = 4.6, 0.27, 0.25  # inches
 STYLE = {
     "svg.fonttype": "none",
-    "svg.hashsalt": "embed-images",
     "font.size": 10.0,
     "font.family": "DejaVu Sans",  # which comes with it, so that widths are known; the page puts its own in its place
     "text.parse_math": False,
@@ -55,7 +54,7 @@ def bar_chart(title: str, bands: Bands, of: str = "images") -> str:
         axes.spines["bottom"].set_visible(False)
         axes.tick_params(length=0)
 
-    drawn = _drawn(draw, ROW * len(labels) + FRAME)
+    drawn = _drawn(title, draw, ROW * len(labels) + FRAME)
     return _figure(title, drawn, table(title, (title, of), zip(bands.labels, bands.counts, strict=True)))
 
 
@@ -73,7 +72,7 @@ def column_chart(title: str, bands: Bands, ticks: Sequence[str], axis: str) -> s
         axes.locator_params(axis="y", nbins=4, integer=True)
 
     rows = zip(bands.labels, bands.counts, strict=True)
-    return _figure(title, _drawn(draw, 2.2), table(title, (axis, "images"), rows))
+    return _figure(title, _drawn(title, draw, 2.2), table(title, (axis, "images"), rows))
 
 
 def line_chart(title: str, points: Sequence[tuple[float, int]], x: str, y: str) -> str:
@@ -87,16 +86,17 @@ def line_chart(title: str, points: Sequence[tuple[float, int]], x: str, y: str) 
         axes.grid(axis="y", linewidth=0.5, alpha=0.5)
         axes.locator_params(nbins=5)
 
-    return _figure(title, _drawn(draw, 2.4), table(title, (x, y), points))
+    return _figure(title, _drawn(title, draw, 2.4), table(title, (x, y), points))
 
 
-def _drawn(draw: Callable[[Axes], None], height: float) -> str:
+def _drawn(title: str, draw: Callable[[Axes], None], height: float) -> str:
     """What is drawn, as an element that has no name yet."""
     import matplotlib
     from matplotlib.figure import Figure
 
     file = io.BytesIO()
-    rc: dict[Any, Any] = dict(STYLE)
+    # Its names are made from the title: the same each time, and no two charts of a page share one.
+    rc: dict[Any, Any] = {**STYLE, "svg.hashsalt": title}
     with matplotlib.rc_context(rc), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of letters that its own fonts lack; the page's have them
         figure = Figure(figsize=(WIDTH, height), layout="constrained")

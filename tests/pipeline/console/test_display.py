@@ -28,6 +28,8 @@ def as_it_is(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TERM", "xterm-256color")
+    progress.choose(None)  # what a test before has chosen
+    logs.choose_format(None)
     yield
     progress.choose(None)
     logs.choose_format(None)
@@ -36,13 +38,18 @@ def as_it_is(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def screen(monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
     """A terminal that the log goes to; and, from `in_front` on, the error stream."""
-    with terminal() as each:
-        handler = logs._Handler(each.stream)
+    with terminal() as screen:
+        handler = logs._Handler(screen.stream)
         handler.setFormatter(logs._Formatter("%(asctime)s %(message)s", logs.STAMP))
         monkeypatch.setattr(logs.logger, "handlers", [handler])
         monkeypatch.setattr(logs.logger, "propagate", False)
-        monkeypatch.setattr(logs.logger, "level", logging.INFO)
-        yield each
+        # Levels are kept by loggers for what was asked of them before: `setLevel` clears that.
+        levels = {each: each.level for each in (logs.logger, logging.getLogger())}
+        logs.logger.setLevel(logging.INFO)
+        logging.getLogger().setLevel(logging.WARNING)
+        yield screen
+        for logger, level in levels.items():
+            logger.setLevel(level)
 
 
 def in_front(screen: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:

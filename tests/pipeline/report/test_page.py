@@ -41,7 +41,7 @@ def page(two_nights: Path) -> Page:
 @pytest.fixture(scope="module")
 def newest(two_nights: Path) -> dict[str, dict[str, list[Any]]]:
     """By name, as TensorFlow reads them."""
-    return newest_records(two_nights / "output", drop_deleted=True)
+    return newest_records(two_nights / "output")
 
 
 def vectors_of(found: dict[str, dict[str, list[Any]]], names: list[str]) -> np.ndarray:

@@ -18,8 +18,8 @@ from tests.full_disk import full_after
 from tests.reading import run_vectors
 from transforms import publishing
 from transforms.records import layout
-from transforms.stores import reading, storage
 from transforms.records.spool import STAGED_FILE
+from transforms.stores import reading, storage
 
 pytestmark = pytest.mark.whole
 
