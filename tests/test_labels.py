@@ -50,7 +50,7 @@ def test_a_linear_classifier_learns_the_labels_that_went_in(tmp_path: Path, real
     write_labelled(tmp_path)
     (shown,) = re.findall(r"```\n(uri,.*?)```", PAGE, re.DOTALL)
     assert set(shown.splitlines()) <= set((tmp_path / "labels.csv").read_text().splitlines())
-    (command,) = re.findall(r"^embed-images (run .*)$", PAGE, re.MULTILINE)
+    command, *_ = re.findall(r"^embed-images (run .*)$", PAGE, re.MULTILINE)
     given = [PROGRAM, *shlex.split(command), f"--model={real_module}"]
     subprocess.run(given, cwd=tmp_path, check=True, capture_output=True)
     assert verify_output(str(tmp_path / "features")).holds

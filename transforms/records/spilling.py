@@ -6,11 +6,11 @@ Such a runner holds what it shuffles in memory, several times over: a million li
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import IO
 
 from transforms.stores.spooling import naming, open_spool
@@ -21,16 +21,17 @@ _lock = threading.Lock()
 _spool: IO[bytes] | None = None
 
 
-@contextmanager
+@contextlib.contextmanager
 def spilling() -> Iterator[None]:
     """While it lasts, `put` writes to a spool. Only for a graph whose every stage works in this process."""
     global _spool
-    with open_spool() as spool:
-        _spool = spool
-        try:
-            yield
-        finally:
-            _spool = None
+    _spool = open_spool()
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # of a full disk, which has been told
+            _spool.close()
+        _spool = None
 
 
 def put(block: bytes) -> bytes:
@@ -45,6 +46,7 @@ def put(block: bytes) -> bytes:
         with naming():
             begin = _spool.tell()
             _spool.write(block)
+            _spool.flush()  # here, where an error can be named
     return MARK + _PLACE.pack(begin, len(block))
 
 
@@ -55,6 +57,5 @@ def get(block: bytes) -> bytes:
     with _lock:
         if _spool is None:
             raise RuntimeError("a block was spilled by another process than the one that wants it")
-        _spool.flush()
         begin, size = _PLACE.unpack_from(block, len(MARK))
         return os.pread(_spool.fileno(), size, begin)
