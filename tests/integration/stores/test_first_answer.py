@@ -105,8 +105,8 @@ def test_what_is_wrong_with_a_store_is_one_sentence(
     check(said(name, place, {"endpoint": "http://misspelt:1", **KEYS}), 2, f"--storage_option: not allowed: {misspelt}")
     absent = {"endpoint_url": url, "key": "x", "secret": "env:NO_SUCH_VARIABLE"}
     check(said(name, place, absent), 2, "--storage_option: not allowed: s3: option secret: the environment has no")
-    if "run" not in name.split() or "--input" in name:
-        missing = "no such file or folder" if name == "run --input" else "there is nothing of that name"
+    if name.partition(" ")[0] not in ("run", "plan") or "--input" in name:
+        missing = "no such file or folder" if "--input" in name else "there is nothing of that name"
         check(said(name, "s3://bucket/nothing", given), 1, "s3://bucket/nothing", missing)
 
 

@@ -68,6 +68,7 @@ class Corpus:
             lost, surplus = list(wanted - found[form]), list(found[form] - wanted)
             assert not lost + surplus, f"{form}: lost {lost}, surplus {surplus}"
         number, counts = len(self.wanted), {name: count for name, count in report.manifest["counts"].items() if count}
+        assert counts.pop("new", counts["listed"]) == counts["listed"]  # told of incremental runs
         assert counts == {
             "listed": number * len(self.photos),
             "embedded": number * (len(self.photos) - 1),
