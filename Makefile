@@ -38,6 +38,7 @@ setup: $(VENV)/installed  ## .venv from the lock, with this project in it
 
 $(VENV)/installed: requirements.txt setup.py
 	$(PYTHON) -m venv $(VENV)
+	@echo "installing what requirements.txt locks, TensorFlow and Beam among it: some minutes without a word"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@

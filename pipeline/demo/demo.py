@@ -59,9 +59,10 @@ def demo(folder: str, model: str | None = None) -> None:
     say(f"Near-duplicate recall@1: {recall:.3f} (the nearest other image of {len(uris)} is of the same photo)")
     if handle == STANDIN_HANDLE:
         say("The stand-in module's weights are untrained: its vectors tell near duplicates apart, but mean nothing.")
-    say(f"The {BROKEN} files are in {storage.join(report.folder, 'dead_letters-00000-of-00001.jsonl')}")
+    letters = storage.join(report.folder, "dead_letters-00000-of-00001.jsonl")
+    say(f"What is wrong with the files in images/{BROKEN}: {letters}")
     say(f"What it looks like, failures, map and near duplicates: {page}")
-    say("\nTo read the features:\n")
+    say("\nTo read the features by TensorFlow alone (shorter with this program's Python: docs/quickstart.md):\n")
     say(reading_lines(report.folder, report.manifest))
 
 

@@ -25,10 +25,9 @@ def _add_argument(group: argparse._ArgumentGroup, option: Option) -> None:
     if not option.switch:
         kind = {"action": "append" if option.repeatable else "store", "metavar": option.metavar}
     default = "" if option.default in (None, (), False, {}) else f" (default: {_shown(option)})"
-    name = option.flag or option.name
-    group.add_argument(
-        f"--{name}", dest=option.name, default=None, help=option.help.replace("%", "%%") + default, **kind
-    )
+    again = "; may be given several times" if option.repeatable else ""
+    name, words = option.flag or option.name, option.help.replace("%", "%%") + again + default
+    group.add_argument(f"--{name}", dest=option.name, default=None, help=words, **kind)
 
 
 def _shown(option: Option) -> str:

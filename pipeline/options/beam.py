@@ -71,8 +71,10 @@ def runner_options(beam_args: Sequence[str], own: Mapping[str, Any] | None = Non
     _refuse_type_checks(options)
     if standard.runner is None or standard.runner.lower() in LOCAL_NAMES:
         if unknown:
-            name = unknown[0].partition("=")[0] if unknown[0].startswith("--") else "a word that is no option's value"
-            raise ConfigError(name, HIDDEN, "neither an option of this program nor one of Beam's")
+            is_option = unknown[0].startswith("--")
+            name = unknown[0].partition("=")[0] if is_option else "a word that is no option's value"
+            hint = "" if is_option else "; an option takes one value: give --input once for each"
+            raise ConfigError(name, HIDDEN, f"neither an option of this program nor one of Beam's{hint}")
         standard.runner = LOCAL_RUNNER
         return options
     _refuse_near_misses(unknown)

@@ -237,6 +237,7 @@ class ExportConfig:
 def _checked(option: Option, value: Any) -> Any:
     if value is None:
         return option.default
+    shown = value
     try:
         if option.check is options_of_store:
             items = value.items() if isinstance(value, dict) else value
@@ -245,11 +246,14 @@ def _checked(option: Option, value: Any) -> Any:
                 secrets.remember_options(options)
             return stores
         if option.repeatable:
-            return tuple(option.check(item) for item in (value if isinstance(value, list) else [value]))
+            checked = []
+            for shown in value if isinstance(value, list) else [value]:
+                checked.append(option.check(shown))
+            return tuple(checked)
         return option.check(value)
     except NotAllowedError as e:
-        shown = HIDDEN if option.check is options_of_store or _is_nested(value) else value
-        raise ConfigError(f"--{option.flag or option.name}", shown, str(e)) from None
+        hidden = option.check is options_of_store or _is_nested(value)
+        raise ConfigError(f"--{option.flag or option.name}", HIDDEN if hidden else shown, str(e)) from None
 
 
 def _is_nested(value: Any) -> bool:

@@ -65,10 +65,15 @@ def _found(plan: Plan) -> Iterator[tuple[str, str]]:
 def _doing(plan: Plan) -> Iterator[tuple[str, str]]:
     found, expected = plan.found, plan.estimate
     about = "about " if found.containers.number else ""
-    yield "to be embedded", f"{about}{expected.images:,}, {_bytes(found.selected.bytes + found.containers.bytes)}"
+    if found.containers.number:
+        size = _bytes(found.selected.bytes + found.containers.bytes)
+    else:
+        size = _size(found.selected) if found.selected.number else ""
+    yield "to be embedded", f"{about}{expected.images:,}" + (f", {size}" if size else "")
     yield "runs that are there", f"{plan.published:,}"
     if expected.shards:
-        yield "output", f"{_bytes(expected.output_bytes)} in {expected.shards:,} shards"
+        shards = f"{expected.shards:,} shard{'' if expected.shards == 1 else 's'}"
+        yield "output", f"{_bytes(expected.output_bytes)} in {shards}"
     for scheme, kinds in expected.requests.items():
         yield f"requests to {scheme}", ", ".join(f"{kind} {times:,}" for kind, times in kinds.items())
     engine = f"{plan.model['engine']} {plan.model['precision']}"

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.console.logs import logger
+
 METHODS = ("auto", "pca", "umap")
 # UMAP looks at so many nearest others of each image; fewer images are left to PCA.
 UMAP_NEIGHBOURS = 15
@@ -76,6 +78,7 @@ def project(vectors: np.ndarray, principal: Principal, method: str, seed: int) -
         return Projection("pca", principal.points, f"UMAP needs more than {UMAP_NEIGHBOURS} images.")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of one thread, which is the price of the same map for the same seed
+        logger.info("report: map by UMAP, which takes a while; --map pca does without")
         import umap
 
         found = umap.UMAP(n_neighbors=UMAP_NEIGHBOURS, metric="cosine", random_state=seed).fit_transform(vectors)

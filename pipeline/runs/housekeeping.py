@@ -74,8 +74,8 @@ class LeftBehind:
 
     def as_line(self) -> str:
         state = f"held by {self.holder}" if self.holder else "nobody works at it"
-        shards = f"{self.finished_shards:,} finished shards, {self.bytes / 1e6:,.1f} MB"
-        return f"left behind: {self.run_id}: {shards}; {state}"
+        shards = f"{self.finished_shards:,} finished shard{'' if self.finished_shards == 1 else 's'}"
+        return f"left behind: {self.run_id}: {shards}, {self.bytes / 1e6:,.1f} MB; {state}"
 
 
 @dataclass(frozen=True)

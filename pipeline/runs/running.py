@@ -64,6 +64,8 @@ def at_work(output: str, run_id: str, attempt: str) -> Iterator[None]:
         if isinstance(e, KeyboardInterrupt):
             tell("interrupted", {"run_id": run_id}, "interrupted; %s", said_of(output, run_id))
             if not is_published(output, run_id):
+                if not finished_shards(output, run_id):
+                    logger.info("no image was finished yet: the same command begins with the first")
                 say_how_to_go_on(run_id)
         else:
             check_rival(output, run_id, attempt)

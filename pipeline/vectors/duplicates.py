@@ -159,9 +159,8 @@ def write_groups(found: Duplicates, uri: str) -> None:
 def summary(found: Duplicates, min_cosine: float) -> str:
     """What was found, in a line, and what may not have been."""
     grouped = sum(len(group.uris) for group in found.groups)
-    line = (
-        f"{found.images:,} images: {grouped:,} of them in {len(found.groups):,} groups of cosines from {min_cosine:g}"
-    )
+    groups = f"{len(found.groups):,} group{'' if len(found.groups) == 1 else 's'}"
+    line = f"{found.images:,} images: {grouped:,} of them in {groups} of cosines from {min_cosine:g}"
     if found.exact:
         return f"{line}; all pairs were compared"
     line += f"; FAISS proposed the pairs, up to {NEIGHBOURS} an image, and may have missed some"

@@ -152,6 +152,7 @@ def test_a_word_that_belongs_to_no_option_is_not_told(option: str) -> None:
     with pytest.raises(ConfigError, match="a word that is no option's value: not allowed") as refused:
         runner_options(make_config(vars(given), rest).beam_args)
     assert CANARY not in str(refused.value)
+    assert str(refused.value).endswith("an option takes one value: give --input once for each")
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,6 @@ def entries(folder: str) -> list[tuple[str, bool]]:
 def scheme_hint(text: str) -> str:
     """Of a path that is not there: that a bucket's name begins with its scheme. As the end of a sentence, or ""."""
     first = text.partition("/")[0]
-    if text.startswith(("/", "~", ".", "file:")) or "/" not in text or os.path.lexists(first):
+    if text.startswith(("/", "~", ".", "file:")) or "://" in text or "/" not in text or os.path.lexists(first):
         return ""
     return f"; of a bucket, the scheme is part of the name: gs://{text}, s3://{text}, az://{text}"

@@ -15,6 +15,7 @@ from pipeline.cli import main
 from pipeline.outputs.latest import latest
 from tests.integration.stores.test_first_answer import TYPED
 from tests.security.test_bad_documents import as_nobody, of_others, two_runs  # noqa: F401 - fixtures
+from transforms.stores.folders import scheme_hint
 
 READING = [name for name in TYPED if name.partition(" ")[0] not in ("run", "plan")]
 
@@ -89,6 +90,7 @@ def test_an_input_without_its_scheme_gets_a_hint(
     monkeypatch.chdir(tmp_path)
     _, line = said("run", "--input=shop/photos/", "--output=out")
     assert line.endswith("is part of the name: gs://shop/photos/, s3://shop/photos/, az://shop/photos/")
+    assert scheme_hint("s3://shop/photos/") == ""  # it has one
     (tmp_path / "shop").mkdir()
     _, line = said("run", "--input=shop/photos/", "--output=out")
     assert line.endswith("and no glob (which has *, ? or [)")

@@ -99,6 +99,7 @@ def test_a_stopped_run_publishes_nothing_and_can_be_run_again(
     assert not (output / "runs").exists()
     if signal_number == signal.SIGINT:
         assert "interrupted; nothing is published" in errors
+        assert "no image was finished yet: the same command begins with the first" in errors
         assert errors.splitlines()[-1] == shlex.join(["embed-images", *arguments, "--input", str(listing)])
         assert list(output.rglob("*")) == []
         assert not list(spools.iterdir())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,17 @@ def clusters(labels: np.ndarray, dimensions: int = 10, seed: int = 3) -> np.ndar
 def accuracy(vectors: np.ndarray, labels: np.ndarray, groups: np.ndarray | None = None) -> float:
     found = predict_held_out(vectors, labels, groups, 0)
     return measure_probe(found, labels, groups, range(labels.max() + 1)).accuracy
+
+
+@pytest.mark.parametrize("few", [300, 299])
+def test_few_images_are_fitted_by_one_thread(few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads that wait for each other take longer than what they do, where others keep the cores busy."""
+    limits = []
+    monkeypatch.setattr(probe, "FEW", few)
+    monkeypatch.setattr("threadpoolctl.threadpool_limits", lambda limit: limits.append(limit) or nullcontext())
+    labels = np.arange(300) % 3
+    assert accuracy(clusters(labels), labels) == 1
+    assert limits == [1 if few == 300 else None]
 
 
 def test_clusters_are_told_apart_and_shuffled_labels_are_not() -> None:

@@ -76,7 +76,7 @@ def test_defaults_are_the_documented_ones() -> None:
         ("input_size", "0", "HEIGHTxWIDTH"),
         ("all_files", "yes", "true or false"),
         ("model", "", "a text that is not empty"),
-        ("input", [3], "a text that is not empty"),
+        ("input", 3, "a text that is not empty"),
         ("output", " ", "a text that is not empty"),
     ],
 )
@@ -243,3 +243,8 @@ def test_a_version_that_yaml_takes_for_a_number_is_refused(tmp_path: Path) -> No
     )
     path.write_text('pipeline_options: {flink_version: "1.20"}')
     assert make_config({**MINIMAL, "config": str(path)}, []).beam_args == ("--flink_version=1.20",)
+
+
+def test_of_several_inputs_the_one_that_is_refused_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"^--input: 's3:/shop' is not allowed: a URI has two slashes: s3://shop;"):
+        make_config({"input": ["photos", "s3:/shop"], "output": "/out"}, [])

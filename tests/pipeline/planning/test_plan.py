@@ -70,6 +70,16 @@ def test_it_counts_what_the_run_then_says(tmp_path: Path, tiny_module: str, run_
 
 
 @pytest.mark.whole
+def test_what_is_not_listed_is_not_told_as_nothing(tmp_path: Path, tiny_module: str) -> None:
+    photo(40, 30, 0).save(tmp_path / "a.jpg")
+    (tmp_path / "names.txt").write_text("a.jpg\n")
+    text = plan_text(plan_of(tmp_path, tiny_module, input=str(tmp_path / "names.txt")))
+    said = dict(line.split("  ", 1) for line in text.splitlines() if "  " in line.strip())
+    assert said["to be embedded"].strip() == "1, size not listed"
+    assert said["output"].endswith(" in 1 shard")
+
+
+@pytest.mark.whole
 def test_images_in_containers_are_reckoned_from_their_size(tmp_path: Path, tiny_module: str, run_pipeline: Run) -> None:
     for number in range(3):
         with tarfile.open(tmp_path / f"{number}.tar", "w") as archive:

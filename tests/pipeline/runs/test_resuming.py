@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -172,7 +173,9 @@ def test_what_is_left_is_listed_and_pruned(many: Path, run_pipeline: Run, tmp_pa
     interrupted(many, run_pipeline)
     contents = contents_of(output)
     assert [(run.run_id, run.embedded, run.generation) for run in contents.published] == [("good", 60, 1)]
-    assert "left behind: r: 4 finished shards" in contents.as_text()
+    assert "left behind: r: 4 finished shards, " in contents.as_text()
+    one = replace(contents.left_behind[0], finished_shards=1)
+    assert one.as_line().startswith("left behind: r: 1 finished shard, ")
     assert json.loads(contents.as_json())["left_behind"][0]["run_id"] == "r"
     assert [left.run_id for left in prune(output)] == ["r"]
     assert contents_of(output).left_behind == []

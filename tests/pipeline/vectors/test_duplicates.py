@@ -19,7 +19,7 @@ from pipeline.errors import RunError
 from pipeline.options.config import make_config
 from pipeline.runs.run import run
 from pipeline.vectors import candidates, duplicates
-from pipeline.vectors.duplicates import DuplicateGroup
+from pipeline.vectors.duplicates import DuplicateGroup, summary
 from tests.conftest import Run
 from tests.pipeline.vectors.made import by_scipy, cosines_of
 
@@ -91,6 +91,8 @@ def test_the_command_prints_and_writes_groups(
     status, lines, line = typed("--min_cosine", "0.9999")
     assert (status, [json.loads(each) for each in lines.splitlines()]) == (0, wanted)
     assert line == "15 images: 6 of them in 3 groups of cosines from 0.9999; all pairs were compared\n"
+    one = found._replace(groups=found.groups[:1])
+    assert summary(one, 0.9999) == "15 images: 2 of them in 1 group of cosines from 0.9999; all pairs were compared"
 
     status, said, _ = typed("--min_cosine=0.9999", "--to", str(tmp_path / "groups.jsonl"))
     assert (status, said) == (0, f"{line.rstrip()}, written to {tmp_path}/groups.jsonl\n")
