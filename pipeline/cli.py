@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import atexit
 import contextlib
+import difflib
 import os
 import re
 import signal
@@ -89,7 +90,8 @@ def _main(arguments: list[str]) -> int:
     logs.choose_format(getattr(given, "log_format", None))  # for refusals of options, too
     if unknown and not command.passes_on:
         names = [argument.partition("=")[0] for argument in unknown if argument.startswith("-")]
-        parser.error(printable(f"no such argument: {' '.join(names) or 'one beside OUTPUT'}"))
+        hint = _nearest_option(names[0], given) if names else ""
+        parser.error(printable(f"no such argument: {' '.join(names) or 'one beside OUTPUT'}{hint}"))
     try:
         return 0 if command.execute(given, unknown) else EXIT_FAILED
     except ConfigError as e:
@@ -118,6 +120,14 @@ def _parser() -> argparse.ArgumentParser:
             )
         )
     return parser
+
+
+def _nearest_option(name: str, given: argparse.Namespace) -> str:
+    """A hint at the option of the command that was probably meant, as the end of a sentence, or ""."""
+    flags = {own: flag for flag, own in OWN_FLAGS.items()}
+    options = [flags.get(own, own) for own in vars(given) if own not in ("command", "output")]
+    near = difflib.get_close_matches(name.lstrip("-"), options, n=1, cutoff=0.7)
+    return f"; did you mean --{near[0]}?" if near else ""
 
 
 def _of_run(said: str, given: argparse.Namespace) -> str:

@@ -12,6 +12,7 @@ from pipeline.console.printable import printable
 from pipeline.console.tables import table_text
 from pipeline.planning.counting import Amount
 from pipeline.planning.plan import Plan
+from pipeline.runs.summary import kind_name
 from transforms.history import DELETED, FAILED_BEFORE, OUTSIDE, UNCHANGED
 
 FORMATS = 10  # extensions that are shown
@@ -59,7 +60,7 @@ def _found(plan: Plan) -> Iterator[tuple[str, str]]:
         if found.unchanged_containers:
             yield "  unchanged, not opened", f"{found.unchanged_containers:,}"
     if found.left_out:
-        yield "left out", printable(", ".join(f"{kind} {times:,}" for kind, times in found.left_out.items()))
+        yield "left out", printable(", ".join(f"{kind_name(kind)} {times:,}" for kind, times in found.left_out.items()))
 
 
 def _doing(plan: Plan) -> Iterator[tuple[str, str]]:

@@ -79,7 +79,8 @@ def export(config: ExportConfig) -> PublishedExport:
         units = UNITS_HERE if works_locally(options) else UNITS_ON_CLUSTERS
         build(pipeline, config, runs, head, base, current, target, units)
     told = {"output": config.output, "to": config.to, "format": config.format, "runs": len(runs)}
-    tell("start", told, "exporting %d runs of %s as %s to %s", len(runs), config.output, config.format, config.to)
+    number = f"{len(runs)} run{'' if len(runs) == 1 else 's'}"
+    tell("start", told, "exporting %s of %s as %s to %s", number, config.output, config.format, config.to)
     if works_locally(options):
         with Phases().show_graph("export", processes=not runs_here(options)):
             execute(pipeline)

@@ -12,6 +12,7 @@ from pipeline.runs.running import RunReport
 from pipeline.runs.status import last_lines
 from transforms.inputs.choosing import EXCLUDED, NOT_SAMPLED
 from transforms.inputs.kinds import NOT_CURRENT
+from transforms.inputs.leaving_out import NO_EXTENSION
 
 KINDS_SHOWN = 6  # of files that were left out; the manifest has more of them
 
@@ -50,9 +51,14 @@ def summary(report: RunReport) -> str:
     return "\n".join([table_text(table), *map(printable, last_lines(report.folder, report.manifest))])
 
 
+def kind_name(kind: str) -> str:
+    """Of files that are left out, as it is shown."""
+    return "no extension" if kind == NO_EXTENSION else kind
+
+
 def left_out_line(left_out: Mapping[str, int]) -> str:
-    """Such as: 1,234 files of other kinds (.txt 1,200, .json 30, none 2, 2 more kinds)."""
-    shown = [f"{kind} {times:,}" for kind, times in list(left_out.items())[:KINDS_SHOWN]]
+    """Such as: 1,234 files of other kinds (.txt 1,200, .json 30, no extension 2, 2 more kinds)."""
+    shown = [f"{kind_name(kind)} {times:,}" for kind, times in list(left_out.items())[:KINDS_SHOWN]]
     if more := len(left_out) - len(shown):
         shown.append(f"{more} more kind{'s' if more > 1 else ''}")
     total = sum(left_out.values())

@@ -23,7 +23,10 @@ from tests.pipeline.commands.typed import command
         (["run", "--input=a", "--output=o", "--config=/no.yaml"], 2, "--config: '/no.yaml' is not allowed"),
         (["run", "--input=/nothing/here", "--output=o"], 1, "/nothing/here: no such file or folder"),
         (["verify", "/nothing/here"], 1, "/nothing/here: no published run"),
-        (["verify", "/nothing/here", "--frobnicate"], 2, "no such argument: --frobnicate"),
+        (["verify", "/nothing/here", "--frobnicate"], 2, "no such argument: --frobnicate\n"),
+        (["evaluate", "/nothing/here", "--colum=a"], 2, "no such argument: --colum; did you mean --column?"),
+        (["status", "/nothing/here", "--storage_optoin=a"], 2, "--storage_optoin; did you mean --storage_option?"),
+        (["status", "--output", "/nothing/here"], 2, "no such argument: --output\n"),
     ],
 )
 def test_refusals_are_one_sentence(

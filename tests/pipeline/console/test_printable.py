@@ -53,7 +53,7 @@ def test_a_summary_shows_names_as_they_are() -> None:
 def test_a_summary_tells_what_was_left_out() -> None:
     left_out = {".txt": 1200, ".json": 30, "none": 4, "._*": 3, ".a": 2, ".b": 1, ".c": 1, "other": 9}
     assert (
-        "left out  1,250 files of other kinds (.txt 1,200, .json 30, none 4, ._* 3, .a 2, .b 1, 2 more kinds)"
+        "left out  1,250 files of other kinds (.txt 1,200, .json 30, no extension 4, ._* 3, .a 2, .b 1, 2 more kinds)"
         in summary(report("/out", left_out=left_out))
     )
     assert "left out" not in summary(report("/out"))  # a run of an earlier version
