@@ -145,16 +145,19 @@ def kinds_of_columns(text: str, rules: Rules, asked: Sequence[str]) -> dict[str,
     Raises:
         ListingError: as `list_input`.
     """
-    uri = normalized(text)
+    uri, kinds = normalized(text), {}
     with sentences(text):
         if _is_one(uri, text, rules):
             if data_files_of(uri) is not None:
                 return {}
-            if _is_manifest(uri, rules) and (kinds := manifests.kinds_of_columns(uri, rules)):
-                return kinds
+            if _is_manifest(uri, rules):
+                kinds = manifests.kinds_of_columns(uri, rules)
+        if kinds.keys() - {rules.uri_column}:
+            return kinds
+        # A manifest of names alone may name containers, which have columns of their own.
         first = islice(list_input(text, rules), LOOKED_AT)
         container = next((image for image in first if kind_of(image.uri)), None)
-        return kinds_of_members(container, rules, asked) if container else {}
+        return {**kinds, **kinds_of_members(container, rules, asked)} if container else kinds
 
 
 def relative_from(text: str, rules: Rules) -> str:
