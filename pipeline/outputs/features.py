@@ -54,7 +54,7 @@ def stream_features(
 ) -> pa.RecordBatchReader:
     """Vectors as Arrow batches of some 1,000 rows: `uri`, `version`, the columns, and `embedding`, a fixed-size list.
 
-    What is in memory is one batch and the places of all records, some 100 bytes each while they are looked up.
+    What is in memory is one batch and the places of all records, up to 1 KB each while they are looked up.
     Arguments and errors are those of `select_features`; OutputError also of a record that does not hold, when it is
     read.
     """

@@ -30,7 +30,7 @@ SCHEMA = pa.schema(
 def latest(output: str, *, keep_deleted: bool = False) -> pa.Table:
     """Selects the newest vector of every image, of the newest run's generation.
 
-    All ledgers of the generation are in memory, some 100 bytes a row; `compact` needs no such memory.
+    All ledgers of the generation are in memory, up to 1 KB a row; `compact` needs no such memory.
 
     Args:
         keep_deleted: take images whose objects an incremental run has found deleted since, too.

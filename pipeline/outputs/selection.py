@@ -82,7 +82,7 @@ def select_features(
 ) -> Selection:
     """The newest record of every image, of the newest run's generation; or all records of one run.
 
-    The ledgers are in memory meanwhile, some 100 bytes a row.
+    The ledgers are in memory meanwhile, up to 1 KB a row.
 
     Args:
         run_id: of one run; "" for the newest of all.

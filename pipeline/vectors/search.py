@@ -33,7 +33,7 @@ def search_output(
     """Finds the images whose vectors are nearest to another one's, by cosine, exactly: all vectors are looked at.
 
     They are the newest of every image, of the newest run's generation, without images that were found deleted; or all
-    of one run. One block of them is in memory at a time, besides the places of all records, some 100 bytes each.
+    of one run. One block of them is in memory at a time, besides the places of all records, up to 1 KB each.
 
     Args:
         image: a file or a URI, which is embedded with the model of the newest run, as that run would have done it.
