@@ -26,10 +26,12 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter())
     monkeypatch.setattr(logs.logger, "handlers", [handler])
-    monkeypatch.setattr(logs.logger, "level", logging.INFO)
+    level = logs.logger.level
+    logs.logger.setLevel(logging.INFO)  # which clears what it keeps of levels, too
     logs.choose_format("json")
     yield stream
     logs.choose_format(None)
+    logs.logger.setLevel(level)
 
 
 def events(stream: io.StringIO) -> dict[str, dict[str, Any]]:
