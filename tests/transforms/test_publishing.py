@@ -14,14 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.conftest import Run
+from transforms.counting import count_outcomes, refusal_of
 from transforms.elements import DeadLetter, ImageObject, StagedFile
 from transforms.publishing import (
     Plan,
     PublishRun,
-    count_outcomes,
     plan_moves,
     plan_refusal,
-    refusal_of,
     with_phases,
 )
 from transforms.records import layout
