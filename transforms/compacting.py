@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
 
 import apache_beam as beam
 import pyarrow as pa
 import pyarrow.compute as pc
 from apache_beam.pvalue import PBegin, PCollection, TaggedOutput
-from apache_beam.transforms.window import GlobalWindows
-from apache_beam.utils.windowed_value import WindowedValue
 
 from transforms import tally
 from transforms.elements import EncodedBatch
+from transforms.packing import Pack
 from transforms.records.ledger import read_columns
 from transforms.records.placed import SCHEMA, blocks_by, images_of, newest_of, rows_of, unpack
 from transforms.records.tfrecord import read_rows
@@ -79,11 +79,11 @@ class SelectLatest(beam.PTransform[PBegin, Latest]):
             | "Ledgers" >> beam.Create([*self.ledgers])
             | "Spread" >> beam.Reshuffle()
             | "Read" >> beam.FlatMap(self._rows).with_output_types(pa.RecordBatch)
-            | "PackByUnit" >> beam.ParDo(_Pack(self._units)).with_output_types(tuple[int, bytes])
+            | "PackByUnit" >> beam.ParDo(_packing(self._units)).with_output_types(tuple[int, bytes])
             | "GroupByUnit" >> beam.GroupByKey()
             | "Newest" >> beam.FlatMapTuple(self._newest).with_outputs(DELETED, main="records")
         )
-        pack = beam.ParDo(_Pack(_shards)).with_output_types(tuple[str, bytes])
+        pack = beam.ParDo(_packing(_shards)).with_output_types(tuple[str, bytes])
         deleted = beam.Map(lambda uri: uri).with_output_types(str)
         return Latest(newest["records"] | "PackByShard" >> pack, newest[DELETED] | "Deleted" >> deleted)
 
@@ -116,35 +116,15 @@ class SelectLatest(beam.PTransform[PBegin, Latest]):
             yield rows_of(batch.num_rows, wanted)
 
 
-class _Pack(beam.DoFn):
-    """Rows in, (key, block) out, of many rows of each key.
+def _packing(keys: Callable[[pa.Table], pa.Array]) -> Pack[pa.RecordBatch]:
+    """By keys of rows, a key each."""
+    return Pack(partial(_blocks, keys=keys), attrgetter("nbytes"), HELD_BYTES)
 
-    Args:
-        keys: of rows, a key each.
-    """
 
-    def __init__(self, keys: Callable[[pa.Table], pa.Array]):
-        self._keys = keys
-
-    def start_bundle(self) -> None:
-        self._held: list[pa.RecordBatch] = []
-        self._bytes = 0
-
-    def process(self, element: pa.RecordBatch) -> Iterator[tuple[Any, bytes]]:
-        self._held.append(element)
-        self._bytes += element.nbytes
-        if self._bytes >= HELD_BYTES:
-            yield from self._blocks()
-
-    def finish_bundle(self) -> Iterator[WindowedValue]:
-        for block in self._blocks():
-            yield GlobalWindows.windowed_value_at_end_of_window(block)
-
-    def _blocks(self) -> Iterator[tuple[Any, bytes]]:
-        if self._held:
-            rows = pa.Table.from_batches(self._held, SCHEMA)
-            self.start_bundle()
-            yield from blocks_by(rows, self._keys(rows))
+def _blocks(held: list[pa.RecordBatch], keys: Callable[[pa.Table], pa.Array]) -> Iterator[tuple[Any, bytes]]:
+    if held:
+        rows = pa.Table.from_batches(held, SCHEMA)
+        yield from blocks_by(rows, keys(rows))
 
 
 def _shards(rows: pa.Table) -> pa.Array:

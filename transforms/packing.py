@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import apache_beam as beam
 from apache_beam.pvalue import PCollection
@@ -20,7 +20,6 @@ from transforms.records.blocks import Sighting, pack
 from transforms.records.uris import unit_of
 
 HELD_SIGHTINGS = 1 << 14  # of all keys together, while their blocks grow; about 7 MB
-K = TypeVar("K")
 T = TypeVar("T")
 
 
@@ -38,7 +37,7 @@ class PackByUnit(beam.PTransform[PCollection[Sighting], PCollection[tuple[int, b
 
     def expand(self, sightings: PCollection[Sighting]) -> PCollection[tuple[int, bytes]]:
         packed: PCollection[tuple[int, bytes]] = sightings | "Pack" >> beam.ParDo(
-            _Pack(partial(_unit, units=self.units), pack)
+            Pack(partial(_by_key, key=partial(_unit, units=self.units), pack=pack), _one, HELD_SIGHTINGS)
         ).with_output_types(tuple[int, bytes])
         return packed
 
@@ -51,38 +50,61 @@ class PackByShard(beam.PTransform[PCollection[tuple[str, PlacedRecord]], PCollec
     """
 
     def expand(self, records: PCollection[tuple[str, PlacedRecord]]) -> PCollection[tuple[str, bytes]]:
+        packing = Pack(partial(_by_key, key=_shard, pack=_pack_records), _one, HELD_SIGHTINGS)
         packed: PCollection[tuple[str, bytes]] = (
             records
             | "Record" >> beam.MapTuple(lambda _, record: record).with_output_types(PlacedRecord)
-            | "Pack" >> beam.ParDo(_Pack(_shard, _pack_records)).with_output_types(tuple[str, bytes])
+            | "Pack" >> beam.ParDo(packing).with_output_types(tuple[str, bytes])
         )
         return packed
 
 
-class _Pack(beam.DoFn, Generic[T, K]):
-    def __init__(self, key: Callable[[T], K], pack: Callable[[list[T]], bytes]):
-        self._key = key
-        self._pack = pack
+class Pack(beam.DoFn, Generic[T]):
+    """Elements in, (key, block) out, of many elements of each key: they are held until there is enough of them.
+
+    Args:
+        blocks: makes (key, block) of those that are held.
+        size: of an element, of which at most `most` are held, of all keys together.
+    """
+
+    def __init__(self, blocks: Callable[[list[T]], Iterator[tuple[Any, bytes]]], size: Callable[[T], int], most: int):
+        self._blocks = blocks
+        self._size = size
+        self._most = most
 
     def start_bundle(self) -> None:
-        self._growing: dict[K, list[T]] = defaultdict(list)
-        self._held = 0
+        self._held: list[T] = []
+        self._sum = 0
 
-    def process(self, element: T) -> Iterator[tuple[K, bytes]]:
-        self._growing[self._key(element)].append(element)
-        self._held += 1
-        if self._held >= HELD_SIGHTINGS:
-            yield from self._blocks()
+    def process(self, element: T) -> Iterator[tuple[Any, bytes]]:
+        self._held.append(element)
+        self._sum += self._size(element)
+        if self._sum >= self._most:
+            yield from self._packed()
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
-        for block in self._blocks():
+        for block in self._packed():
             yield GlobalWindows.windowed_value_at_end_of_window(block)
 
-    def _blocks(self) -> Iterator[tuple[K, bytes]]:
-        growing = self._growing
+    def _packed(self) -> Iterator[tuple[Any, bytes]]:
+        held = self._held
         self.start_bundle()
-        for key, elements in growing.items():
-            yield key, self._pack(elements)
+        return self._blocks(held)
+
+
+def _by_key(
+    elements: list[T], key: Callable[[T], Any], pack: Callable[[list[T]], bytes]
+) -> Iterator[tuple[Any, bytes]]:
+    """A block of the elements of each key."""
+    each: dict[Any, list[T]] = defaultdict(list)
+    for element in elements:
+        each[key(element)].append(element)
+    for of, its in each.items():
+        yield of, pack(its)
+
+
+def _one(_: object) -> int:
+    return 1
 
 
 def _unit(sighting: Sighting, units: int) -> int:
