@@ -1,4 +1,4 @@
-"""Texts of others on a terminal: names hold what they like, and a terminal obeys what it is shown."""
+"""Texts for a person. Names of others hold what they like, and a terminal obeys what it is shown."""
 
 from __future__ import annotations
 
@@ -14,3 +14,13 @@ def printable(text: str) -> str:
 def printable_lines(text: str) -> str:
     """As `printable`, line by line, for texts that have lines of their own."""
     return "\n".join(map(printable, text.split("\n")))
+
+
+def shortened(text: str, most: int) -> str:
+    """A text, or its beginning and an ellipsis where it has more characters than `most`."""
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def counted(number: int, noun: str) -> str:
+    """Such as: 1 run, 2,000 runs."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from io import StringIO
 
 from rich.console import Console
@@ -16,3 +17,13 @@ def table_text(table: Table) -> str:
     text = StringIO()
     Console(file=text, width=WIDTH, highlight=False, markup=False, emoji=False).print(table)
     return "\n".join(line.rstrip() for line in text.getvalue().rstrip().splitlines())
+
+
+def facts_text(rows: Iterable[tuple[str, str]]) -> str:
+    """A table of a name and a text each, without a head."""
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column(no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    return table_text(table)

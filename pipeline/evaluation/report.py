@@ -9,7 +9,7 @@ from typing import Any
 from rich.table import Table
 
 from pipeline.console.printable import printable
-from pipeline.console.tables import table_text
+from pipeline.console.tables import facts_text, table_text
 from pipeline.evaluation.evaluate import Evaluation, LabelFigures
 from pipeline.evaluation.geometry import NEAR_DUPLICATE
 
@@ -50,16 +50,18 @@ def _geometry(evaluation: Evaluation) -> str:
     found = evaluation.geometry
     sampled = found.images < evaluation.images_there
     of_all = f" of {evaluation.images_there:,}, a random sample (seed {evaluation.seed})" if sampled else ""
-    return _facts(
-        ("images", f"{found.images:,}{of_all}"),
-        ("dimensions", f"{found.dimensions:,}, {found.dead_dimensions:,} of them dead"),
-        ("effective rank", f"{found.effective_rank:,.1f}"),
-        ("norms", f"{found.mean_norm:.4g} on average, {found.zero_vectors:,} of them zero"),
-        ("  5, 50, 95 %", f"{found.norm_5:.4g}, {found.norm_50:.4g}, {found.norm_95:.4g}"),
-        (
-            "near duplicates",
-            f"{found.near_duplicates:.1%} (to the nearest other image a cosine of {NEAR_DUPLICATE} or more)",
-        ),
+    return facts_text(
+        [
+            ("images", f"{found.images:,}{of_all}"),
+            ("dimensions", f"{found.dimensions:,}, {found.dead_dimensions:,} of them dead"),
+            ("effective rank", f"{found.effective_rank:,.1f}"),
+            ("norms", f"{found.mean_norm:.4g} on average, {found.zero_vectors:,} of them zero"),
+            ("  5, 50, 95 %", f"{found.norm_5:.4g}, {found.norm_50:.4g}, {found.norm_95:.4g}"),
+            (
+                "near duplicates",
+                f"{found.near_duplicates:.1%} (to the nearest other image a cosine of {NEAR_DUPLICATE} or more)",
+            ),
+        ]
     )
 
 
@@ -82,16 +84,7 @@ def _labels(found: LabelFigures) -> str:
         rows.append(("contradicted", f"{len(found.mistakes):,} labels, {confident:,} of them confidently"))
     else:
         rows.append(("figures by label", f"none: {printable(found.refused)}"))
-    return _facts(*rows)
-
-
-def _facts(*rows: tuple[str, str]) -> str:
-    table = Table(show_header=False, box=None, pad_edge=False)
-    table.add_column(style="bold")
-    table.add_column(no_wrap=True)
-    for row in rows:
-        table.add_row(*row)
-    return table_text(table)
+    return facts_text(rows)
 
 
 def _list(title: str, heads: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:

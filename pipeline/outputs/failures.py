@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from pipeline.console.logs import logger
+from pipeline.console.printable import shortened
 from pipeline.outputs.dataset import read_dead_letters
 from transforms.stores import storage
 
@@ -64,8 +65,6 @@ def failure_lines(folder: str, manifest: Mapping[str, Any]) -> list[str]:
     name = shlex.quote(files[0]["path"]) if len(files) == 1 else "dead_letters-*.jsonl"
     lines = [f"dead letters: {shlex.quote(folder)}/{name}"]
     for failure in failures_of(folder, manifest):
-        message = failure.message
-        shown = message if len(message) <= MESSAGE_SHOWN else message[: MESSAGE_SHOWN - 1] + "…"
-        such_as = f", such as {failure.uri}: {shown}" if failure.uri else ""
+        such_as = f", such as {failure.uri}: {shortened(failure.message, MESSAGE_SHOWN)}" if failure.uri else ""
         lines.append(f"  {failure.images:,} {failure.error}{such_as}")
     return lines

@@ -32,7 +32,7 @@ from transforms.stores import storage
 
 PREFIXES = 10  # that are shown, the ones with most bytes
 NO_EXTENSION = "none"
-ROWS, FORMAT, PREFIX, PACKED, CHANGED = "rows", "format", "prefix", "packed", "changed"
+FORMAT, PREFIX, PACKED, CHANGED = "format", "prefix", "packed", "changed"
 
 
 class Amount(NamedTuple):
@@ -94,7 +94,7 @@ def count(
         amounts[kind][name] = Amount(*amount)
     nothing = {"": Amount()}
     return Found(
-        rows=amounts.get(ROWS, nothing)[""].number,
+        rows=added(amounts[FORMAT].values()).number,
         by_format=dict(sorted(amounts[FORMAT].items(), key=lambda item: (-item[1].number, item[0]))),
         by_prefix={name: Amount(*amount) for (_, name), amount in found["prefixes"]},
         prefixes=found["prefix_count"],
@@ -119,6 +119,7 @@ def _build(
 ) -> None:
     """Counts by (what is counted, name); each result goes to a file of its name, as JSON."""
     stores, listing = config.storage_options, listing_of(config, columns)
+    roots = [root_of(text) for text in config.input]
     listed = pipeline | "Inputs" >> beam.Create(list(config.input)) | "ListImages" >> listing
     loose = listed[LISTED] | "Loose" >> beam.Filter(lambda image: not kind_of(image.uri))
     packed = (
@@ -143,9 +144,8 @@ def _build(
         changed = packed | "Changed" >> beam.Filter(_is_changed, AsDict(whole))
     decided = rows | "SelectImages" >> SelectImages(selection_of(config, listing.rules), UNITS_HERE, stores)
     counted = [
-        loose | "Rows" >> beam.Map(lambda image: ((ROWS, ""), amount_of(image))),
         loose | "Formats" >> beam.Map(lambda image: ((FORMAT, extension_of(image.uri)), amount_of(image))),
-        loose | "Prefixes" >> beam.Map(lambda image: ((PREFIX, prefix_of(image.uri, config.input)), amount_of(image))),
+        loose | "Prefixes" >> beam.Map(lambda image: ((PREFIX, prefix_of(image.uri, roots)), amount_of(image))),
         packed | "Containers" >> beam.Map(lambda image: ((PACKED, ""), amount_of(image))),
         changed | "Opened" >> beam.Map(lambda image: ((CHANGED, ""), amount_of(image))),
         decided[SELECTED] | "Selected" >> beam.Map(lambda image: ((SELECTED, ""), amount_of(image))),
@@ -199,18 +199,21 @@ def extension_of(uri: str) -> str:
     return posixpath.splitext(uri.partition("?")[0] if "://" in uri else uri)[1].lower() or NO_EXTENSION
 
 
-def prefix_of(uri: str, inputs: Sequence[str]) -> str:
-    """The folder that an image is counted under: the first one beneath its input; of a manifest's images, their own."""
+def prefix_of(uri: str, roots: Sequence[str]) -> str:
+    """The folder that an image is counted under: the first one beneath its input; of a manifest's images, their own.
+
+    Args:
+        roots: of the inputs, see `root_of`.
+    """
     folder = posixpath.dirname(uri)
-    for text in inputs:
-        root = _root(text)
+    for root in roots:
         if root and (folder == root or folder.startswith(f"{root}/")):
             first = folder[len(root) + 1 :].partition("/")[0]
             return f"{root}/{first}" if first else root
     return folder
 
 
-def _root(text: str) -> str:
+def root_of(text: str) -> str:
     """The folder of an input; of a file its own name, beneath which nothing is."""
     place = storage.normalize(text)
     before = before_magic(place)

@@ -14,11 +14,11 @@ from pipeline.options.config import RunConfig
 from pipeline.planning.counting import Found
 from pipeline.planning.measuring import Measured
 from pipeline.planning.prices import Prices
+from transforms.inputs.paging import PAGE
 from transforms.stores import filesystems
+from transforms.stores.storage import UPLOAD_CHUNK_BYTES
+from transforms.stores.streaming import PIECE_BYTES
 
-PAGE = 1000  # objects that stores list at once
-PART = 8 << 20  # bytes that a shard is uploaded in at once
-PIECE = 4 << 20  # bytes that a container is read in at once
 PUBLISH_SECONDS = 15e-6  # an image, of ledgers and moves: docs/performance.md, 100,000 images
 SHUFFLED_BYTES = 150  # a listing row in a block, with what earlier runs know of it: docs/performance.md
 HOUR, GB = 3600.0, 1e9
@@ -142,11 +142,11 @@ def _requests(
     for scheme, share in sources.items():
         of = requests.setdefault(scheme, Counter())
         of["list"] += math.ceil(found.rows * share / PAGE) + 1
-        of["read"] += round(found.selected.number * share) + math.ceil(found.containers.bytes * share / PIECE)
+        of["read"] += round(found.selected.number * share) + math.ceil(found.containers.bytes * share / PIECE_BYTES)
     if not filesystems.is_local(config.output):
         of = requests.setdefault(filesystems.scheme_of(config.output), Counter())
         # A shard comes in parts between two requests and is copied into place; its ledger is written twice.
-        of["write"] += math.ceil(output_bytes / PART) + 5 * shards + 10 if shards else 10
+        of["write"] += math.ceil(output_bytes / UPLOAD_CHUNK_BYTES) + 5 * shards + 10 if shards else 10
         of["read"] += 2 * shards + 10
     return {scheme: dict(of) for scheme, of in requests.items()}
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 from pipeline.options.beam import beam_options, check_secrets, runner_of, runs_here
 from pipeline.options.config import RunConfig
+from pipeline.options.reaching import check_stores
 from pipeline.outputs.history import check_generation, generation_of, ledgers_of, published_runs, settle_columns
 from pipeline.planning.counting import Found, count
 from pipeline.planning.estimating import Estimate, estimate
@@ -19,11 +20,12 @@ from pipeline.planning.measuring import Measured, measure
 from pipeline.planning.prices import Prices
 from pipeline.planning.stages import stages_of
 from pipeline.runs.head import preprocessing_of
-from pipeline.runs.launching import check_inputs, check_stores, find_columns, launching, patiently
+from pipeline.runs.launching import check_inputs, find_columns, launching, patiently
 from pipeline.runs.run import model_of
 from transforms.stores import filesystems
 
 CONTAINERS = 4  # that some members are taken of
+T = TypeVar("T")
 
 
 class Plan(NamedTuple):
@@ -72,28 +74,25 @@ def make_plan(config: RunConfig, images: int, prices: Prices, cores: int = 0, st
             earlier = published_runs(config.output, all_of_them=config.incremental)
         # int8 is calibrated for an output, and kept there: a plan keeps it nowhere.
         as_asked = config if earlier or config.precision != "int8" else replace(config, output=scratch)
-        model_of(as_asked, runs_here(options))
-        with phase() as model_seconds:
-            model = model_of(as_asked, runs_here(options))
+        ready = partial(model_of, as_asked, runs_here(options))
+        ready()  # for the cache, where the run will find it
+        model, model_seconds = timed(ready)
         generation = generation_of(model, preprocessing_of(config.resize))
         check_generation(earlier, generation, new_model=config.new_model)
         columns = settle_columns(columns, earlier)
         history = ledgers_of(earlier, generation) if config.incremental else []
-        with phase() as list_seconds:
-            found = count(config, columns, history, images, CONTAINERS)
+        found, list_seconds = timed(partial(count, config, columns, history, images, CONTAINERS))
         some, containers = found.some, found.of_containers
         measured = measure(config, model, some, containers) if some or containers else None
     here = config.threads or os.cpu_count() or 1
-    overhead = {"start": start_seconds, "model": model_seconds(), "list": list_seconds()}
+    overhead = {"start": start_seconds, "model": model_seconds, "list": list_seconds}
     estimated = estimate(config, options, found, measured, overhead, (here, cores), prices)
     stages = stages_of(config).splitlines()
     return Plan(runner_of(options), model.describe(), found, measured, here, estimated, len(earlier), stages, prices)
 
 
-@contextmanager
-def phase() -> Iterator[Callable[[], float]]:
-    """Gives what tells the seconds that the block took, once it has ended."""
+def timed(work: Callable[[], T]) -> tuple[T, float]:
+    """What comes of it, and the seconds that it took."""
     started = time.monotonic()
-    ended: list[float] = []
-    yield lambda: ended[0] - started
-    ended.append(time.monotonic())
+    result = work()
+    return result, time.monotonic() - started

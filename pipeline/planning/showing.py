@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rich.table import Table
 
-from pipeline.console.printable import printable
-from pipeline.console.tables import table_text
-from pipeline.planning.counting import Amount
+from pipeline.console.printable import counted, printable
+from pipeline.console.tables import facts_text, table_text
+from pipeline.planning.counting import Amount, added
 from pipeline.planning.plan import Plan
 from pipeline.runs.summary import kind_name
-from transforms.history import DELETED, FAILED_BEFORE, OUTSIDE, UNCHANGED
+from transforms.history import DELETED, EMBED, FAILED_BEFORE, OUTSIDE, UNCHANGED
+from transforms.records.ledger import COLUMNS_CHANGED
 
 FORMATS = 10  # extensions that are shown
 # Decisions on listed images, in the order in which they are told.
@@ -37,20 +38,26 @@ def plan_json(plan: Plan) -> str:
 
 def plan_text(plan: Plan) -> str:
     """Tables: what was found, what would be done, what it would take, the stages."""
-    blocks = [_table(_found(plan)), _amounts(plan), _table(_doing(plan)), _table(_taking(plan)), "\n".join(plan.stages)]
+    blocks = [
+        facts_text(_found(plan)),
+        _amounts(plan),
+        facts_text(_doing(plan)),
+        facts_text(_taking(plan)),
+        "\n".join(plan.stages),
+    ]
     return "\n\n".join(block for block in blocks if block)
 
 
 def _found(plan: Plan) -> Iterator[tuple[str, str]]:
     found = plan.found
-    distinct = sum(times for name, times in found.decisions.items() if name in (*SHOWN, "embed", "columns_changed"))
-    yield "listed", _images(Amount(*map(sum, zip(*found.by_format.values(), strict=True)))) if found.by_format else "0"
+    distinct = sum(times for name, times in found.decisions.items() if name in (*SHOWN, EMBED, COLUMNS_CHANGED))
+    yield "listed", _images(added(found.by_format.values())) if found.by_format else "0"
     if found.rows > distinct:
         yield "  named more than once", f"{found.rows - distinct:,}"
     for name in SHOWN:
         if times := found.decisions.get(name, 0):
             yield f"  {name.replace('_', ' ')}", f"{times:,}"
-    if times := found.decisions.get("columns_changed", 0):
+    if times := found.decisions.get(COLUMNS_CHANGED, 0):
         yield "  of which columns alone have changed", f"{times:,}"
     if times := found.decisions.get(DELETED, 0):
         yield "gone since the last run", f"{times:,}"
@@ -73,8 +80,7 @@ def _doing(plan: Plan) -> Iterator[tuple[str, str]]:
     yield "to be embedded", f"{about}{expected.images:,}" + (f", {size}" if size else "")
     yield "runs that are there", f"{plan.published:,}"
     if expected.shards:
-        shards = f"{expected.shards:,} shard{'' if expected.shards == 1 else 's'}"
-        yield "output", f"{_bytes(expected.output_bytes)} in {shards}"
+        yield "output", f"{_bytes(expected.output_bytes)} in {counted(expected.shards, 'shard')}"
     for scheme, kinds in expected.requests.items():
         yield f"requests to {scheme}", ", ".join(f"{kind} {times:,}" for kind, times in kinds.items())
     engine = f"{plan.model['engine']} {plan.model['precision']}"
@@ -122,15 +128,6 @@ def _amounts(plan: Plan) -> str:
         if (more := all_of_them - most) > 0:
             texts.append(f"and {more:,} more")
     return "\n\n".join(texts)
-
-
-def _table(rows: Iterable[tuple[str, str]]) -> str:
-    table = Table(show_header=False, box=None, pad_edge=False)
-    table.add_column(style="bold")
-    table.add_column(no_wrap=True)
-    for row in rows:
-        table.add_row(*row)
-    return table_text(table)
 
 
 def _images(amount: Amount) -> str:

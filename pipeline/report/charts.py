@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
+from pipeline.console.printable import shortened
 from pipeline.report.bands import Bands
 from pipeline.report.markup import element, markup, number, table, told
 
@@ -136,5 +137,4 @@ def _figure(title: str, svg: str, as_table: str) -> str:
 
 
 def _cut(label: str) -> str:
-    text = told(label)
-    return text if len(text) <= LONGEST_LABEL else text[: LONGEST_LABEL - 1] + "…"
+    return shortened(told(label), LONGEST_LABEL)

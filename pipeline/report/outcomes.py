@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.console.printable import shortened
 from pipeline.errors import OutputError
 from pipeline.outputs.history import PublishedRun
 from pipeline.report.bands import BYTES, BYTES_LABELS, Bands, count_between
@@ -115,9 +116,8 @@ def _failures(run: PublishedRun, counts: Mapping[str, int]) -> tuple[tuple[Failu
         for letter in _dead_letters(storage.join(run.folder, entry["path"])):
             kept = examples.get(letter["error"])
             if kept is not None and len(kept) < EXAMPLES:
-                message = letter["message"]
-                cut = message if len(message) <= LONGEST_MESSAGE else message[: LONGEST_MESSAGE - 1] + "…"
-                kept.append(Example(letter["uri"], letter["stage"], cut))
+                message = shortened(letter["message"], LONGEST_MESSAGE)
+                kept.append(Example(letter["uri"], letter["stage"], message))
                 wanted -= 1
             if not wanted:
                 break

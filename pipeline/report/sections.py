@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from pipeline.console.printable import counted, shortened
 from pipeline.report.bands import Bands
 from pipeline.report.charts import bar_chart, column_chart, line_chart
 from pipeline.report.closeness import Group, Neighbours
@@ -46,7 +47,7 @@ def failures_section(found: Outcomes) -> str:
 
 
 def _failure(found: Failure) -> str:
-    head = element("h3", markup(f"{found.error}: {found.images:,} image{'s' if found.images > 1 else ''}"))
+    head = element("h3", markup(f"{found.error}: {counted(found.images, 'image')}"))
     such_as = [
         element("li", markup(each.uri) + element("p", markup(f"{each.stage}: {each.message}"), class_="note"))
         for each in found.examples
@@ -191,8 +192,7 @@ def _entries(value: object) -> Mapping[str, object]:
 
 
 def _bounded(value: object) -> str:
-    text = told(value)
-    return text if len(text) <= SHOWN_VALUE else text[: SHOWN_VALUE - 1] + "…"
+    return shortened(told(value), SHOWN_VALUE)
 
 
 def _gallery(rows: Sequence[tuple[str, str]], pictures: Mapping[str, Picture], prefix: str) -> str:

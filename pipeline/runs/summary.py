@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from rich.table import Table
 
-from pipeline.console.printable import printable
+from pipeline.console.printable import counted, printable
 from pipeline.console.tables import table_text
 from pipeline.runs.running import RunReport
 from pipeline.runs.status import last_lines
@@ -62,4 +62,4 @@ def left_out_line(left_out: Mapping[str, int]) -> str:
     if more := len(left_out) - len(shown):
         shown.append(f"{more} more kind{'s' if more > 1 else ''}")
     total = sum(left_out.values())
-    return f"{total:,} file{'s' if total > 1 else ''} of other kinds ({', '.join(shown)})"
+    return f"{counted(total, 'file')} of other kinds ({', '.join(shown)})"

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.console.printable import counted
 from pipeline.errors import RunError
 from pipeline.outputs.features import load_selection
 from pipeline.outputs.selection import select_features
@@ -159,7 +160,7 @@ def write_groups(found: Duplicates, uri: str) -> None:
 def summary(found: Duplicates, min_cosine: float) -> str:
     """What was found, in a line, and what may not have been."""
     grouped = sum(len(group.uris) for group in found.groups)
-    groups = f"{len(found.groups):,} group{'' if len(found.groups) == 1 else 's'}"
+    groups = counted(len(found.groups), "group")
     line = f"{found.images:,} images: {grouped:,} of them in {groups} of cosines from {min_cosine:g}"
     if found.exact:
         return f"{line}; all pairs were compared"

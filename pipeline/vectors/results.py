@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.table import Table
 
-from pipeline.console.printable import printable
+from pipeline.console.printable import printable, shortened
 from pipeline.console.tables import table_text
 from pipeline.vectors.scoring import Hit
 from transforms.records.arrow import VERSION
@@ -44,7 +44,7 @@ def shown(value: Any) -> str:
         text = ", ".join(map(shown, value))
     else:
         text = f"{value:.6g}" if isinstance(value, float) else printable(str(value))
-    return text if len(text) <= LONGEST_CELL else text[: LONGEST_CELL - 1] + "…"
+    return shortened(text, LONGEST_CELL)
 
 
 def as_json_lines(hits: Sequence[Hit]) -> str:
