@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from pipeline.errors import ConfigError, RunError
 from transforms.stores import filesystems, storage
-from transforms.stores.first_answer import StoreError, check_store
+from transforms.stores.first_answer import StoreError, bucket_of, check_store
 from transforms.stores.folders import scheme_hint
 from transforms.stores.secrets import HIDDEN
 
@@ -40,7 +40,7 @@ def check_stores(outputs: Sequence[str], inputs: Sequence[str] = ()) -> None:
         for scheme in storage.WEB_SCHEMES:  # whose images a manifest may name
             filesystems.check_names(scheme)
         for uri in (*outputs, *inputs):
-            bucket = filesystems.scheme_of(uri), uri.partition("://")[2].partition("/")[0]
+            bucket = filesystems.scheme_of(uri), bucket_of(uri)
             if bucket not in asked:
                 check_store(uri, lists=uri in outputs)
                 asked.add(bucket)

@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.table import Table
 
-from pipeline.console.printable import printable
+from pipeline.console.printable import counted, printable
 from pipeline.console.tables import table_text
 from pipeline.outputs.compactions import half_removed, held_by
 from pipeline.outputs.dataset import run_ids
@@ -74,7 +74,7 @@ class LeftBehind:
 
     def as_line(self) -> str:
         state = f"held by {self.holder}" if self.holder else "nobody works at it"
-        shards = f"{self.finished_shards:,} finished shard{'' if self.finished_shards == 1 else 's'}"
+        shards = counted(self.finished_shards, "finished shard")
         return f"left behind: {self.run_id}: {shards}, {self.bytes / 1e6:,.1f} MB; {state}"
 
 
@@ -134,7 +134,7 @@ def _table(published: Sequence[RunEntry]) -> list[str]:
 
 
 def _runs(runs: Sequence[RunEntry]) -> str:
-    return f"{len(runs):,} run{'' if len(runs) == 1 else 's'}, {sum(run.bytes for run in runs) / 1e6:,.1f} MB"
+    return f"{counted(len(runs), 'run')}, {sum(run.bytes for run in runs) / 1e6:,.1f} MB"
 
 
 def contents_of(output: str) -> Contents:
@@ -193,9 +193,14 @@ def refused_in(output: str) -> list[PublishedRun]:
     return [run for run in found if "refused" in run.manifest]
 
 
-def left_behind_in(output: str) -> list[LeftBehind]:
-    """What attempts have left, at work or not."""
-    runs = published_runs(output, all_of_them=False)
+def left_behind_in(output: str, runs: Sequence[PublishedRun] | None = None) -> list[LeftBehind]:
+    """What attempts have left, at work or not.
+
+    Args:
+        runs: the published ones, where they are known already.
+    """
+    if runs is None:
+        runs = published_runs(output, all_of_them=False)
     return _left_behind(output, half_removed_in(output, runs))[0]
 
 

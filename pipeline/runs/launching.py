@@ -16,7 +16,6 @@ from typing import Any
 from pipeline.console.logs import logger
 from pipeline.errors import ConfigError, ModelError, RunError
 from pipeline.options.config import RunConfig
-from pipeline.options.reaching import check_stores as check_stores
 from pipeline.options.reaching import store_sentences
 from pipeline.outputs.dataset import run_ids
 from pipeline.runs.running import RunReport

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from pipeline.console.logs import logger, tell
 from pipeline.options.config import RunConfig
+from pipeline.options.reaching import check_stores
 from pipeline.runs.launching import (
     check_endpoint,
     check_inputs,
     check_output,
     check_scratch,
-    check_stores,
     find_columns,
     launching,
     patiently,

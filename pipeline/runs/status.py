@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from pipeline.console.logs import logger
-from pipeline.console.printable import printable
+from pipeline.console.printable import counted, printable
 from pipeline.errors import RunError
 from pipeline.outputs.failures import failure_lines, failure_lines_if_read, failures_of
 from pipeline.outputs.history import PublishedRun, published_runs
@@ -97,7 +97,8 @@ def status_of(output: str) -> Status:
         OutputError: a run that is needed cannot be read.
     """
     output = storage.normalize(output)
-    runs, left_behind = published_runs(output, all_of_them=True), left_behind_in(output)
+    runs = published_runs(output, all_of_them=True)
+    left_behind = left_behind_in(output, runs)
     refused = [run for run in refused_in(output) if not runs or run.manifest["as_of"] > runs[-1].manifest["as_of"]]
     if not runs and not left_behind and not refused:
         raise RunError(f"{output}: no published run; they lie in {storage.join(output, 'runs')}")
@@ -126,7 +127,7 @@ def sentence(counts: Mapping[str, Any], newest: Newest | None) -> str:
         parts.append(f"{counts['deleted']:,} gone")
     if is_quiet(counts):
         parts = ["all unchanged" if counts["unchanged"] == listed else ", ".join(parts), "a quiet night"]
-    clauses = [f"{listed:,} image{'' if listed == 1 else 's'}: {', '.join(parts)}"]
+    clauses = [f"{counted(listed, 'image')}: {', '.join(parts)}"]
     if newest is not None:
         every = newest.vectors == listed == counts["unchanged"] + counts["embedded"] > 0
         clauses.append(_vectors(newest, every=every))
@@ -140,8 +141,8 @@ def is_quiet(counts: Mapping[str, Any]) -> bool:
 
 
 def _vectors(newest: Newest, *, every: bool = False) -> str:
-    images = f"all {newest.vectors:,}" if every else f"{newest.vectors:,} image{'' if newest.vectors == 1 else 's'}"
-    return f"newest vectors of {images} in {newest.runs:,} run{'' if newest.runs == 1 else 's'}"
+    images = f"all {newest.vectors:,}" if every else counted(newest.vectors, "image")
+    return f"newest vectors of {images} in {counted(newest.runs, 'run')}"
 
 
 def _failed(counts: Mapping[str, Any]) -> str:

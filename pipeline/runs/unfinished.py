@@ -8,8 +8,9 @@ from typing import Any
 
 from pipeline.console.logs import logger
 from pipeline.options.config import DEFAULT_RUN_ID, RunConfig
+from pipeline.options.reaching import check_stores
 from pipeline.outputs.lease import is_alive, last_lease
-from pipeline.runs.launching import check_stores, launching, patiently
+from pipeline.runs.launching import launching, patiently
 from pipeline.runs.resuming import noted
 from transforms.records import layout
 from transforms.stores import filesystems, folders, storage

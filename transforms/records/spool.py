@@ -86,19 +86,18 @@ class Spool:
         with self._lock, contextlib.closing(self):
             return self._stage()
 
-    def keep(self) -> int:
-        """Stages the records of a bundle that does not end; gives how many.
+    def keep(self) -> None:
+        """Stages the records of a bundle that does not end.
 
         It raises nothing: what cannot be kept now, as where an `add` was cut off, is embedded again.
         """
         with self._lock, contextlib.closing(self):
             if not self._is_whole or not self._ledger.rows or self not in _open:
-                return 0
+                return
             try:
-                return self._stage().records
+                self._stage()
             except Exception as e:  # of the store, or of the disk
                 logger.warning("records that were embedded are not kept: %s: %s", type(e).__name__, e)
-                return 0
 
     def _stage(self) -> StagedFile:
         with naming():
@@ -125,6 +124,7 @@ class Spool:
         return staged
 
 
-def keep_open() -> int:
-    """Keeps the records of all open spools of a process that ends; gives how many."""
-    return sum(spool.keep() for spool in [*_open])
+def keep_open() -> None:
+    """Keeps the records of all open spools of a process that ends."""
+    for spool in [*_open]:
+        spool.keep()
