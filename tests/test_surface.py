@@ -92,3 +92,17 @@ def test_the_lines_of_the_readme_read_vectors_of_any_width(
     shown = [line.partition(" ")[0] for line in capfd.readouterr().out.splitlines()]
     assert len(shown) == 3
     assert set(shown) < {str(path) for path in (two_nights / "images").iterdir()}
+
+
+def test_a_run_that_is_refused_has_not_loaded_beam(tmp_path: Path) -> None:
+    """Of its inputs that are not there, it says so in a fraction of the second and more that Beam takes."""
+    code = """if True:
+        import sys
+        from pipeline.cli import _main
+        assert _main(sys.argv[1:]) == 1
+        print(sorted({"apache_beam", "tensorflow"} & sys.modules.keys()))
+    """
+    refused = ["run", "--input", f"{tmp_path}/none", "--output", f"{tmp_path}/output", "--model=none"]
+    done = subprocess.run([sys.executable, "-c", code, *refused], capture_output=True, text=True, check=True)
+    assert "no such file or folder" in done.stderr
+    assert done.stdout == "[]\n"

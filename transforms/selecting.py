@@ -96,8 +96,10 @@ class SelectImages(beam.PTransform[Mapping[str, PCollection[Any]], Mapping[str, 
         counts = [
             decided[DECISIONS] | "CountDecisions" >> Count.PerElement(),
             selected | "CountSelected" >> Count.Globally() | "Selected" >> beam.Map(lambda count: (SELECTED, count)),
-            selected | "Reasons" >> beam.FlatMap(_reason).with_output_types(str) | "CountReasons" >> Count.PerElement(),
         ]
+        if chosen.incremental:
+            reasons = selected | "Reasons" >> beam.FlatMap(_reason).with_output_types(str)
+            counts.append(reasons | "CountReasons" >> Count.PerElement())
         if chosen.dedup:
             selected = (
                 selected

@@ -36,7 +36,6 @@ def _run(given: argparse.Namespace, unknown: Sequence[str]) -> bool:
     show(config.progress, config.log_format, config.verbose)
     from pipeline.outputs.lease import wait_command
     from pipeline.runs.run import run
-    from pipeline.runs.summary import summary
     from pipeline.runs.unfinished import going_on
     from transforms.records import layout
 
@@ -50,6 +49,8 @@ def _run(given: argparse.Namespace, unknown: Sequence[str]) -> bool:
 
         raise RunError(f"{e}{relative_hint(config.input, config.rules)}") from e
     if report is not None:
+        from pipeline.runs.summary import summary  # which takes Beam along: what is refused is refused without it
+
         conclude(summary(report), *report.told())
     elif config.no_wait:
         where = layout.run_folder(config.output, config.run_id)

@@ -19,13 +19,14 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _wait(given: argparse.Namespace, _: Sequence[str]) -> bool:
-    from pipeline.runs.summary import summary
     from pipeline.runs.waiting import wait_until_ended
 
     set_up_showing(given)
     configure_stores(given)
     with sentences(given.output):
         report = wait_until_ended(given.output, given.run_id)
+    from pipeline.runs.summary import summary  # which takes Beam along
+
     conclude(summary(report), *report.told())
     return True
 
