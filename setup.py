@@ -47,6 +47,7 @@ setup(
         "google-crc32c>=1.6",
         "lazy-loader>=0.4",
         "numpy>=2",
+        "orjson>=3.9.7",
         "pillow>=11.3",
         "pyarrow>=18",
         "pydantic>=2.10",

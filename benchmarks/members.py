@@ -121,7 +121,7 @@ def decoded(text: str, options: StorageOptions) -> int:
             rows = {"listed": (graph | beam.Create([text]) | ListImages(storage_options=options))[LISTED]}
             selected = (rows | SelectImages(Selection([text]), UNITS_HERE, options))[SELECTED]
             loaded, _ = selected | LoadImages(SIDES, storage_options=options)
-            sizes = loaded | beam.MapTuple(lambda _, pixels: pixels.nbytes)
+            sizes = loaded | beam.Map(lambda batch: sum(pixels.nbytes for _, pixels in batch))
             _ = sizes | beam.CombineGlobally(sum) | beam.Map(lambda size: path.write_text(str(size)))
         return int(path.read_text())
 

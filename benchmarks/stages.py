@@ -20,15 +20,14 @@ from typing import Any
 import apache_beam as beam
 import corpora
 import numpy as np
-from apache_beam.ml.inference.base import PredictionResult
 
 from pipeline.model.handles import STANDIN_HANDLE
 from pipeline.model.prepare import prepare_model
 from pipeline.options.beam import LOCAL_RUNNER
 from pipeline.options.config import make_config
 from pipeline.runs.run import run
-from transforms.elements import ImageInfo, ImageObject
-from transforms.embedding import check_vector
+from transforms.elements import EmbeddedBatch, ImageInfo, ImageObject
+from transforms.embedding import check_vectors
 from transforms.encoding import EncodeExamples
 from transforms.engines import BATCH_SIZES, load_engine
 from transforms.images.decoding import decode_image
@@ -37,6 +36,7 @@ from transforms.writing import WriteShards
 RESULTS = Path(__file__).parent / "results" / "stages.json"
 RECORDS = 20_000
 FEATURES = 1664
+BATCH = BATCH_SIZES["litert"]
 
 
 def core_milliseconds(work: Callable[[], object], count: int) -> float:
@@ -45,12 +45,12 @@ def core_milliseconds(work: Callable[[], object], count: int) -> float:
     return (time.process_time() - started) * 1000 / count
 
 
-def records(count: int) -> Iterator[tuple[ImageInfo, PredictionResult]]:
+def records(count: int) -> Iterator[EmbeddedBatch]:
     """What comes out of RunInference."""
-    vectors = np.random.default_rng(0).normal(size=(64, FEATURES)).astype(np.float32)
-    for i in range(count):
-        source = ImageObject(f"/images/{i:09}.jpg", 60_000, f"60000-{i}", 1.7e9)
-        yield ImageInfo(source, "JPEG", "0" * 64, 500, 375), PredictionResult(None, vectors[i % 64])
+    vectors = np.random.default_rng(0).normal(size=(BATCH, FEATURES)).astype(np.float32)
+    for first in range(0, count, BATCH):
+        sources = [ImageObject(f"/images/{i:09}.jpg", 60_000, f"60000-{i}", 1.7e9) for i in range(first, first + BATCH)]
+        yield EmbeddedBatch([ImageInfo(source, "JPEG", "0" * 64, 500, 375) for source in sources], vectors)
 
 
 def through_beam(transform: beam.PTransform[Any, Any] | None) -> None:
@@ -66,7 +66,7 @@ class AfterInference(beam.PTransform[Any, Any]):
         self._staging = staging
 
     def expand(self, predicted: Any) -> Any:
-        embedded, _ = predicted | beam.FlatMap(check_vector).with_outputs("failed", main="embedded")
+        embedded, _ = predicted | beam.FlatMap(check_vectors).with_outputs("failed", main="embedded")
         return embedded | EncodeExamples() | WriteShards(self._staging, 256 << 20)
 
 

@@ -4,9 +4,11 @@ from .compacting import SelectLatest as SelectLatest
 from .deciding import Selection as Selection
 from .elements import Copy as Copy
 from .elements import DeadLetter as DeadLetter
+from .elements import EmbeddedBatch as EmbeddedBatch
 from .elements import EncodedBatch as EncodedBatch
 from .elements import ImageInfo as ImageInfo
 from .elements import ImageObject as ImageObject
+from .elements import LoadedBatch as LoadedBatch
 from .elements import PastOutcome as PastOutcome
 from .elements import PlacedRecord as PlacedRecord
 from .elements import ReadContainer as ReadContainer

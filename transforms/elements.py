@@ -1,12 +1,16 @@
 """The few elements that flow between stages.
 
-`ImageInfo` and `EncodedBatch` live within the one fused stage from load to write and are never serialized.
+`ImageInfo` and the batches live within the one fused stage from load to write and are never serialized.
 `DeadLetter` and `StagedFile`, few of a run, are pickled by Beam where they leave a stage, and listing rows cross the
 one shuffle in blocks (`blocks.py`). Beam is not imported here, so that listing and storage can be used before it is.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class Copy(NamedTuple):
@@ -109,6 +113,44 @@ class ImageInfo(NamedTuple):
     sha256: str
     width: int
     height: int
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedBatch:
+    """Decoded images that go to the model together, one or more: (`ImageInfo`, pixels) of each, when it is iterated.
+
+    Attributes:
+        images: what is known of each.
+        pixels: of each, uint8 [height, width, 3].
+    """
+
+    images: Sequence[ImageInfo]
+    pixels: "Sequence[np.ndarray]"
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __iter__(self) -> "Iterator[tuple[ImageInfo, np.ndarray]]":
+        return zip(self.images, self.pixels, strict=True)
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedBatch:
+    """Images and their feature vectors: (`ImageInfo`, vector) of each, when it is iterated.
+
+    Attributes:
+        images: what is known of each.
+        vectors: float32 [len(images), features].
+    """
+
+    images: Sequence[ImageInfo]
+    vectors: "np.ndarray"
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __iter__(self) -> "Iterator[tuple[ImageInfo, np.ndarray]]":
+        return zip(self.images, self.vectors, strict=True)
 
 
 class DeadLetter(NamedTuple):

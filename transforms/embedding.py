@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import Any
 
 import apache_beam as beam
 import numpy as np
-from apache_beam.ml.inference.base import KeyedModelHandler, ModelHandler, PredictionResult, RunInference
+from apache_beam.ml.inference.base import ModelHandler, RunInference
 from apache_beam.pvalue import DoOutputsTuple, PCollection, TaggedOutput
 
 from transforms import tally
-from transforms.elements import DeadLetter, ImageInfo
+from transforms.elements import DeadLetter, EmbeddedBatch, ImageInfo, LoadedBatch
 from transforms.engines import BATCH_SIZES, load_engine
 from transforms.engines.engine import Engine
 from transforms.stores import filesystems, storage
@@ -22,17 +23,17 @@ FAILED = "failed"
 
 
 @dataclass
-class EmbedImages(beam.PTransform[PCollection[tuple[ImageInfo, np.ndarray]], DoOutputsTuple]):
-    """Runs the feature module over batches of images.
+class EmbedImages(beam.PTransform[PCollection[LoadedBatch], DoOutputsTuple]):
+    """Runs the feature module over batches of images, as `LoadImages` makes them.
 
-    In: (ImageInfo, uint8 [height, width, 3]). Out: `embedded`, (ImageInfo, float32 [features]), and
-    `failed`, `DeadLetter`, for vectors with NaN or infinite values.
+    In: `LoadedBatch`. Out: `embedded`, `EmbeddedBatch`, and `failed`, `DeadLetter`, for vectors with NaN or infinite
+    values.
 
     Attributes:
         engine: a key of `engines.PRECISIONS`.
         precision: one of the engine's.
         artifact_uri: the staged model, in the form that the engine loads.
-        batch_size: images given to the engine at once; 0 stands for the engine's own, of `engines.BATCH_SIZES`.
+        batch_size: images that tensorflow embeds at once; 0 stands for `engines.BATCH_SIZES`.
         threads: of the engine; 0 stands for one a core.
         storage_options: of the stores, see `filesystems.configure`.
     """
@@ -44,20 +45,20 @@ class EmbedImages(beam.PTransform[PCollection[tuple[ImageInfo, np.ndarray]], DoO
     threads: int = 0
     storage_options: StorageOptions = field(default_factory=dict)
 
-    def expand(self, loaded: PCollection[tuple[ImageInfo, np.ndarray]]) -> DoOutputsTuple:
+    def expand(self, loaded: PCollection[LoadedBatch]) -> DoOutputsTuple:
         batch_size = self.batch_size or BATCH_SIZES[self.engine]
         handler = FeatureModelHandler(
             self.engine, self.precision, self.artifact_uri, batch_size, self.threads, self.storage_options
         )
         outputs: DoOutputsTuple = (
             loaded
-            | "RunInference" >> RunInference(KeyedModelHandler(handler))
-            | "CheckVectors" >> beam.FlatMap(check_vector).with_outputs(FAILED, main="embedded")
+            | "RunInference" >> RunInference(handler)
+            | "CheckVectors" >> beam.FlatMap(check_vectors).with_outputs(FAILED, main="embedded")
         )
         return outputs
 
 
-class FeatureModelHandler(ModelHandler[np.ndarray, PredictionResult, Engine]):
+class FeatureModelHandler(ModelHandler[tuple[ImageInfo, np.ndarray], EmbeddedBatch, Engine]):
     """Loads a staged artifact and runs it; Beam's own handlers cannot load TF Hub's SavedModels.
 
     (They call `tf.keras.models.load_model`, which Keras 3 refuses for SavedModels.)
@@ -72,7 +73,7 @@ class FeatureModelHandler(ModelHandler[np.ndarray, PredictionResult, Engine]):
         threads: int = 0,
         storage_options: StorageOptions | None = None,
     ):
-        super().__init__(min_batch_size=batch_size, max_batch_size=batch_size)
+        super().__init__()
         self._engine = engine
         self._precision = precision
         self._artifact_uri = artifact_uri
@@ -86,26 +87,36 @@ class FeatureModelHandler(ModelHandler[np.ndarray, PredictionResult, Engine]):
         return load_engine(self._engine, artifact, self._batch_size, self._threads, self._precision)
 
     def run_inference(
-        self, batch: Sequence[np.ndarray], model: Engine, inference_args: dict[str, Any] | None = None
-    ) -> list[PredictionResult]:
-        """uint8 [height, width, 3] each to float32 [features] each; `example` is dropped, it is never read."""
-        return [PredictionResult(None, vector) for vector in model(batch)]
+        self,
+        batch: Sequence[tuple[ImageInfo, np.ndarray]],
+        model: Engine,
+        inference_args: dict[str, Any] | None = None,
+    ) -> list[EmbeddedBatch]:
+        """A `LoadedBatch` in, one batch out, which RunInference passes on as it is."""
+        images, pixels = zip(*batch, strict=True)
+        return [EmbeddedBatch(images, model(pixels))]
 
-    def get_num_bytes(self, batch: Sequence[np.ndarray]) -> int:
-        return sum(pixels.nbytes for pixels in batch)
+    def should_skip_batching(self) -> bool:
+        """They are batches already."""
+        return True
+
+    def get_num_bytes(self, batch: Sequence[tuple[ImageInfo, np.ndarray]]) -> int:
+        return sum(pixels.nbytes for _, pixels in batch)
 
     def get_metrics_namespace(self) -> str:
         return "embed_images_inference"
 
 
-def check_vector(element: tuple[ImageInfo, PredictionResult]) -> Iterator[Any]:
-    """A vector on, or a dead letter for one with values that are not finite."""
-    image, prediction = element
-    vector = np.asarray(prediction.inference)
-    if np.isfinite(vector).all():
-        yield image, vector
-    else:
+def check_vectors(batch: EmbeddedBatch) -> Iterator[Any]:
+    """A batch on, and a dead letter for each vector with values that are not finite."""
+    if np.isfinite(batch.vectors).all():
+        yield batch
+        return
+    finite = np.isfinite(batch.vectors).all(axis=1)
+    for image, vector in zip(compress(batch.images, ~finite), batch.vectors[~finite], strict=True):
         bad = vector.size - int(np.isfinite(vector).sum())
         message = f"{bad} of the {vector.size} values that the model gave are not finite"
         tally.count_failed("NonFiniteEmbedding", 1 + len(image.source.copies))
         yield TaggedOutput(FAILED, DeadLetter(image.source, "embed", "NonFiniteEmbedding", message))
+    if finite.any():
+        yield EmbeddedBatch([*compress(batch.images, finite)], batch.vectors[finite])

@@ -6,6 +6,7 @@ run.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -23,5 +24,6 @@ def _end(number: int, _: FrameType | None) -> None:
     os.kill(os.getpid(), number)
 
 
+gc.freeze()  # see `collecting`; a worker process has nothing else to do
 if threading.current_thread() is threading.main_thread():
     signal.signal(signal.SIGTERM, _end)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate, islice
 from typing import Any
 
 import apache_beam as beam
@@ -124,13 +125,19 @@ class _SpoolingDoFn(beam.DoFn):
             self._spool.keep()
             self._spool = None
 
-    def _add(self, record: bytes, source: ImageObject, failure: DeadLetter | None = None) -> Iterator[StagedFile]:
-        if self._spool is None:
-            self._spool = Spool(self._kind, self._staging, self._compression)
-        self._spool.add(record, source, failure)
-        if self._spool.size >= self._shard_size or 0 < self._shard_seconds <= self._spool.age:
-            spool, self._spool = self._spool, None
-            yield spool.stage()
+    def _add(
+        self, records: Sequence[bytes], sources: Sequence[ImageObject], failure: DeadLetter | None = None
+    ) -> Iterator[StagedFile]:
+        while records:
+            if self._spool is None:
+                self._spool = Spool(self._kind, self._staging, self._compression)
+            sizes = accumulate(map(len, records), initial=self._spool.size)
+            fitting = 1 + sum(1 for size in islice(sizes, 1, len(records)) if size < self._shard_size)
+            self._spool.add(records[:fitting], sources[:fitting], failure)
+            records, sources = records[fitting:], sources[fitting:]
+            if self._spool.size >= self._shard_size or 0 < self._shard_seconds <= self._spool.age:
+                spool, self._spool = self._spool, None
+                yield spool.stage()
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
         if self._spool is not None:
@@ -140,28 +147,28 @@ class _SpoolingDoFn(beam.DoFn):
 
 class _WriteFeatures(_SpoolingDoFn):
     def process(self, element: EncodedBatch) -> Iterator[StagedFile]:
-        for source, example in zip(element.sources, element.examples, strict=True):
-            yield from self._add(frame(example), source)
+        yield from self._add([*map(frame, element.examples)], element.sources)
         tally.count("images_embedded", len(element.sources))
 
 
 class _WriteDeleted(_SpoolingDoFn):
     def process(self, element: ImageObject) -> Iterator[StagedFile]:
-        yield from self._add((json.dumps({"uri": element.uri}, ensure_ascii=False) + "\n").encode(), element)
+        line = json.dumps({"uri": element.uri}, ensure_ascii=False) + "\n"
+        yield from self._add([line.encode()], [element])
 
 
 class _WriteContainers(_SpoolingDoFn):
     def process(self, element: ReadContainer) -> Iterator[StagedFile]:
         source = element.source
         fields = {"uri": source.uri, "version": source.version, "members": element.members}
-        yield from self._add((json.dumps(fields, ensure_ascii=False) + "\n").encode(), source)
+        yield from self._add([(json.dumps(fields, ensure_ascii=False) + "\n").encode()], [source])
 
 
 class _WriteDeadLetters(_SpoolingDoFn):
     def process(self, element: DeadLetter) -> Iterator[StagedFile]:
         for source in element.source.each():
             failure = element._replace(source=source)
-            yield from self._add(dead_letter_line(failure), source, failure)
+            yield from self._add([dead_letter_line(failure)], [source], failure)
             tally.count("images_failed")
 
 

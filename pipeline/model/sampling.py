@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from typing import NamedTuple
@@ -14,15 +13,16 @@ import numpy as np
 from fsspec.asyn import get_loop, sync
 
 from pipeline.model.standin import procedural_images
-from transforms.elements import ImageObject, Refusal
-from transforms.images.decoding import ImageError, configure_pillow, decode_image
+from transforms.elements import DeadLetter, ImageObject, Refusal
+from transforms.groups import GroupLoader, Outcome
+from transforms.images.decoding import configure_pillow
 from transforms.inputs.containers.naming import kind_of
 from transforms.inputs.inputs import list_input
 from transforms.inputs.rules import Rules, ignore
 from transforms.listing import ListImages
-from transforms.loading import ByteBudget, LoadImages, with_room
+from transforms.loading import LoadImages
 from transforms.records import layout
-from transforms.stores.fetching import FetchError, Policy, fetch
+from transforms.stores.fetching import Policy
 from transforms.unpacking import Unpacking
 
 # Of the first so many listed images of each input, the sample is taken at even distances.
@@ -92,39 +92,15 @@ def load_pixels(images: Sequence[ImageObject], loading: LoadImages) -> np.ndarra
     The run will name it.
     """
     configure_pillow(loading.max_image_pixels)
-    slots = asyncio.Semaphore(min(loading.fetch_concurrency, 16))
-    budget = ByteBudget(loading.prefetch_bytes)
-    policy = loading.policy._replace(seconds=SECONDS)
-    small = [
-        image for image in images if image.size <= loading.max_object_bytes and not isinstance(image.content, Refusal)
-    ]
+    loader = GroupLoader(replace(loading, policy=loading.policy._replace(seconds=SECONDS)))
+    known = [image for image in images if not isinstance(image.content, Refusal)]
 
-    def decode(data: bytes) -> np.ndarray | None:
-        try:
-            return decode_image(data, loading.input_size, loading.resize, loading.max_image_pixels).pixels
-        except ImageError:
-            return None
-
-    async def load(image: ImageObject, decoders: ThreadPoolExecutor) -> np.ndarray | None:
-        async def within(room: int) -> np.ndarray | None:
-            async with slots, budget.hold(room):  # held while decoding: few encoded images wait
-                data = image.content or (await fetch(image, policy, room)).data
-                pixels: np.ndarray | None = await get_loop().run_in_executor(decoders, decode, data)
-                return pixels
-
-        try:
-            return await with_room(image, loading.max_object_bytes, within)
-        except FetchError:
-            return None
-
-    async def load_all() -> list[np.ndarray | None]:
-        decoders = ThreadPoolExecutor(loading.threads or os.cpu_count() or 1)
-        tasks = [asyncio.ensure_future(load(image, decoders)) for image in small]
+    async def load_all() -> list[Outcome]:
+        tasks = [asyncio.ensure_future(loader.load(image)) for image in known]
         done, late = await asyncio.wait(tasks, timeout=SECONDS) if tasks else (set(), set())
         for task in late:
             task.cancel()
-        decoders.shutdown(wait=False)
         return [task.result() for task in tasks if task in done]
 
-    loaded = [pixels for pixels in sync(get_loop(), load_all) if pixels is not None]
+    loaded = [outcome.result[1] for outcome in sync(get_loop(), load_all) if not isinstance(outcome.result, DeadLetter)]
     return np.stack(loaded) if loaded else np.zeros((0, *loading.input_size, 3), np.uint8)

@@ -90,10 +90,11 @@ def execute(pipeline: Any) -> Counter[str]:
     """
     from pipeline.options.beam import runs_here
     from pipeline.runs.stopping import stoppable
+    from transforms.collecting import frozen
     from transforms.records.spilling import spilling
 
     try:
-        with stoppable(), spilling() if runs_here(pipeline.options) else nullcontext():
+        with stoppable(), frozen(), spilling() if runs_here(pipeline.options) else nullcontext():
             result = pipeline.run()
             result.wait_until_finish()
     except Exception as e:  # whatever a runner raises: the user gets its last line, --verbose the rest

@@ -14,25 +14,29 @@ from pipeline.options.beam import LOCAL_RUNNER
 from tests.collecting import Collect
 from tests.conftest import Run, pixels_of, save_module
 from transforms import embedding
-from transforms.elements import ImageInfo, ImageObject
+from transforms.elements import ImageInfo, ImageObject, LoadedBatch
 from transforms.embedding import EmbedImages, FeatureModelHandler
 from transforms.engines import PRECISIONS, load_engine
 from transforms.engines.engine import Engine
 
 
+def loaded(pixels: list[np.ndarray], first: int = 0) -> LoadedBatch:
+    infos = [ImageInfo(ImageObject(f"{first + i}.jpg"), "JPEG", "", 1, 1) for i in range(len(pixels))]
+    return LoadedBatch(infos, pixels)
+
+
 @pytest.mark.parametrize("engine", PRECISIONS)
-def test_vectors_are_the_modules_and_examples_are_dropped(tiny_module: str, engine: str) -> None:
+def test_vectors_are_the_modules(tiny_module: str, engine: str) -> None:
     import tensorflow as tf
 
-    batch = pixels_of(5)
+    batch = loaded(pixels_of(5))
     handler = FeatureModelHandler(engine, "f32", prepare_model(tiny_module, engine).artifact, batch_size=8)
-    results = handler.run_inference(batch, handler.load_model())
-    assert isinstance(results, list)
-    assert all(result.example is None for result in results)
+    (result,) = handler.run_inference(batch, handler.load_model())
+    assert [*result.images] == [*batch.images]
     module = tf.saved_model.load(tiny_module)
-    inputs = tf.constant(np.stack(batch) / np.float32(255))
+    inputs = tf.constant(np.stack(batch.pixels) / np.float32(255))
     expected = module.signatures["serving_default"](inputs=inputs)["default"]
-    np.testing.assert_allclose(np.stack([result.inference for result in results]), expected, atol=1e-5)
+    np.testing.assert_allclose(result.vectors, expected, atol=1e-5)
 
 
 def test_vectors_that_are_not_finite_are_dead_letters(tmp_path: Path) -> None:
@@ -47,29 +51,31 @@ def test_vectors_that_are_not_finite_are_dead_letters(tmp_path: Path) -> None:
     model = prepare_model(str(folder), "tensorflow")
     images = pixels_of(6)
     images[2][:] = 0
-    elements = [(ImageInfo(ImageObject(f"{i}.jpg"), "JPEG", "", 1, 1), pixels) for i, pixels in enumerate(images)]
+    batches = [loaded(images[:4]), loaded(images[4:], 4), loaded([images[2]], 6)]
     embedded, failed = Collect(), Collect()
     with beam.Pipeline(runner=LOCAL_RUNNER) as pipeline:
-        good, bad = (
-            pipeline
-            | beam.Create([elements])
-            | beam.FlatMap(lambda x: x)
-            | EmbedImages("tensorflow", "f32", model.artifact, 4)
-        )
+        made = pipeline | beam.Create([batches]) | beam.FlatMap(lambda each: each)
+        good, bad = made | EmbedImages("tensorflow", "f32", model.artifact, 4)
         _ = good | "Good" >> embedded
         _ = bad | "Bad" >> failed
-    uris = sorted(info.source.uri for info, _ in embedded.elements)  # bundles decide in which order they come
-    assert uris == ["0.jpg", "1.jpg", "3.jpg", "4.jpg", "5.jpg"]
-    ((source, stage, error, message),) = failed.elements
-    assert (source.uri, stage, error) == ("2.jpg", "embed", "NonFiniteEmbedding")
-    assert "3 of the 3 values" in message
+    found = {info.source.uri: vector for batch in embedded.elements for info, vector in batch}
+    assert sorted(found) == ["0.jpg", "1.jpg", "3.jpg", "4.jpg", "5.jpg"]
+    for i in (0, 1, 3, 4, 5):
+        brightness = (images[i] / 255).mean(axis=(0, 1))
+        np.testing.assert_allclose(found[f"{i}.jpg"], brightness / brightness.sum(), rtol=1e-4)
+    assert [(letter.source.uri, letter.stage, letter.error) for letter in failed.elements] == [
+        ("2.jpg", "embed", "NonFiniteEmbedding"),
+        ("6.jpg", "embed", "NonFiniteEmbedding"),
+    ]
+    assert all("3 of the 3 values" in letter.message for letter in failed.elements)
 
 
 def test_beams_own_metrics_of_the_model_are_kept(tiny_module: str) -> None:
     model = prepare_model(tiny_module, "litert")
-    elements = [(ImageInfo(ImageObject(f"{i}.jpg"), "JPEG", "", 1, 1), pixels) for i, pixels in enumerate(pixels_of(6))]
+    batches = [loaded(pixels_of(4)), loaded(pixels_of(2), 4)]
     pipeline = beam.Pipeline(runner=LOCAL_RUNNER)
-    _ = pipeline | beam.Create([elements]) | beam.FlatMap(lambda x: x) | EmbedImages("litert", "f32", model.artifact, 4)
+    made = pipeline | beam.Create([batches]) | beam.FlatMap(lambda each: each)
+    _ = made | EmbedImages("litert", "f32", model.artifact, 4)
     result = pipeline.run()
     metrics = result.metrics().query()
     counted = {metric.key.metric.name: metric.committed for metric in metrics["counters"]}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import hashlib
 import os
@@ -18,18 +17,19 @@ import pytest
 from pipeline.options.beam import LOCAL_RUNNER
 from tests.collecting import Collect
 from tests.conftest import photo
-from transforms import loading
-from transforms.elements import DeadLetter, ImageObject
+from transforms import groups, loading
+from transforms.elements import DeadLetter, ImageObject, LoadedBatch
+from transforms.groups import GROUP_IMAGES
 from transforms.images.decoding import decode_image
 from transforms.images.threads import Decoders
-from transforms.loading import ByteBudget, LoadImages
-from transforms.stores import fetching, storage
+from transforms.loading import LoadImages
+from transforms.stores import fetching, reading, storage
 
 SIZE = (16, 16)
 
 
 def load(sources: list[ImageObject], **options: Any) -> tuple[list[Any], list[DeadLetter]]:
-    """What LoadImages gives for one bundle of sources."""
+    """What LoadImages gives for one bundle of sources, batches one by one."""
     transform = LoadImages(
         SIZE, "squash", options.pop("max_image_pixels", 10**6), options.pop("max_object_bytes", 10**6), **options
     )
@@ -38,7 +38,7 @@ def load(sources: list[ImageObject], **options: Any) -> tuple[list[Any], list[De
         main, dead = pipeline | beam.Create([sources]) | beam.FlatMap(lambda x: x) | transform
         _ = main | "Loaded" >> loaded
         _ = dead | "Failed" >> failed
-    return loaded.elements, failed.elements
+    return [one for batch in loaded.elements for one in batch], failed.elements
 
 
 @pytest.fixture
@@ -105,8 +105,8 @@ def test_an_image_that_is_decoded_too_long_is_given_up(
             end.wait()
         return decode_image(data, *options)
 
-    monkeypatch.setattr(loading, "decode_image", decode)
-    monkeypatch.setattr(loading, "Decoders", functools.partial(Decoders, seconds=0.5))
+    monkeypatch.setattr(groups, "decode_image", decode)
+    monkeypatch.setattr(groups, "Decoders", functools.partial(Decoders, seconds=0.5))
     try:
         loaded, failed = load(many, threads=3, fetch_concurrency=61)  # numbers of its own: pools are kept by them
     finally:
@@ -117,52 +117,125 @@ def test_an_image_that_is_decoded_too_long_is_given_up(
     ]
 
 
-def test_no_more_is_in_flight_than_allowed(many: list[ImageObject], monkeypatch: pytest.MonkeyPatch) -> None:
-    """The look-ahead is filled, never passed, while a slow stage takes the images one by one."""
+@pytest.mark.parametrize("fetch_concurrency", [3, 12])
+def test_no_more_is_in_flight_than_allowed(
+    many: list[ImageObject], monkeypatch: pytest.MonkeyPatch, fetch_concurrency: int
+) -> None:
+    """The look-ahead is filled, never passed, while a slow stage takes the batches one by one."""
     lock, held, most = threading.Lock(), 0, 0
-    fetch = fetching.fetch
+    read = fetching.read_local
 
-    async def counted(*arguments: Any) -> Any:
+    def counted(*arguments: Any) -> Any:
         nonlocal held, most
         with lock:
             held += 1
             most = max(most, held)
-        return await fetch(*arguments)
+        return read(*arguments)
 
-    def take(_: Any) -> None:
+    def take(batch: LoadedBatch) -> None:
         nonlocal held
+        time.sleep(0.01)
         with lock:
-            held -= 1
+            held -= len(batch)
 
-    monkeypatch.setattr(fetching, "fetch", counted)
-    load_dofn = loading._Load(LoadImages(SIZE, "squash", 10**6, 10**6, fetch_concurrency=3))
+    monkeypatch.setattr(fetching, "read_local", counted)
+    load_dofn = loading._Load(LoadImages(SIZE, "squash", 10**6, 10**6, fetch_concurrency, batch_size=2))
     load_dofn.setup()
     load_dofn.start_bundle()
     for image in many:
-        for loaded in load_dofn.process(image):
-            take(loaded)
-    for loaded in load_dofn.finish_bundle():
-        take(loaded)
+        for batch in load_dofn.process(image):
+            take(batch)
+    for windowed in load_dofn.finish_bundle():
+        take(windowed.value)
     load_dofn.teardown()
     assert held == 0
-    assert 1 < most <= 6
+    assert 1 < most <= 2 * fetch_concurrency + 2
+
+
+@pytest.mark.parametrize("size", [1, 3, 8, 64])
+def test_batches_are_full_but_for_the_last_one(many: list[ImageObject], size: int, tmp_path: Path) -> None:
+    gone = [ImageObject(str(tmp_path / f"gone {i}.png"), 5, "v") for i in range(7)]
+    load_dofn = loading._Load(LoadImages(SIZE, "squash", 10**6, 10**6, batch_size=size))
+    load_dofn.setup()
+    load_dofn.start_bundle()
+    mixed = [*many[:5], *gone[:3], *many[5:30], *gone[3:], *many[30:]]
+    results = [result for image in mixed for result in load_dofn.process(image)]
+    results += [windowed.value for windowed in load_dofn.finish_bundle()]
+    values = [getattr(result, "value", result) for result in results]
+    values = [getattr(value, "value", value) for value in values]
+    sizes = [len(value) for value in values if isinstance(value, LoadedBatch)]
+    assert sizes == [size] * (40 // size) + [40 % size] * (40 % size > 0)
+    assert sum(isinstance(value, DeadLetter) for value in values) == 7
+    load_dofn.teardown()
+
+
+def test_files_that_are_read_late_are_read_at_once(many: list[ImageObject], monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a disk behind a network: by many more threads than decode."""
+    read, lock, at_work, most = reading.read_local, threading.Lock(), 0, 0
+
+    def slow(*arguments: Any) -> Any:
+        nonlocal at_work, most
+        with lock:
+            at_work += 1
+            most = max(most, at_work)
+        time.sleep(5 * groups.SOON_SECONDS)
+        with lock:
+            at_work -= 1
+        return read(*arguments)
+
+    monkeypatch.setattr(reading, "read_local", slow)
+    loaded, failed = load(many * 5, threads=1, fetch_concurrency=63)
+    assert failed == []
+    assert [info.source for info, _ in loaded] == many * 5
+    assert most > 8
+
+
+def test_a_file_that_cannot_be_read_at_first_is_tried_again(
+    many: list[ImageObject], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, failed_once = reading.read_local, set[str]()
+
+    def failing(source: ImageObject, max_bytes: int) -> Any:
+        if source.uri not in failed_once:
+            failed_once.add(source.uri)
+            raise OSError(5, "Input/output error")
+        return read(source, max_bytes)
+
+    monkeypatch.setattr(reading, "read_local", failing)
+    loaded, failed = load(many)
+    assert failed == []
+    assert [info.source for info, _ in loaded] == many
+    assert len(failed_once) == 40
+
+
+def test_a_group_of_large_images_is_one_image(many: list[ImageObject]) -> None:
+    group = groups.Group(100)
+    group.add(many[0])
+    assert not group.is_full
+    group.add(many[1]._replace(size=groups.GROUP_BYTES))
+    assert group.is_full
+    assert group.take() == [many[0], many[1]._replace(size=groups.GROUP_BYTES)]
+    for image in many[:GROUP_IMAGES]:
+        assert not group.is_full
+        group.add(image)
+    assert group.is_full
 
 
 def test_images_that_come_with_their_bytes_are_decoded_at_once(
     many: list[ImageObject], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each decode waits for two others: one after the other they would wait in vain."""
+    """Each decode waits for one of two other groups: one after the other they would wait in vain."""
     together = threading.Barrier(3)
 
     def decode(data: bytes, *options: Any) -> Any:
         together.wait(20)
         return decode_image(data, *options)
 
-    monkeypatch.setattr(loading, "decode_image", decode)
-    members = [image._replace(content=Path(image.uri).read_bytes()) for image in many[:39]]
-    loaded, failed = load(members, threads=3, fetch_concurrency=59)
+    monkeypatch.setattr(groups, "decode_image", decode)
+    members = [image._replace(content=Path(image.uri).read_bytes()) for image in many[:GROUP_IMAGES]]
+    loaded, failed = load(members * 3, threads=3, fetch_concurrency=59)
     assert failed == []
-    assert [info.source for info, _ in loaded] == many[:39]
+    assert [info.source for info, _ in loaded] == many[:GROUP_IMAGES] * 3
 
 
 def test_no_more_members_are_asked_for_than_the_budget_holds(
@@ -175,48 +248,28 @@ def test_no_more_members_are_asked_for_than_the_budget_holds(
         decoded.append(data)
         return decode_image(data, *options)
 
-    monkeypatch.setattr(loading, "decode_image", decode)
+    monkeypatch.setattr(groups, "decode_image", decode)
     contents = [Path(image.uri).read_bytes() for image in many]
-    budget = sum(map(len, contents[:5]))
+    budget = sum(map(len, contents[: GROUP_IMAGES + 5]))
     load_dofn = loading._Load(LoadImages(SIZE, "squash", 10**6, 10**6, prefetch_bytes=budget))
     load_dofn.setup()
     load_dofn.start_bundle()
-    asked, loaded = 0, []
+    asked, batches = 0, []
 
     def work() -> None:
         nonlocal asked
         for image, content in zip(many, contents, strict=True):
             asked += 1
-            loaded.extend(load_dofn.process(image._replace(content=content)))
-        loaded.extend(load_dofn.finish_bundle())
+            batches.extend(load_dofn.process(image._replace(content=content)))
+        batches.extend(windowed.value for windowed in load_dofn.finish_bundle())
 
     bundle = threading.Thread(target=work)
     bundle.start()
-    while asked < 6:
+    while asked < 2 * GROUP_IMAGES:
         time.sleep(0.01)
     bundle.join(0.3)
-    assert asked == 6  # five are held, and one waits for room
+    assert asked == 2 * GROUP_IMAGES  # a group is held, and one waits for room
     go_on.set()
     bundle.join(60)
-    assert len(loaded) == len(decoded) == len(many)
+    assert sum(len(batch) for batch in batches) == len(decoded) == len(many)
     load_dofn.teardown()
-
-
-def test_the_byte_budget_is_kept_and_oversized_ones_go_alone() -> None:
-    async def work(size: int) -> None:
-        nonlocal held, most
-        async with budget.hold(size):
-            held += size
-            assert held <= 100 or held == size
-            most = max(most, held)
-            await asyncio.sleep(0.002)
-            held -= size
-
-    async def work_on_all() -> None:
-        await asyncio.wait_for(asyncio.gather(*(work(size) for size in sizes)), 30)
-
-    budget, held, most = ByteBudget(100), 0, 0
-    sizes = [30, 60, 250, 10, 100, 90, 5, 5, 0, 40] * 4
-    asyncio.run(work_on_all())
-    assert held == 0
-    assert most == 250

@@ -118,10 +118,10 @@ def fill(staging: Path) -> list[StagedFile]:
     (staging / layout.ATTEMPT_NOTE).write_text(json.dumps({"identity": {}, "generation": {}}))
     features = Spool("features", str(staging))
     for i in range(3):
-        features.add(b"record", ImageObject(f"{i}.jpg", 10, "v", 1.25))
+        features.add([b"record"], [ImageObject(f"{i}.jpg", 10, "v", 1.25)])
     dead = Spool("dead_letters", str(staging))
     failure = DeadLetter(ImageObject("写.jpg", 7, "w"), "decode", "NotAnImage", "no image")
-    dead.add(dead_letter_line(failure), failure.source, failure)
+    dead.add([dead_letter_line(failure)], [failure.source], failure)
     return [features.stage(), dead.stage()]
 
 
@@ -213,7 +213,7 @@ def test_spools_of_equal_records_are_equal_files(tmp_path: Path) -> None:
     def spool(compression: str) -> StagedFile:
         it = Spool("features", str(tmp_path), compression)
         for i in range(100):
-            it.add(b"record" * 20, ImageObject(str(i)))
+            it.add([b"record" * 20], [ImageObject(str(i))])
         return it.stage()
 
     for compression in layout.EXTENSIONS:

@@ -30,8 +30,8 @@ def write():
     dead = Spool("dead_letters", sys.argv[1])
     for number in range(1_000_000):
         uri = f"{number}.jpg"
-        spool.add(frame(example(bytes_feature("image/uri", uri.encode()))), ImageObject(uri, 1, "1", None))
-        dead.add(b"line", ImageObject(uri, 1, "1", None))
+        spool.add([frame(example(bytes_feature("image/uri", uri.encode())))], [ImageObject(uri, 1, "1", None)])
+        dead.add([b"line"], [ImageObject(uri, 1, "1", None)])
         time.sleep(0.001)
         if number + 1 == WRITTEN:
             print(WRITTEN, flush=True)

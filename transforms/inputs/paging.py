@@ -11,6 +11,7 @@ from functools import partial
 from itertools import chain, islice, pairwise
 from typing import Any, NamedTuple
 
+import orjson
 from fsspec import AbstractFileSystem
 from fsspec.asyn import get_loop, sync
 
@@ -170,7 +171,8 @@ async def _ask_gcs(fs: AbstractFileSystem, prefix: str, delimiter: str, wanted: 
         "endOffset": f"{wanted.until}\u0001" if wanted.until else "",
         "pageToken": token,
     }
-    page = await fs._call("GET", "b/{}/o", bucket, json_out=True, maxResults=PAGE, fields=FIELDS, **_given(options))
+    _, content = await fs._call("GET", "b/{}/o", bucket, maxResults=PAGE, fields=FIELDS, **_given(options))
+    page = orjson.loads(content)
     objects = [(item["name"], item) for item in page.get("items", ())]
     return Answer(objects, page.get("prefixes", []), page.get("nextPageToken", ""))
 

@@ -22,7 +22,7 @@ from fsspec.asyn import get_loop
 
 from transforms.elements import ImageObject
 
-AT_ONCE = 32
+AT_ONCE = 64
 ROUNDS = 3
 LIKELY = ("0123456789abcdef", "ABCDEF")
 LETTERS = (string.ascii_lowercase, string.ascii_uppercase)
@@ -114,13 +114,14 @@ def spread(read: ReadPage, start: Range, wanted: int) -> Iterator[RangePage | Ra
 def read_at_once(read: ReadPage, start: Range, at_once: int = AT_ONCE) -> Iterator[RangePage]:
     """The pages of a range, in no order; so many are asked for at the same time, on fsspec's event loop.
 
-    At most two pages for each are held. Ranges are cut while there are fewer of them than that. (On a thread for each
-    range, with which the loop has to share the interpreter, a page took twice as long.)
+    At most two pages for each are held, one that is asked for and one that waits. Ranges are cut while there are fewer
+    of them than that. (On a thread for each range, with which the loop has to share the interpreter, a page took twice
+    as long.)
 
     Raises: what `read` does; no page is read after that.
     """
     loop = get_loop()
-    found: asyncio.Queue[RangePage | None] = asyncio.Queue(2 * at_once)
+    found: asyncio.Queue[RangePage | None] = asyncio.Queue(at_once)
     listing = asyncio.run_coroutine_threadsafe(_list(read, start, at_once, found), loop)
     try:
         while (page := asyncio.run_coroutine_threadsafe(found.get(), loop).result()) is not None:

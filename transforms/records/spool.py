@@ -14,6 +14,7 @@ import threading
 import time
 import uuid
 from collections import Counter
+from collections.abc import Sequence
 
 from transforms.elements import DeadLetter, ImageObject, StagedFile
 from transforms.records.ledger import READ, LedgerSpool
@@ -60,17 +61,23 @@ class Spool:
         """Seconds since it was opened."""
         return time.monotonic() - self._opened
 
-    def add(self, record: bytes, source: ImageObject, failure: DeadLetter | None = None) -> None:
-        """Raises OSError, which names the folder of temporary files, when the disk is full."""
+    def add(self, records: Sequence[bytes], sources: Sequence[ImageObject], failure: DeadLetter | None = None) -> None:
+        """Adds records, and of each the image that it is of.
+
+        Raises:
+            OSError: the disk is full; it names the folder of temporary files.
+        """
+        data = b"".join(records)
         with self._lock:
             self._is_whole = False
             with naming():
-                self._file.write(record)
-            self.size += len(record)
-            self._first_uri = self._first_uri or source.uri
-            self._ledger.add(source, OUTCOMES[self._kind], failure)
+                self._file.write(data)
+            self.size += len(data)
+            self._first_uri = self._first_uri or sources[0].uri
+            for source in sources:
+                self._ledger.add(source, OUTCOMES[self._kind], failure)
             if failure is not None:
-                self._errors[failure.error] += 1
+                self._errors[failure.error] += len(records)
             self._is_whole = True
 
     def close(self) -> None:

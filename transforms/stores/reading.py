@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
@@ -12,7 +13,7 @@ from fsspec import AbstractFileSystem
 
 from transforms.elements import ImageObject
 from transforms.stores import filesystems, storage
-from transforms.stores.regular import open_regular
+from transforms.stores.regular import check_regular
 from transforms.stores.store_errors import ChangedError, DamagedBodyError, WebError, status_of, too_large
 
 # Checksums of larger bodies are computed in a thread, so that the other fetches go on meanwhile.
@@ -28,14 +29,18 @@ def bound(row: ImageObject, max_bytes: int) -> ImageObject:
 
 async def checked(row: ImageObject, data: bytes) -> bytes:
     if len(data) < LARGE_BYTES:
-        _compare(row, data)
+        compare(row, data)
     else:
-        await filesystems.in_thread(_compare, row, data)
+        await filesystems.in_thread(compare, row, data)
     return data
 
 
-def _compare(row: ImageObject, data: bytes) -> None:
-    """gcsfs returns a cut or flipped body without a word when its length header agrees."""
+def compare(row: ImageObject, data: bytes) -> None:
+    """Compares what arrived with what is listed: gcsfs gives a cut or flipped body when its length header agrees.
+
+    Raises:
+        DamagedBodyError: they differ.
+    """
     if row.size not in (-1, len(data)):
         raise DamagedBodyError(f"{len(data):,} bytes arrived, {row.size:,} are listed")
     kind, _, expected = row.checksum.partition(":")
@@ -47,9 +52,19 @@ def _compare(row: ImageObject, data: bytes) -> None:
 
 
 def read_local(source: ImageObject, max_bytes: int) -> tuple[ImageObject, bytes]:
-    row = bound(storage.describe(source.uri), max_bytes)
-    with open_regular(storage.path_of(source.uri)) as file:
-        return row, file.read(row.size + 1)  # more than that, and it has grown meanwhile
+    """The row of what is read, and its bytes: by as few calls of the system as can be, at each of which another thread
+    takes the interpreter."""
+    path = storage.path_of(source.uri)
+    check_regular(source.uri, os.stat(path))
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        row = bound(storage.describe_local(source.uri, os.fstat(descriptor)), max_bytes)
+        pieces = [os.read(descriptor, row.size + 1)]  # more than that, and it has grown meanwhile
+        while pieces[-1] and sum(map(len, pieces)) < row.size:
+            pieces.append(os.read(descriptor, row.size))
+    finally:
+        os.close(descriptor)
+    return row, pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 async def _read_gcs(fs: AbstractFileSystem, row: ImageObject, max_bytes: int) -> bytes:

@@ -12,7 +12,7 @@ from pipeline.outputs.verify import verify_output
 from tests.conftest import Run, photo
 from tests.reading import run_vectors
 from tests.web import body, pieces, serving, status
-from transforms import loading
+from transforms import groups
 from transforms.stores import fetching
 
 
@@ -74,7 +74,7 @@ def test_images_larger_than_the_room_that_is_held_are_loaded(
     tmp_path: Path, run_pipeline: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of lengths that a server tells and of ones that it does not, side by side, in a small budget."""
-    monkeypatch.setattr(loading, "ROOM_BYTES", 100)
+    monkeypatch.setattr(groups, "ROOM_BYTES", 100)
     images = [encoded(i) for i in range(12)]
     answers = {f"/{i}.png": body(data) if i % 2 else pieces([data[:200], data[200:]]) for i, data in enumerate(images)}
     with serving(answers) as site:

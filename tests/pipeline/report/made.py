@@ -42,12 +42,12 @@ def publish(
         sources = [ImageObject(uri, 1000 * (1 + i), version) for i, uri in enumerate(uris)]
         infos = [ImageInfo(source, "JPEG", "0" * 64, 40, 30) for source in sources]
         for source, record in zip(sources, encode_examples(infos, vectors), strict=True):
-            spool.add(frame(record), source)
+            spool.add([frame(record)], [source])
         staged.append(spool.stage())
     if dead:
         spool = Spool("dead_letters", str(staging))
         for letter in dead:
-            spool.add(dead_letter_line(letter), letter.source, letter)
+            spool.add([dead_letter_line(letter)], [letter.source], letter)
         staged.append(spool.stage())
     time = f"2026-01-{number:02}T00:00:00"
     head = {

@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.model.prepare import prepare_model
 from tests.conftest import TINY_SIZE, pixels_of
+from transforms.elements import ImageInfo, ImageObject
 from transforms.embedding import FeatureModelHandler
 from transforms.engines import PRECISIONS, load_engine
 from transforms.engines.tensorflow import pad_batch
@@ -16,12 +17,12 @@ from transforms.engines.tensorflow import pad_batch
 
 @pytest.mark.parametrize("engine", PRECISIONS)
 def test_a_vector_does_not_depend_on_its_batch(tiny_module: str, engine: str) -> None:
-    batch = pixels_of(8)
+    batch = [(ImageInfo(ImageObject(f"{i}.jpg"), "JPEG", "", 1, 1), pixels) for i, pixels in enumerate(pixels_of(8))]
     handler = FeatureModelHandler(engine, "f32", prepare_model(tiny_module, engine).artifact, batch_size=8)
     model = handler.load_model()
-    together = [result.inference for result in handler.run_inference(batch, model)]
-    alone = [handler.run_inference([pixels], model)[0].inference for pixels in batch]
-    np.testing.assert_array_equal(together, alone)
+    (together,) = handler.run_inference(batch, model)
+    alone = [handler.run_inference([one], model)[0].vectors[0] for one in batch]
+    np.testing.assert_array_equal(together.vectors, alone)
 
 
 @pytest.mark.parametrize("engine", PRECISIONS)

@@ -1,15 +1,19 @@
-"""Decodes that take too long: given up, and the others go on."""
+"""Decodes that take too long: given up, and the others go on; and how many are at work at once."""
 
 from __future__ import annotations
 
-import asyncio
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
+from typing import Any
 
 import pytest
 
 from transforms.images.decoding import ImageError
-from transforms.images.threads import Decoders
+from transforms.images.threads import HELD_SECONDS, SMOOTHED, Decoders, Late
+
+SECONDS = 60
 
 
 @pytest.fixture
@@ -20,65 +24,118 @@ def end() -> Iterator[threading.Event]:
     event.set()
 
 
+def same(value: Any) -> Any:
+    return value
+
+
 def double(value: int) -> int:
     return 2 * value
 
 
-async def refusal(decoders: Decoders, end: threading.Event) -> ImageError:
-    with pytest.raises(ImageError) as refused:
-        await decoders.run(end.wait)
-    return refused.value
+def held_at(held: int, end: threading.Event) -> Callable[[int], int]:
+    def double_or_wait(value: int) -> int:
+        if value == held:
+            end.wait()
+        return 2 * value
+
+    return double_or_wait
 
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_images_go_on_when_every_thread_is_held(threads: int, end: threading.Event) -> None:
-    async def work() -> list[int]:
-        decoders = Decoders(threads, seconds=0.1)
-        given_up = await asyncio.gather(*(refusal(decoders, end) for _ in range(5)))
-        assert {error.error for error in given_up} == {"DecodeTimeout"}
-        assert "0 s" in given_up[0].message
-        found = await asyncio.gather(*(decoders.run(double, value) for value in range(20)))
-        end.set()
-        return found
+    decoders = Decoders(threads, seconds=0.1)
+    waiting = [decoders.submit([None], same, lambda _: end.wait()) for _ in range(5)]
+    assert [each.result(SECONDS) for each in waiting] == [[Late(is_read=True, seconds=0.1)]] * 5
+    found = [decoders.submit([value], same, double) for value in range(20)]
+    assert [each.result(SECONDS) for each in found] == [[2 * value] for value in range(20)]
 
-    assert asyncio.run(asyncio.wait_for(work(), 60)) == list(range(0, 40, 2))
+
+@pytest.mark.parametrize("held", [0, 2, 4])
+def test_another_thread_goes_on_with_a_group(held: int, end: threading.Event) -> None:
+    expected = [2 * value if value != held else Late(is_read=True, seconds=0.2) for value in range(5)]
+    found = Decoders(1, seconds=0.2).submit(range(5), same, held_at(held, end))
+    assert found.result(SECONDS) == expected
+    end.set()  # what comes then is dropped
+    time.sleep(0.05)
+    assert found.result() == expected
+
+
+def test_a_read_that_does_not_end_is_told_from_a_decode(end: threading.Event) -> None:
+    found = Decoders(2, seconds=0.2).submit(range(3), held_at(1, end), same)
+    assert found.result(SECONDS) == [0, Late(is_read=False, seconds=0.2), 4]
 
 
 def test_no_more_are_decoded_at_once_than_there_are_threads(end: threading.Event) -> None:
     """Neither while one is given up, nor after it has come back."""
-    lock, at_work, most = threading.Lock(), 0, 0
-    both = threading.Event()
+    at_work = AtWork(10 * HELD_SECONDS)
+    decoders = Decoders(2, seconds=0.3)
+    assert decoders.submit([None], same, lambda _: end.wait()).result(SECONDS) == [Late(is_read=True, seconds=0.3)]
+    assert at_work.most_of(decoders, 20) == 1
+    end.set()
+    while decoders._given_up:
+        time.sleep(0.01)
+    assert at_work.most_of(decoders, 20) == 2
 
-    def count() -> None:
-        nonlocal at_work, most
-        with lock:
-            at_work += 1
-            most = max(most, at_work)
-        both.wait(0.005)
-        with lock:
-            at_work -= 1
 
-    async def work() -> tuple[int, int]:
-        nonlocal most
-        decoders = Decoders(2, seconds=0.3)
-        await refusal(decoders, end)
-        await asyncio.gather(*(decoders.run(count) for _ in range(20)))
-        beside_it, most = most, 0
-        end.set()
-        while decoders._given_up:
-            await asyncio.sleep(0.01)
-        await asyncio.gather(*(decoders.run(count) for _ in range(20)))
-        return beside_it, most
+def test_small_images_are_decoded_by_fewer_threads_and_large_ones_by_all_again() -> None:
+    decoders = Decoders(4)
+    assert AtWork(20 * HELD_SECONDS).most_of(decoders, 20) == 4
+    small = AtWork(HELD_SECONDS / 4)
+    small.most_of(decoders, 8 * SMOOTHED)
+    assert small.most_of(decoders, 50) == 1
+    large = AtWork(20 * HELD_SECONDS)
+    large.most_of(decoders, 8 * SMOOTHED)
+    assert large.most_of(decoders, 20) == 4
 
-    assert asyncio.run(asyncio.wait_for(work(), 60)) == (1, 2)
+
+class AtWork:
+    """Decodes that take so many seconds of a core, and then wait a little."""
+
+    def __init__(self, seconds: float):
+        self._seconds = seconds
+        self._lock = threading.Lock()
+        self._now = self._most = 0
+
+    def decode(self, _: object) -> None:
+        with self._lock:
+            self._now += 1
+            self._most = max(self._most, self._now)
+        until = time.thread_time() + self._seconds
+        while time.thread_time() < until:
+            pass
+        time.sleep(0.002)
+        with self._lock:
+            self._now -= 1
+
+    def most_of(self, decoders: Decoders, groups: int) -> int:
+        """How many were at work at once, of groups of one."""
+        self._most = 0
+        for decoding in [decoders.submit([None], same, self.decode) for _ in range(groups)]:
+            decoding.result(SECONDS)
+        return self._most
 
 
 def test_what_a_decode_raises_is_raised() -> None:
-    def fail() -> None:
-        raise ImageError("CorruptImage", "broken")
+    def fail(value: int) -> int:
+        if value:
+            raise ImageError("CorruptImage", "broken")
+        return value
 
-    async def work() -> None:
-        await Decoders(1).run(fail)
-
+    decoders = Decoders(1)
     with pytest.raises(ImageError, match="broken"):
-        asyncio.run(work())
+        decoders.submit(range(3), same, fail).result(SECONDS)
+    assert decoders.submit([3], same, double).result(SECONDS) == [6]
+
+
+def test_a_group_that_nobody_wants_any_more_is_not_begun(end: threading.Event) -> None:
+    decoders, begun = Decoders(1), []
+    first = decoders.submit([0], same, lambda _: end.wait())
+    unwanted = decoders.submit([1], begun.append, same)
+    assert unwanted.cancel()
+    last = decoders.submit([2], begun.append, same)
+    end.set()
+    first.result(SECONDS)
+    last.result(SECONDS)
+    with pytest.raises(CancelledError):
+        unwanted.result(SECONDS)
+    assert begun == [2]
