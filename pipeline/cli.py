@@ -30,6 +30,7 @@ from pipeline.commands.wait import WAIT
 from pipeline.console import logs, typed
 from pipeline.console.printable import printable
 from pipeline.errors import ConfigError, ModelError, OutputError, RunError
+from pipeline.options import lean
 from pipeline.options.arguments import with_underscores
 from pipeline.options.table import OWN_FLAGS
 from transforms.inputs.rules import ListingError
@@ -68,6 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Exits 0 when all went well, 1 when a run did not publish or a verification failed, 2 when an option
     is refused, 130 when it is interrupted.
     """
+    if arguments is None:  # a process of ours
+        lean.begin()
     try:
         status = _main(list(sys.argv[1:] if arguments is None else arguments))
     except KeyboardInterrupt as e:

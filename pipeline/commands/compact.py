@@ -9,6 +9,7 @@ from pipeline.commands.command import Command
 from pipeline.commands.reading import add_output, add_storage_options, configure_stores
 from pipeline.commands.showing import add_showing, set_up_showing
 from pipeline.console.results import conclude
+from pipeline.options import lean
 from pipeline.options.beam_flags import remember_values
 from pipeline.options.config import CompactConfig, check_option, default_run_id
 from pipeline.options.table import BY_NAME
@@ -25,6 +26,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _compact(given: argparse.Namespace, unknown: Sequence[str]) -> bool:
     remember_values(unknown)
+    lean.settle(unknown)
     configure_stores(given)
     config = CompactConfig(
         output=storage.normalize(given.output),

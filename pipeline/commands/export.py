@@ -12,6 +12,7 @@ from pipeline.commands.reading import add_output, add_storage_options, configure
 from pipeline.commands.showing import add_showing, set_up_showing
 from pipeline.console.results import conclude
 from pipeline.errors import ConfigError
+from pipeline.options import lean
 from pipeline.options.beam_flags import remember_values
 from pipeline.options.config import ExportConfig, check_option
 from transforms.stores import secrets, storage
@@ -38,6 +39,7 @@ def _export(given: argparse.Namespace, unknown: Sequence[str]) -> bool:
     for uri in (given.output, given.to, given.database):
         secrets.remember_uri(uri)
     remember_values(unknown)
+    lean.settle(unknown)
     if given.format not in FORMATS:
         raise ConfigError("--format", given.format, f"give one of {', '.join(FORMATS)}")
     _check_database(given)

@@ -10,6 +10,7 @@ from pipeline.commands.command import Command
 from pipeline.commands.reading import checked
 from pipeline.commands.showing import show
 from pipeline.console.results import say
+from pipeline.options import lean
 from pipeline.options.arguments import add_arguments
 from pipeline.options.config import make_config
 from pipeline.options.values import whole_number
@@ -41,6 +42,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 def _plan(given: argparse.Namespace, unknown: Sequence[str]) -> bool:
     started = time.monotonic()
     config = make_config(vars(given), unknown)
+    lean.settle(config.beam_args)
     images = checked("--measure", given.measure, whole_number(1, 100_000))
     cores = checked("--cores", given.cores, whole_number(0, 1_000_000))
     show(config.progress, config.log_format, config.verbose)

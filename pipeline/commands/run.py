@@ -9,6 +9,7 @@ from pipeline.commands.command import Command
 from pipeline.commands.showing import show
 from pipeline.console.results import conclude, say
 from pipeline.errors import RunError
+from pipeline.options import lean
 from pipeline.options.arguments import add_arguments
 from pipeline.options.config import make_config
 
@@ -27,6 +28,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(given: argparse.Namespace, unknown: Sequence[str]) -> bool:
     config = make_config(vars(given), unknown)
+    lean.settle(config.beam_args)
     if given.dry_run:
         from pipeline.planning.stages import stages_of
 

@@ -81,7 +81,7 @@ def convert(
         ModelError: the module is not of the right shape.
     """
     signature = _load(saved_model, handle, wanted)
-    pixels = procedural_sample(signature.input_size).probes
+    pixels = procedural_sample(signature.input_size).probes.pixels
     feature_dim = check_sound(signature, pixels, handle).shape[1]
     frozen, obstacle = _freeze(signature)
     if engine == "tensorflow":

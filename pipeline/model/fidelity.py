@@ -15,7 +15,7 @@ from pipeline.errors import ModelError
 from pipeline.model.cache import version_of
 from pipeline.model.conversion import OTHER_ENGINE, first_line, reference_vectors
 from pipeline.model.feature_model import FeatureModel
-from pipeline.model.sampling import Sample
+from pipeline.model.sampling import Probes, Sample
 from pipeline.model.sealing import sealed
 from pipeline.model.signatures import Wanted
 from transforms.engines import PACKAGES, load_engine
@@ -25,14 +25,14 @@ MIN_COSINE_F32 = 0.9999
 PROBE_BATCH = 8
 # Raise it when the same vectors would be measured otherwise.
 PARITY_VERSION = 1
-PARITY = "parity.json"
+PARITY, PROBES = "parity.json", "probes.json"
 FIGURES = ("min_cosine", "mean_cosine", "max_relative_error", "neighbour_agreement")
 
 
 def measured_parity(model: FeatureModel, sample: Sample) -> dict[str, Any]:
     """The parity of a model on the probes of a sample, from the cache where these were measured before.
 
-    TensorFlow is needed, for the module itself, when they were not.
+    TensorFlow is needed, for the module itself, when they were not; and the probes, when nothing was measured on them.
 
     Returns:
         `measure_parity`'s, with "images", the source of the probes, and "count", their number.
@@ -41,23 +41,60 @@ def measured_parity(model: FeatureModel, sample: Sample) -> dict[str, Any]:
         ModelError: the engine cannot run the model here.
     """
 
-    def build(folder: Path) -> None:
-        wanted = Wanted(model.signature, model.output_name)
-        expected = reference_vectors(Path(model.saved_model), model.handle, sample.probes, wanted)
-        parity = measure_parity(expected, run_engine(model, sample.probes))
-        folder.mkdir(parents=True)
-        facts = {"images": sample.source, "count": len(sample.probes), **parity}
-        (folder / PARITY).write_text(json.dumps(facts))
+    def measured(facts: list[Any]) -> dict[str, Any]:
+        def build(folder: Path) -> None:
+            if facts != _facts_of(sample.probes):
+                raise _OtherProbesError
+            pixels, source = sample.probes
+            wanted = Wanted(model.signature, model.output_name)
+            expected = reference_vectors(Path(model.saved_model), model.handle, pixels, wanted)
+            parity = measure_parity(expected, run_engine(model, pixels))
+            folder.mkdir(parents=True)
+            (folder / PARITY).write_text(json.dumps({"images": source, "count": len(pixels), **parity}))
 
-    made_of = {
-        "version": PARITY_VERSION,
-        "module": [model.digest, model.signature, model.output_name],
-        "artifact": model.artifact_sha256,
-        "engine": [model.engine, model.precision, processor()],
-        "packages": {name: version_of(name) for name in ("tensorflow", "numpy", PACKAGES[model.engine])},
-        "probes": [sample.source, sample.probes.shape, hashlib.sha256(sample.probes.tobytes()).hexdigest()],
-    }
-    return sealed("parity", made_of, build, _read_parity)
+        made_of = {
+            "version": PARITY_VERSION,
+            "module": [model.digest, model.signature, model.output_name],
+            "artifact": model.artifact_sha256,
+            "engine": [model.engine, model.precision, processor()],
+            "packages": {name: version_of(name) for name in ("tensorflow", "numpy", PACKAGES[model.engine])},
+            "probes": facts,
+        }
+        return sealed("parity", made_of, build, _read_parity)
+
+    try:
+        return measured(_known_facts_of(sample))
+    except _OtherProbesError:  # some came late, or were late when the facts were kept
+        return measured(_facts_of(sample.probes))
+
+
+class _OtherProbesError(Exception):
+    """The probes are not what was kept of them."""
+
+
+def _known_facts_of(sample: Sample) -> list[Any]:
+    """Of the probes of a sample, which are not loaded where this is kept."""
+    if sample.depends is None:
+        return _facts_of(sample.probes)
+
+    def build(folder: Path) -> None:
+        folder.mkdir(parents=True)
+        (folder / PROBES).write_text(json.dumps(_facts_of(sample.probes)))
+
+    return sealed("probes", sample.depends, build, _read_facts)
+
+
+def _facts_of(probes: Probes) -> list[Any]:
+    """By which probes are told from others."""
+    return [probes.source, [*probes.pixels.shape], hashlib.sha256(probes.pixels.tobytes()).hexdigest()]
+
+
+def _read_facts(folder: Path) -> list[Any]:
+    facts: list[Any] = json.loads((folder / PROBES).read_text())
+    source, shape, sha256 = facts
+    if source not in ("input", "procedural") or len(shape) != 4 or len(sha256) != 64:
+        raise ValueError("no facts of probes")
+    return facts
 
 
 def _read_parity(folder: Path) -> dict[str, Any]:

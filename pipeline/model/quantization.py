@@ -30,7 +30,7 @@ def quantize(output: str, loading: Loading, model: FeatureModel, sample: Sample)
     uri = _place_of(output, load.resize, model)
     if not storage.exists(uri):
         pixels = load_pixels(sample.calibration, load)
-        pixels = pixels if len(pixels) else sample.probes
+        pixels = pixels if len(pixels) else sample.probes.pixels
         logger.info("int8: calibrating on %d images, kept for later runs in %s", len(pixels), uri)
         try:
             wanted = Wanted(model.signature, model.output_name)

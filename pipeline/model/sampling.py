@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from fsspec.asyn import get_loop, sync
 
+from pipeline.model.cache import version_of
 from pipeline.model.standin import procedural_images
 from transforms.elements import DeadLetter, ImageObject, Refusal
 from transforms.groups import GroupLoader, Outcome
-from transforms.images.decoding import configure_pillow
+from transforms.images.decoding import PREPROCESSING_VERSION, configure_pillow
 from transforms.inputs.containers.naming import kind_of
 from transforms.inputs.inputs import list_input
 from transforms.inputs.rules import Rules, ignore
@@ -36,22 +37,43 @@ PROCEDURAL_SEED = 7
 Loading = Callable[[tuple[int, int]], LoadImages]  # how a run loads images for a model of (height, width)
 
 
-class Sample(NamedTuple):
+class Probes(NamedTuple):
     """Attributes:
-    probes: uint8 [N, height, width, 3], N up to `PROBES` and at least one.
+    pixels: uint8 [N, height, width, 3], N up to `PROBES` and at least one.
     source: "input", or "procedural" for images that were made where the input has none that can be read.
-    calibration: rows of other images of the input; see `load_pixels`.
     """
 
-    probes: np.ndarray
+    pixels: np.ndarray
     source: str
+
+
+@dataclass(eq=False)
+class Sample:
+    """Images to measure with, loaded when they are asked for: what was measured on the same ones is kept.
+
+    Attributes:
+        load: gives the probes.
+        calibration: rows of other images of the input; see `load_pixels`.
+        depends: all that the probes depend on, for JSON; None where that is not known before they are loaded.
+    """
+
+    load: Callable[[], Probes]
     calibration: Sequence[ImageObject] = ()
+    depends: Mapping[str, Any] | None = None
+
+    @cached_property
+    def probes(self) -> Probes:
+        return self.load()
 
 
 def procedural_sample(input_size: tuple[int, int]) -> Sample:
     """The same images at each call."""
+    return Sample(partial(_procedural, input_size))
+
+
+def _procedural(input_size: tuple[int, int]) -> Probes:
     square = procedural_images(PROCEDURAL, np.random.default_rng(PROCEDURAL_SEED), max(64, *input_size))
-    return Sample(np.ascontiguousarray(square[:, : input_size[0], : input_size[1]]), "procedural")
+    return Probes(np.ascontiguousarray(square[:, : input_size[0], : input_size[1]]), "procedural")
 
 
 def take_sample(inputs: Sequence[str], listing: ListImages, loading: Loading, input_size: tuple[int, int]) -> Sample:
@@ -62,8 +84,22 @@ def take_sample(inputs: Sequence[str], listing: ListImages, loading: Loading, in
         listed = (image for image in list_input(text, listing.rules) if not own(image.uri))
         pool.extend(islice(_with_members(listed, listing.rules), POOL))
     images, calibration = split_pool(pool)
-    probes = load_pixels(images, loading(input_size))
-    return Sample(probes, "input", calibration) if len(probes) else procedural_sample(input_size)
+    load = loading(input_size)
+
+    def probes() -> Probes:
+        pixels = load_pixels(images, load)
+        return Probes(pixels, "input") if len(pixels) else _procedural(input_size)
+
+    return Sample(probes, calibration, _depends(images, load) if all(image.version for image in images) else None)
+
+
+def _depends(images: Sequence[ImageObject], load: LoadImages) -> dict[str, Any]:
+    return {
+        "images": [[image.uri, image.version] for image in images],
+        "input_size": load.input_size,
+        "bounds": [load.max_image_pixels, load.max_object_bytes],
+        "preprocessing": [PREPROCESSING_VERSION, load.resize, version_of("pillow")],
+    }
 
 
 def _with_members(listed: Iterable[ImageObject], rules: Rules) -> Iterator[ImageObject]:

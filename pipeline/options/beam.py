@@ -23,13 +23,13 @@ from pipeline.errors import ConfigError
 from pipeline.options.arguments import add_arguments
 from pipeline.options.beam_flags import secret_names
 from pipeline.options.config import RunConfig
+from pipeline.options.lean import LOCAL_NAMES
 from transforms.stores.filesystems import StorageOptions
 from transforms.stores.secrets import HIDDEN, secret_values
 
 # What Beam calls DirectRunner first tries Prism, a Go binary that it downloads, and falls back
 # without a word where it cannot. Its in-process runner needs nothing, so it is named outright.
 LOCAL_RUNNER = "FnApiRunner"
-LOCAL_NAMES = ("directrunner", "direct", "fnapirunner", "fnapi")
 
 IN_THE_JOB = "the job's definition would show it"
 WORKER = "transforms.worker"  # which workers import when they start

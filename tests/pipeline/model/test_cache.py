@@ -10,6 +10,7 @@ import sys
 import tarfile
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from pipeline.model import artifacts, fidelity
 from pipeline.model.cache import cached, private_cache
 from pipeline.model.fidelity import measured_parity
 from pipeline.model.prepare import prepare_model
-from pipeline.model.sampling import Sample, procedural_sample
+from pipeline.model.sampling import Probes, Sample, procedural_sample
 from pipeline.model.sealing import digest_of, sealed
 from tests.conftest import Run
 
@@ -167,6 +168,7 @@ def test_parity_depends_on_all_that_it_is_of(tiny_module: str, monkeypatch: pyte
     measure = fidelity.measure_parity
     monkeypatch.setattr(fidelity, "measure_parity", lambda *given: measured.append(1) or measure(*given))
     sample = procedural_sample(model.input_size)
+    pixels = sample.probes.pixels
     measured_parity(model, sample)
     assert measured == [], "by prepare_model"
     others = [
@@ -174,9 +176,9 @@ def test_parity_depends_on_all_that_it_is_of(tiny_module: str, monkeypatch: pyte
         (replace(model, artifact_sha256="0" * 64), sample),
         (replace(model, signature=None), sample),
         (replace(model, output_name=None), sample),
-        (model, Sample(sample.probes, "input")),
-        (model, Sample(sample.probes[:7], "procedural")),
-        (model, Sample(np.roll(sample.probes, 1, axis=2), "procedural")),
+        (model, Sample(lambda: Probes(pixels, "input"))),
+        (model, Sample(lambda: Probes(pixels[:7], "procedural"))),
+        (model, Sample(lambda: Probes(np.roll(pixels, 1, axis=2), "procedural"))),
     ]
     for number, given in enumerate(others, 1):
         for _ in range(2):
@@ -187,6 +189,28 @@ def test_parity_depends_on_all_that_it_is_of(tiny_module: str, monkeypatch: pyte
     monkeypatch.setattr(fidelity, "version_of", lambda package: f"{package} of tomorrow")
     measured_parity(model, sample)
     assert len(measured) == len(others) + 2
+
+
+def test_probes_that_were_measured_before_are_not_loaded(tiny_module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = prepare_model(tiny_module, "litert")
+    pixels = procedural_sample(model.input_size).probes.pixels
+    depends = {"images": [["a.jpg", "1"]]}
+    loaded = []
+
+    def load(count: int = 4) -> Probes:
+        loaded.append(count)
+        return Probes(pixels[:count], "input")
+
+    first = measured_parity(model, Sample(load, depends=depends))
+    assert measured_parity(model, Sample(load, depends=depends)) == first
+    assert loaded == [4]
+    measured_parity(model, Sample(load, depends={"images": [["a.jpg", "2"]]}))
+    assert loaded == [4, 4], "another version"
+
+    monkeypatch.setattr(fidelity, "processor", lambda: "another one")
+    late = measured_parity(model, Sample(partial(load, 3), depends=depends))
+    assert (late["count"], loaded) == (3, [4, 4, 3]), "measured on what is there, not on what was kept"
+    assert measured_parity(model, Sample(load, depends=depends))["count"] == 4
 
 
 def test_a_module_that_changes_while_it_is_read_is_not_kept(

@@ -66,7 +66,7 @@ def test_a_sample_is_what_the_run_will_load(images: Path, tmp_path: Path) -> Non
         decode_image((images / name).read_bytes(), (16, 24), "squash", 10**6).pixels for name in ("02.jpg", "04.jpg")
     ]
     np.testing.assert_array_equal(pixels, expected)
-    assert take_sample(config.input, listing_of(config), partial(loading_of, config), (16, 24)).source == "input"
+    assert take_sample(config.input, listing_of(config), partial(loading_of, config), (16, 24)).probes.source == "input"
 
 
 def test_a_server_that_never_answers_does_not_hold_up_the_launch(
@@ -84,7 +84,7 @@ def test_unreadable_images_give_a_procedural_sample(tmp_path: Path) -> None:
     (tmp_path / "broken.jpg").write_bytes(b"no image")
     config = make_config({"input": str(tmp_path), "output": str(tmp_path / "output")}, [])
     sample = take_sample(config.input, listing_of(config), partial(loading_of, config), (16, 16))
-    assert (sample.source, sample.probes.shape) == ("procedural", (8, 16, 16, 3))
+    assert (sample.probes.source, sample.probes.pixels.shape) == ("procedural", (8, 16, 16, 3))
 
 
 def test_parity_stands_in_the_manifest_and_is_measured_once(
