@@ -28,7 +28,7 @@ FLINK_FOLDER := $(CACHE)/flink
 .PHONY: help setup demo test test-whole test-fuzz test-stores test-kills test-corpora test-exports test-browser test-schedulers \
 	test-dockerfile test-prism test-jobs \
 	test-flink flink-up flink-run flink-down prism prism-location boot boot-location docs docs-serve bench bench-quick bench-stages \
-	bench-fidelity bench-scaling bench-fetch bench-listing bench-exports bench-containers bench-search bench-plan \
+	bench-fidelity bench-scaling bench-fetch bench-listing bench-exports bench-containers bench-search bench-cores bench-plan \
 	template-metadata formats lint types check lock clean
 
 help:  ## what can be made
@@ -145,6 +145,9 @@ bench-containers: setup $(FAKE_GCS)  ## the members of a tar: header to header, 
 
 bench-search: setup  ## searching exports of 50,000 vectors, beside NumPy and pyarrow reading the same bytes
 	$(BIN)/python -m benchmarks.search
+
+bench-cores: setup  ## images/s of one process by cores, until its interpreter lock is busy; cores are sleeping threads
+	$(BIN)/python -m benchmarks.cores
 
 bench-plan: setup  ## what a plan says that a run takes, beside what it takes
 	$(BIN)/python -m benchmarks.plan

@@ -29,7 +29,7 @@ from pipeline.model.fidelity import measure_parity
 from pipeline.model.sampling import load_pixels, split_pool
 from pipeline.model.signatures import Wanted
 from pipeline.options.config import make_config
-from transforms.engines import BATCH_SIZES, load_engine
+from transforms.engines import BATCH_SIZE, load_engine
 from transforms.engines.engine import Engine
 from transforms.inputs.inputs import list_input
 
@@ -80,7 +80,7 @@ def main() -> None:
         ("openvino", "bf16", bf16_variants(module)),
         ("litert", "int8", int8_variants(module, calibration)),
     ):
-        size = BATCH_SIZES[engine]
+        size = BATCH_SIZE
         batches = probes[: len(probes) // size * size].reshape(-1, size, *probes.shape[1:])
         exact = load_engine(engine, convert(module, given, engine, "f32", Wanted(input_size=SIZE)).artifact, size)
         for in_f32, make in variants.items():

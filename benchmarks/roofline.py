@@ -27,7 +27,7 @@ from measuring import machine, run_command
 from pipeline.model.handles import STANDIN_HANDLE
 from pipeline.options.config import make_config
 from pipeline.runs.run import model_of
-from transforms.engines import BATCH_SIZES, PRECISIONS, load_engine
+from transforms.engines import BATCH_SIZE, PRECISIONS, load_engine
 from transforms.images.decoding import decode_image
 
 REPEATS = 7
@@ -62,7 +62,7 @@ def model_ms(engine: str, precision: str, images: Path) -> float:
     given = {"input": str(images), "output": str(corpora.folder() / "roofline"), "model": STANDIN_HANDLE}
     config = make_config({**given, "engine": engine, "precision": precision}, [])
     model = model_of(config, here=True)
-    size = BATCH_SIZES[engine]
+    size = BATCH_SIZE
     embed = load_engine(engine, Path(model.artifact).read_bytes(), size, CORES, precision)
     batch = np.random.default_rng(0).integers(0, 256, (size, *model.input_size, 3), np.uint8)
     embed(batch)

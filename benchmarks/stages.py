@@ -29,14 +29,13 @@ from pipeline.runs.run import run
 from transforms.elements import EmbeddedBatch, ImageInfo, ImageObject
 from transforms.embedding import check_vectors
 from transforms.encoding import EncodeExamples
-from transforms.engines import BATCH_SIZES, load_engine
+from transforms.engines import BATCH_SIZE, load_engine
 from transforms.images.decoding import decode_image
 from transforms.writing import WriteShards
 
 RESULTS = Path(__file__).parent / "results" / "stages.json"
 RECORDS = 20_000
 FEATURES = 1664
-BATCH = BATCH_SIZES["litert"]
 
 
 def core_milliseconds(work: Callable[[], object], count: int) -> float:
@@ -47,9 +46,11 @@ def core_milliseconds(work: Callable[[], object], count: int) -> float:
 
 def records(count: int) -> Iterator[EmbeddedBatch]:
     """What comes out of RunInference."""
-    vectors = np.random.default_rng(0).normal(size=(BATCH, FEATURES)).astype(np.float32)
-    for first in range(0, count, BATCH):
-        sources = [ImageObject(f"/images/{i:09}.jpg", 60_000, f"60000-{i}", 1.7e9) for i in range(first, first + BATCH)]
+    vectors = np.random.default_rng(0).normal(size=(BATCH_SIZE, FEATURES)).astype(np.float32)
+    for first in range(0, count, BATCH_SIZE):
+        sources = [
+            ImageObject(f"/images/{i:09}.jpg", 60_000, f"60000-{i}", 1.7e9) for i in range(first, first + BATCH_SIZE)
+        ]
         yield EmbeddedBatch([ImageInfo(source, "JPEG", "0" * 64, 500, 375) for source in sources], vectors)
 
 
@@ -78,7 +79,7 @@ def main() -> None:
     folder = corpora.corpus("small", count)
     names = sorted(folder.iterdir())
     model = prepare_model(STANDIN_HANDLE, "litert")
-    batch_size = BATCH_SIZES[model.engine]
+    batch_size = BATCH_SIZE
     engine = load_engine(model.engine, Path(model.artifact).read_bytes(), batch_size)
     pixels = np.zeros((batch_size, *model.input_size, 3), np.uint8)
     engine(pixels)

@@ -15,7 +15,6 @@ from transforms.adopting import AdoptStaged, without
 from transforms.deciding import CONTAINERS, DECISIONS, RECORDS, Selection
 from transforms.embedding import EmbedImages
 from transforms.encoding import EncodeExamples
-from transforms.engines import BATCH_SIZES
 from transforms.history import DELETED, SELECTED, LedgerFile, ReadHistory
 from transforms.holding import HoldLease
 from transforms.inputs.rules import Rules
@@ -62,7 +61,6 @@ def build(
     stores, rules = config.storage_options, listing.rules
     writing = config.shard_size, config.compression, stores, config.shard_seconds
     staging = layout.staging_folder(config.output, config.run_id, attempt)
-    batch_size = config.batch_size or BATCH_SIZES[model.engine]
 
     # Listing runs in the graph: a bucket of millions is never in the launcher's memory.
     listed = pipeline | "Inputs" >> beam.Create(list(config.input)) | "ListImages" >> listing
@@ -80,9 +78,9 @@ def build(
     if leftovers:
         rejected = AsList(decided[REJECTED])
         more.append(taken_over["staged"] | "LeaveOutRejected" >> beam.FlatMapTuple(without, rejected))
-    loaded, failed_to_load = selected | "LoadImages" >> loading_of(config, model.input_size, batch_size)
+    loaded, failed_to_load = selected | "LoadImages" >> loading_of(config, model.input_size)
     embedded, failed_to_embed = loaded | "EmbedImages" >> EmbedImages(
-        model.engine, model.precision, artifact_uri, batch_size, config.threads, stores
+        model.engine, model.precision, artifact_uri, config.batch_size, config.threads, stores
     )
     shards = (
         embedded
@@ -134,8 +132,8 @@ def selection_of(config: RunConfig, rules: Rules) -> Selection:
     )
 
 
-def loading_of(config: RunConfig, input_size: tuple[int, int], batch_size: int = LoadImages.batch_size) -> LoadImages:
-    """How a run fetches and decodes its images, for a model of (height, width) that takes as many at once."""
+def loading_of(config: RunConfig, input_size: tuple[int, int]) -> LoadImages:
+    """How a run fetches and decodes its images, for a model of (height, width)."""
     return LoadImages(
         input_size,
         config.resize,
@@ -146,7 +144,7 @@ def loading_of(config: RunConfig, input_size: tuple[int, int], batch_size: int =
         policy_of(config),
         config.storage_options,
         config.threads,
-        batch_size,
+        config.batch_size,
     )
 
 

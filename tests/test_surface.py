@@ -61,7 +61,7 @@ def test_a_worker_of_a_stage_loads_nothing_of_others(stage: str, foreign: set[st
 
 def test_defaults_of_a_stage_are_those_of_a_run() -> None:
     fields = {field.name: field.default for field in dataclasses.fields(LoadImages) if field.name in BY_NAME}
-    del fields["input_size"], fields["batch_size"]  # which have none: they are the model's, and the engine's
+    del fields["input_size"]  # which has none
     simple = {name: value for name, value in fields.items() if name != "storage_options"}
     assert simple == {name: BY_NAME[name].default for name in simple}
     assert {"resize", "max_image_pixels", "max_object_bytes"} <= simple.keys()

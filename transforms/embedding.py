@@ -14,7 +14,7 @@ from apache_beam.pvalue import DoOutputsTuple, PCollection, TaggedOutput
 
 from transforms import tally
 from transforms.elements import DeadLetter, EmbeddedBatch, ImageInfo, LoadedBatch
-from transforms.engines import BATCH_SIZES, load_engine
+from transforms.engines import BATCH_SIZE, load_engine
 from transforms.engines.engine import Engine
 from transforms.stores import filesystems, storage
 from transforms.stores.filesystems import StorageOptions
@@ -33,7 +33,7 @@ class EmbedImages(beam.PTransform[PCollection[LoadedBatch], DoOutputsTuple]):
         engine: a key of `engines.PRECISIONS`.
         precision: one of the engine's.
         artifact_uri: the staged model, in the form that the engine loads.
-        batch_size: images that tensorflow embeds at once; 0 stands for `engines.BATCH_SIZES`.
+        batch_size: images that tensorflow embeds at once, that of `LoadImages`.
         threads: of the engine; 0 stands for one a core.
         storage_options: of the stores, see `filesystems.configure`.
     """
@@ -41,14 +41,13 @@ class EmbedImages(beam.PTransform[PCollection[LoadedBatch], DoOutputsTuple]):
     engine: str
     precision: str
     artifact_uri: str
-    batch_size: int = 0
+    batch_size: int = BATCH_SIZE
     threads: int = 0
     storage_options: StorageOptions = field(default_factory=dict)
 
     def expand(self, loaded: PCollection[LoadedBatch]) -> DoOutputsTuple:
-        batch_size = self.batch_size or BATCH_SIZES[self.engine]
         handler = FeatureModelHandler(
-            self.engine, self.precision, self.artifact_uri, batch_size, self.threads, self.storage_options
+            self.engine, self.precision, self.artifact_uri, self.batch_size, self.threads, self.storage_options
         )
         outputs: DoOutputsTuple = (
             loaded

@@ -15,6 +15,7 @@ from apache_beam.transforms.window import GlobalWindows
 
 from transforms import tally
 from transforms.elements import DeadLetter, ImageInfo, ImageObject, LoadedBatch
+from transforms.engines import BATCH_SIZE
 from transforms.groups import Group, GroupLoader, Outcome, Result, outcome_of
 from transforms.images.decoding import configure_pillow
 from transforms.inputs.containers.naming import container_of
@@ -55,7 +56,7 @@ class LoadImages(beam.PTransform[PCollection[ImageObject], DoOutputsTuple]):
     policy: Policy = field(default_factory=Policy)
     storage_options: StorageOptions = field(default_factory=dict)
     threads: int = 0
-    batch_size: int = 32
+    batch_size: int = BATCH_SIZE
 
     def expand(self, images: PCollection[ImageObject]) -> DoOutputsTuple:
         outputs: DoOutputsTuple = images | "FetchAndDecode" >> beam.ParDo(_Load(self)).with_outputs(

@@ -51,7 +51,7 @@ class RunConfig:
     min_parity: float
     resize: str
     input_size: tuple[int, int] | None
-    batch_size: int | None
+    batch_size: int
     threads: int
     shard_size: int
     shard_seconds: int

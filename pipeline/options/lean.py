@@ -60,7 +60,14 @@ def end() -> None:
 
 def settle(beam_args: Sequence[str]) -> None:
     """Ends it where Beam's options name a runner that is not the local one."""
+    if names_other_runner(beam_args):
+        end()
+
+
+def names_other_runner(beam_args: Sequence[str]) -> bool:
+    """Whether they name a runner that is not the local one."""
     for place, argument in enumerate(beam_args):
         name, _, value = argument.partition("=")
         if name == "--runner" and (value or "".join(beam_args[place + 1 : place + 2])).lower() not in LOCAL_NAMES:
-            end()
+            return True
+    return False

@@ -23,7 +23,7 @@ from pipeline.options.values import (
     whole_number,
     yes_or_no,
 )
-from transforms.engines import BATCH_SIZES, PRECISIONS
+from transforms.engines import BATCH_SIZE, PRECISIONS
 from transforms.images import RESIZE_MODES
 from transforms.records.layout import EXTENSIONS
 
@@ -198,10 +198,8 @@ MODEL = (
     Option(
         "batch_size",
         whole_number(1, 1024),
-        None,
-        "images given to the engine at once ("
-        + ", ".join(f"{name} {size}" for name, size in BATCH_SIZES.items())
-        + ")",
+        BATCH_SIZE,
+        "images given to the engine at once",
         "N",
     ),
 )

@@ -25,7 +25,6 @@ from pipeline.runs.resuming import stage_model
 from pipeline.runs.running import execute, outcome
 from transforms import tally
 from transforms.elements import ImageObject
-from transforms.engines import BATCH_SIZES
 from transforms.inputs.containers.member import Asked
 from transforms.inputs.containers.reading import read_container
 from transforms.stores.fetching import Policy
@@ -118,7 +117,7 @@ def _run(config: RunConfig, model: FeatureModel) -> Measured:
     first_image = tally.first_counted("images_selected") or ended
     times = [tally.first_counted("images_embedded"), tally.last_counted("images_embedded")]
     first_written, last_written = (first_image if moment is None else moment for moment in times)
-    first_batch = min(config.batch_size or BATCH_SIZES[model.engine], counts["embedded"])  # written at once
+    first_batch = min(config.batch_size, counts["embedded"])  # written at once
     if counts["embedded"] > first_batch:
         each = (last_written - first_written) / (counts["embedded"] - first_batch)
     else:

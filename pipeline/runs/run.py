@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pipeline.console.logs import logger, tell
 from pipeline.options.config import RunConfig
 from pipeline.options.reaching import check_stores
+from pipeline.options.workers import spread
 from pipeline.runs.launching import (
     check_endpoint,
     check_inputs,
@@ -40,10 +41,13 @@ def run(config: RunConfig) -> RunReport | None:
         RunError: nothing was published, and why.
         ListingError, ModelError, ConfigError: before anything was started.
     """
+    given, config = config, spread(config)
     output, run_id = config.output, config.run_id
     started, attempt, phases = datetime.now(UTC), uuid.uuid4().hex, Phases(config.limit)
     told = {"run_id": run_id, "input": config.input, "output": output}
     tell("start", told, "run %s: %s to %s", run_id, ", ".join(config.input), output)
+    if config is not given:
+        logger.info("%s, of %d threads each", " ".join(config.beam_args[-2:]), config.threads)
 
     with launching(), phases.measure("start"):
         filesystems.configure(config.storage_options)

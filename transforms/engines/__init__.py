@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 # By engine, the precisions that it computes in; the first is its default.
 PRECISIONS = {"litert": ("f32", "int8"), "openvino": ("f32", "bf16"), "tensorflow": ("f32",)}
 PACKAGES = {"litert": "ai-edge-litert", "openvino": "openvino", "tensorflow": "tensorflow"}
-# Images of a call. litert and openvino embed each by itself, on one thread: a call keeps all threads busy. tensorflow
-# embeds them together, at which it was fastest on CPUs and is well fed on a GPU.
-BATCH_SIZES = {"litert": 8, "openvino": 8, "tensorflow": 32}
+# Images of a call. litert and openvino embed each by itself, on one thread: with more of them there are fewer moments
+# at which threads wait for the last ones. tensorflow embeds them together: so many were fastest on CPUs.
+BATCH_SIZE = 32
 
 
 def load_engine(name: str, artifact: bytes, batch_size: int, threads: int = 0, precision: str = "f32") -> Engine:

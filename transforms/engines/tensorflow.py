@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import tempfile
 import zipfile
 from collections.abc import Callable
@@ -12,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from transforms.engines.engine import Images
+
+logger = logging.getLogger("embed_images")
 
 INPUT_TENSOR = "images:0"
 OUTPUT_TENSOR = "embedding:0"
@@ -25,7 +28,8 @@ class TensorFlowEngine:
     A module that cannot be frozen comes as a zip archive of a SavedModel with the same input and output.
 
     Every call of TensorFlow gets `batch_size` images, the last ones filled up with zeros, so that a vector does not
-    depend on how many others came with it.
+    depend on how many others came with it. Where there is no memory for so many, as on a small GPU, half as many are
+    tried, and taken from then on.
     """
 
     def __init__(self, artifact: bytes, batch_size: int, threads: int):
@@ -35,14 +39,28 @@ class TensorFlowEngine:
             tf.config.threading.set_intra_op_parallelism_threads(threads)
         self._embed = _of_module(artifact) if artifact.startswith(ZIP_MAGIC) else _of_graph(artifact)
         self._constant = tf.constant
+        self._no_memory = tf.errors.ResourceExhaustedError
         self._batch_size = batch_size
 
     def __call__(self, images: Images) -> np.ndarray:
-        starts = range(0, len(images), self._batch_size)
-        return np.concatenate([self._call(images[start : start + self._batch_size]) for start in starts])
+        found: list[np.ndarray] = []
+        start = 0
+        while start < len(images):
+            size = self._batch_size
+            some = images[start : start + size]
+            try:
+                found.append(self._call(some, size))
+            except self._no_memory:
+                if size == 1:
+                    raise
+                self._batch_size = min(self._batch_size, size // 2)  # another thread may have met it, too
+                logger.warning("no memory for %d images at once: %d are taken from now on", size, self._batch_size)
+            else:
+                start += len(some)
+        return np.concatenate(found)
 
-    def _call(self, images: Images) -> np.ndarray:
-        vectors: np.ndarray = self._embed(self._constant(pad_batch(images, self._batch_size))).numpy()
+    def _call(self, images: Images, size: int) -> np.ndarray:
+        vectors: np.ndarray = self._embed(self._constant(pad_batch(images, size))).numpy()
         return vectors[: len(images)]
 
 

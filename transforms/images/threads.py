@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from time import thread_time
 from typing import Any, NamedTuple, TypeVar
 
 S = TypeVar("S")
@@ -98,7 +99,7 @@ class Decoders:
     def _decode(self, group: _Group) -> bool:
         """Hands on what a group came to; tells whether its thread goes on with others."""
         error: BaseException | None = None
-        started, left = time.thread_time(), group.left()
+        started, left = thread_time(), group.left()
         if group.results.running() or group.results.set_running_or_notify_cancel():
             for one in left:
                 result = None
@@ -119,7 +120,7 @@ class Decoders:
         with self._changed:
             self._decoding.discard(group)
             if left:
-                self._core_seconds += ((time.thread_time() - started) / len(left) - self._core_seconds) / SMOOTHED
+                self._core_seconds += ((thread_time() - started) / len(left) - self._core_seconds) / SMOOTHED
         if group.results.cancelled():
             pass
         elif error is None:

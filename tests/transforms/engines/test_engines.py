@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,3 +43,34 @@ def test_padding_adds_zeros() -> None:
     np.testing.assert_array_equal(padded[:3], np.stack(batch))
     assert padded.shape == (4, TINY_SIZE, TINY_SIZE, 3)
     assert not padded[3].any()
+
+
+def test_batches_shrink_where_there_is_no_memory_for_them(
+    tiny_module: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As on a small GPU. The vectors are the same, and what has failed is not tried again."""
+    import tensorflow as tf
+
+    artifact = Path(prepare_model(tiny_module, "tensorflow").artifact).read_bytes()
+    images = pixels_of(21)
+    expected = load_engine("tensorflow", artifact, 16)(images)
+    engine = load_engine("tensorflow", artifact, 16)
+    embed, sizes = engine._embed, []  # type: ignore[attr-defined]
+
+    def embed_few(batch: Any) -> Any:
+        sizes.append(len(batch))
+        if len(batch) > most:
+            raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+        return embed(batch)
+
+    monkeypatch.setattr(engine, "_embed", embed_few)
+    most = 5
+    np.testing.assert_allclose(engine(images), expected, rtol=1e-5)
+    assert sizes == [16, 8, 4, 4, 4, 4, 4, 4]
+    np.testing.assert_allclose(engine(images[:3]), expected[:3], rtol=1e-5)
+    assert sizes[8:] == [4]
+    assert "no memory for 8 images at once: 4 are taken from now on" in caplog.text
+    most = 0
+    with pytest.raises(tf.errors.ResourceExhaustedError):
+        engine(images)
+    assert sizes[9:] == [4, 2, 1]
