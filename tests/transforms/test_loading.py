@@ -208,6 +208,29 @@ def test_a_file_that_cannot_be_read_at_first_is_tried_again(
     assert len(failed_once) == 40
 
 
+def test_an_object_of_unknown_size_has_room_for_all_of_it_before_it_is_fetched(
+    many: list[ImageObject], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a manifest that names objects of a store: its size is asked for, and is more than was made room for."""
+    large, data = 3 * groups.ROOM_BYTES, Path(many[0].uri).read_bytes()
+    loader = groups.GroupLoader(LoadImages(SIZE, "squash", 10**6, 10**8, fetch_concurrency=57))
+    held = []
+
+    async def describe(source: ImageObject, _: fetching.Policy) -> ImageObject:
+        return source._replace(size=large, version="1")
+
+    async def fetch(source: ImageObject, _: fetching.Policy, room: int) -> fetching.Fetched:
+        held.append((room, loader._shared.budget._held))
+        return fetching.Fetched(source, data, 0)
+
+    monkeypatch.setattr(fetching, "describe", describe)
+    monkeypatch.setattr(fetching, "fetch", fetch)
+    sources = [ImageObject("gs://bucket/1.png")]
+    ((result,), source) = loader.begin(sources).result(60), sources[0]
+    assert not isinstance(groups.outcome_of(source, result).result, DeadLetter)
+    assert held == [(large, large)]
+
+
 def test_a_group_of_large_images_is_one_image(many: list[ImageObject]) -> None:
     group = groups.Group(100)
     group.add(many[0])

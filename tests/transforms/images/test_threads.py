@@ -77,6 +77,23 @@ def test_no_more_are_decoded_at_once_than_there_are_threads(end: threading.Event
     assert at_work.most_of(decoders, 20) == 2
 
 
+def test_a_thread_that_comes_back_late_is_not_one_too_many(end: threading.Event) -> None:
+    before = set(threading.enumerate())
+
+    def at_work() -> int:
+        return sum(thread.name == "decode" for thread in set(threading.enumerate()) - before)
+
+    decoders = Decoders(1, seconds=0.1)
+    decoders.submit([None], same, lambda _: end.wait()).result(SECONDS)
+    assert at_work() == 2, "the one that is held, and the one in its place"
+    end.set()
+    until = time.monotonic() + SECONDS
+    while at_work() > 1 and time.monotonic() < until:
+        time.sleep(0.01)
+    assert at_work() == 1
+    assert decoders.submit([3], same, double).result(SECONDS) == [6]
+
+
 def test_small_images_are_decoded_by_fewer_threads_and_large_ones_by_all_again() -> None:
     decoders = Decoders(4)
     assert AtWork(20 * HELD_SECONDS).most_of(decoders, 20) == 4
