@@ -17,6 +17,7 @@ FAISS = ["faiss-cpu>=1.11"]
 SKLEARN = ["scikit-learn>=1.6"]
 REPORT = ["matplotlib>=3.10"]
 UMAP = ["umap-learn>=0.5.7"]
+SIMD = ["cykooz-resizer>=4,<5"]  # another one may round otherwise
 QDRANT = ["qdrant-client>=1.14"]
 DOCS = ["mkdocs-material>=9.6", "mkdocstrings[python]>=0.30"]
 CODECS = ["imagecodecs>=2025.8"]  # JPEG XL, and samples of more than 8 bits where Pillow keeps none
@@ -73,6 +74,7 @@ setup(
         "qdrant": QDRANT,
         "report": REPORT,
         "umap": UMAP,
+        "simd": SIMD,
         "dev": [
             *DEMO,
             *S3,
@@ -86,6 +88,7 @@ setup(
             *DOCS,
             *REPORT,
             *UMAP,
+            *SIMD,
             "datasets>=4.4",
             "duckdb>=1.3",
             "gcp-storage-emulator>=2026.7",

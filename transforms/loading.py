@@ -17,6 +17,7 @@ from transforms import tally
 from transforms.elements import DeadLetter, ImageInfo, ImageObject, LoadedBatch
 from transforms.engines import BATCH_SIZE
 from transforms.groups import Group, GroupLoader, Outcome, Result, outcome_of
+from transforms.images import simd
 from transforms.images.decoding import configure_pillow
 from transforms.inputs.containers.naming import container_of
 from transforms.stores import filesystems
@@ -73,6 +74,8 @@ class _Load(beam.DoFn):
         options = self._options
         filesystems.configure(options.storage_options)
         configure_pillow(options.max_image_pixels)
+        if sentence := simd.missing(options.resize):  # which each image would fail of
+            raise RuntimeError(sentence)
         self._loader = GroupLoader(options)
         self._look_ahead = 2 * options.fetch_concurrency
         self._in_flight: deque[_InFlight] = deque()

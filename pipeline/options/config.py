@@ -18,6 +18,7 @@ from pipeline.options.run_config_file import read_run_config
 from pipeline.options.table import BY_NAME, OPTIONS, REQUIRED, Option
 from pipeline.options.values import NotAllowedError, options_of_store
 from transforms.engines import PRECISIONS
+from transforms.images import SIMD
 from transforms.inputs.rules import Rules
 from transforms.records.columns import ALL, Column, parse_columns
 from transforms.stores import secrets, storage
@@ -166,6 +167,11 @@ def make_config(given: Mapping[str, Any], beam_args: Sequence[str], now: datetim
     engine, precision = checked["engine"], checked["precision"]
     if engine != "auto" and precision not in PRECISIONS[engine]:
         raise ConfigError("--precision", precision, f"engine {engine} computes in {' or '.join(PRECISIONS[engine])}")
+    if checked["resize"].endswith(SIMD):
+        from transforms.images.simd import missing
+
+        if sentence := missing(checked["resize"]):
+            raise ConfigError("--resize", checked["resize"], sentence)
     checked["output"] = storage.normalize(checked["output"])
     given_id = checked["run_id"] is not None
     checked["run_id"] = checked["run_id"] or default_run_id(now=now)

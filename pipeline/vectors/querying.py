@@ -19,6 +19,7 @@ from pipeline.outputs.history import PublishedRun, generation_of
 from pipeline.runs.head import preprocessing_of
 from pipeline.vectors.pictures import UnreadableError, decoded, read_images
 from transforms.elements import ImageObject
+from transforms.images import simd
 from transforms.stores import storage
 from transforms.stores.fetching import Policy
 from transforms.stores.secrets import redacted
@@ -54,6 +55,8 @@ def embed_as(run: PublishedRun, output: str, image: str, *, model: str = "", tru
 
 
 def _check_preprocessing(run: PublishedRun) -> None:
+    if sentence := simd.missing(_resize(run)):
+        raise RunError(f"{run.folder}: {sentence}")
     was = run.manifest["preprocessing"]
     now = preprocessing_of(_resize(run))
     if was != now:

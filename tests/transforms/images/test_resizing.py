@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from transforms.images.resizing import RESIZE_MODES, crop_box, resize_image
+from transforms.images import SIMD
+from transforms.images.resizing import RESIZE_MODES, crop_box, draft_size, resize_image
 
 SIZE = (24, 24)
 
@@ -52,6 +55,7 @@ def test_boxes_lie_within_and_keep_what_they_promise(size: tuple[int, int], out:
         assert 0 <= top < bottom <= height
         assert 0 <= (width - right) - left <= 1
         assert 0 <= (height - bottom) - top <= 1
+        assert crop_box(size, out, resize) == crop_box(size, out, resize.removesuffix(SIMD))
     left, top, right, bottom = crop_box(size, out, "fit_crop")
     assert right - left == width or bottom - top == height
     scale = min(width / out[1], height / out[0])
@@ -75,3 +79,28 @@ def test_slim_eval_crops_as_tensorflow_does() -> None:
 def test_an_unknown_resize_mode_is_refused() -> None:
     with pytest.raises(ValueError, match="squash, slim_eval, fit_crop"):
         crop_box((1, 1), SIZE, "stretch")
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    width=st.integers(1, 700), height=st.integers(1, 700), out=st.tuples(st.integers(1, 300), st.integers(1, 300)),
+    resize=st.sampled_from(["squash", "slim_eval", "fit_crop"]), seed=st.integers(0, 99), smooth=st.booleans(),
+)  # fmt: skip
+def test_the_faster_filter_is_within_one_of_pillows(
+    width: int, height: int, out: tuple[int, int], resize: str, seed: int, smooth: bool
+) -> None:
+    random = np.random.default_rng(seed)
+    pixels = random.integers(0, 256, (height, width, 3), dtype=np.uint8)
+    if smooth:
+        pixels = np.linspace(0, 255, pixels.size).astype(np.uint8).reshape(pixels.shape)
+    image = Image.fromarray(pixels)
+    slow, fast = (np.asarray(resize_image(image, out, f"{resize}{suffix}")).astype(int) for suffix in ("", SIMD))
+    assert np.abs(fast - slow).max() <= 1
+    assert draft_size(out, f"{resize}{SIMD}") == draft_size(out, resize)
+
+
+def test_threads_do_not_meet_in_the_faster_filter() -> None:
+    images = [Image.fromarray(np.full((300, 400, 3), value, np.uint8)) for value in range(64)]
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(lambda image: np.unique(resize_image(image, SIZE, "squash_simd")), images * 20))
+    assert [value.tolist() for value in found] == [[value] for value in range(64)] * 20
