@@ -38,23 +38,23 @@ def shown_flags(arguments: Sequence[str]) -> list[str]:
     """Arguments with the values of options that are known to be harmless, and `…` for all others."""
     return [
         f"{name}={value if name.removeprefix('--') in HARMLESS else secrets.HIDDEN}" if value else name
-        for name, value in _pairs(arguments)
+        for name, value in pairs(arguments)
     ]
 
 
 def remember_values(arguments: Sequence[str]) -> None:
     """Has values of options that are not known to be harmless taken out of what is shown."""
-    for name, value in _pairs(arguments):
+    for name, value in pairs(arguments):
         if SECRET.search(name):
             secrets.remember(value)
 
 
 def secret_names(arguments: Sequence[str]) -> list[str]:
     """The options whose names say that their values are secrets."""
-    return [name for name, value in _pairs(arguments) if value and SECRET.search(name)]
+    return [name for name, value in pairs(arguments) if value and SECRET.search(name)]
 
 
-def _pairs(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
+def pairs(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
     """(--name, value) of arguments of the forms --name=value, --name value, --name; a stray value has no name."""
     name = ""
     for argument in arguments:

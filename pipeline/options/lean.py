@@ -13,6 +13,8 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
+from pipeline.options.beam_flags import pairs
+
 LOCAL_NAMES = ("directrunner", "direct", "fnapirunner", "fnapi")
 LEFT_OUT = frozenset(
     {
@@ -66,8 +68,4 @@ def settle(beam_args: Sequence[str]) -> None:
 
 def names_other_runner(beam_args: Sequence[str]) -> bool:
     """Whether they name a runner that is not the local one."""
-    for place, argument in enumerate(beam_args):
-        name, _, value = argument.partition("=")
-        if name == "--runner" and (value or "".join(beam_args[place + 1 : place + 2])).lower() not in LOCAL_NAMES:
-            return True
-    return False
+    return any(name == "--runner" and value.lower() not in LOCAL_NAMES for name, value in pairs(beam_args))

@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 
+from pipeline.options.beam_flags import pairs
 from pipeline.options.config import RunConfig
 from pipeline.options.lean import names_other_runner
 
@@ -28,4 +29,4 @@ def spread(config: RunConfig) -> RunConfig:
 
 
 def _chosen(beam_args: Sequence[str]) -> bool:
-    return any(argument.partition("=")[0] in CHOSEN for argument in beam_args)
+    return any(name in CHOSEN for name, _ in pairs(beam_args))

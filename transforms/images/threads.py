@@ -121,12 +121,10 @@ class Decoders:
             self._decoding.discard(group)
             if left:
                 self._core_seconds += ((thread_time() - started) / len(left) - self._core_seconds) / SMOOTHED
-        if group.results.cancelled():
-            pass
-        elif error is None:
-            group.results.set_result(group.done)
-        else:
+        if error is not None:
             group.results.set_exception(error)
+        elif not group.results.cancelled():
+            group.results.set_result(group.done)
         return True
 
     def _watch(self) -> None:

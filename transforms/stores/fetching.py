@@ -103,12 +103,16 @@ async def fetch(source: ImageObject, policy: Policy, room: int | None = None) ->
 def read_local(source: ImageObject, policy: Policy) -> Fetched | None:
     """A local file, tried once, in the thread that asks; None where `fetch` is to try again and say what is wrong."""
     try:
-        row, data = reading.read_local(reading.bound(source, policy.max_bytes), policy.max_bytes)
-        row = _marked(row, source)
-        reading.compare(row, data)
+        return Fetched(*_read_local(source, policy.max_bytes), 0)
     except Exception:  # as `_persist_within`
         return None
-    return Fetched(row, data, 0)
+
+
+def _read_local(source: ImageObject, max_bytes: int) -> tuple[ImageObject, bytes]:
+    row, data = reading.read_local(reading.bound(source, max_bytes), max_bytes)
+    row = _marked(row, source)
+    reading.compare(row, data)
+    return row, data
 
 
 async def fetch_range(source: ImageObject, start: int, end: int, policy: Policy) -> bytes:
@@ -219,10 +223,9 @@ async def _read(source: ImageObject, max_bytes: int, room: int) -> tuple[ImageOb
     if scheme in storage.WEB_SCHEMES:
         row, data = await http.read(source, max_bytes, room)
         return _marked(row, source), data
-    reading.bound(source, max_bytes)
     if scheme == "file":
-        row, data = await filesystems.in_thread(reading.read_local, source, max_bytes)
-        return _marked(row, source), await reading.checked(row, data)
+        return await filesystems.in_thread(_read_local, source, max_bytes)
+    reading.bound(source, max_bytes)
     fs = await filesystems.filesystem_for_reads(source.uri)
     read = reading.READERS.get(scheme, reading.read_current)
     row = source if source.version or source.size >= 0 else await _current_row(source)

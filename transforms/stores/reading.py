@@ -13,7 +13,7 @@ from fsspec import AbstractFileSystem
 
 from transforms.elements import ImageObject
 from transforms.stores import filesystems, storage
-from transforms.stores.regular import check_regular
+from transforms.stores.regular import open_descriptor
 from transforms.stores.store_errors import ChangedError, DamagedBodyError, WebError, status_of, too_large
 
 # Checksums of larger bodies are computed in a thread, so that the other fetches go on meanwhile.
@@ -54,11 +54,9 @@ def compare(row: ImageObject, data: bytes) -> None:
 def read_local(source: ImageObject, max_bytes: int) -> tuple[ImageObject, bytes]:
     """The row of what is read, and its bytes: by as few calls of the system as can be, at each of which another thread
     takes the interpreter."""
-    path = storage.path_of(source.uri)
-    check_regular(source.uri, os.stat(path))
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    descriptor, stat = open_descriptor(storage.path_of(source.uri), source.uri)
     try:
-        row = bound(storage.describe_local(source.uri, os.fstat(descriptor)), max_bytes)
+        row = bound(storage.describe_local(source.uri, stat), max_bytes)
         pieces = [os.read(descriptor, row.size + 1)]  # more than that, and it has grown meanwhile
         while pieces[-1] and sum(map(len, pieces)) < row.size:
             pieces.append(os.read(descriptor, row.size))

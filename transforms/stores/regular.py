@@ -24,16 +24,20 @@ def open_regular(path: str) -> BinaryIO:
         NotAFileError: it is none.
         OSError: there is none, or it may not be read.
     """
-    check_regular(path, os.stat(path))
-    return open(path, "rb", opener=_at_once)
+    return open(path, "rb", opener=lambda path, _: open_descriptor(path, path)[0])
 
 
-def _at_once(path: str, flags: int) -> int:
-    """Opens a file without waiting, and looks again: it may be another one meanwhile."""
-    descriptor = os.open(path, flags | os.O_NONBLOCK)
+def open_descriptor(path: str, name: str) -> tuple[int, os.stat_result]:
+    """A descriptor to read a regular file by, and what it is; as `open_regular`, called by a name.
+
+    It is opened without waiting, and looked at again: it may be another one meanwhile.
+    """
+    check_regular(name, os.stat(path))
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     try:
-        check_regular(path, os.fstat(descriptor))
+        stat = os.fstat(descriptor)
+        check_regular(name, stat)
     except NotAFileError:
         os.close(descriptor)
         raise
-    return descriptor
+    return descriptor, stat
