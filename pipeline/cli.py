@@ -33,6 +33,7 @@ from pipeline.errors import ConfigError, ModelError, OutputError, RunError
 from pipeline.options import lean
 from pipeline.options.arguments import with_underscores
 from pipeline.options.table import OWN_FLAGS
+from transforms import collecting
 from transforms.inputs.rules import ListingError
 from transforms.stores.store_errors import describe_error
 
@@ -71,6 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     if arguments is None:  # a process of ours
         lean.begin()
+        collecting.seldom()
     try:
         status = _main(list(sys.argv[1:] if arguments is None else arguments))
     except KeyboardInterrupt as e:

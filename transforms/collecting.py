@@ -6,6 +6,14 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+THRESHOLD = gc.get_threshold()  # Python's own
+STARTING = 200_000  # objects more than before; an import of Beam makes about as many, and no garbage
+
+
+def seldom() -> None:
+    """Looks for garbage seldom while a program starts; until `frozen`, if that follows."""
+    gc.set_threshold(STARTING, *THRESHOLD[1:])
+
 
 @contextmanager
 def frozen() -> Iterator[None]:
@@ -17,6 +25,7 @@ def frozen() -> Iterator[None]:
         yield
         return
     gc.freeze()
+    gc.set_threshold(*THRESHOLD)
     try:
         yield
     finally:

@@ -8,7 +8,8 @@ import difflib
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar, cast
+from weakref import WeakKeyDictionary
 
 from apache_beam.options.pipeline_options import (
     DirectOptions,
@@ -36,12 +37,26 @@ WORKER = "transforms.worker"  # which workers import when they start
 NOT_FOR_BEAM = ("beam_args", "input_size", "storage_options")
 
 
+View = TypeVar("View", bound=PipelineOptions)
+
+
 class EmbeddingOptions(PipelineOptions):
-    """`option_table.OPTIONS` among Beam's pipeline options."""
+    """`table.OPTIONS` among Beam's pipeline options."""
 
     @classmethod
     def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
         add_arguments(parser)
+
+    def view_as(self, cls: type[View]) -> View:
+        """One of each class for good, as all share their values: Beam asks at every transform, and would parse anew."""
+        views = VIEWS.setdefault(self, {})
+        if cls not in views:
+            views[cls] = super().view_as(cls)
+        return cast(View, views[cls])
+
+
+# Not among the attributes, which are copied and pickled: a copy's values are its own.
+VIEWS: WeakKeyDictionary[EmbeddingOptions, dict[type[PipelineOptions], PipelineOptions]] = WeakKeyDictionary()
 
 
 def beam_options(config: RunConfig) -> PipelineOptions:

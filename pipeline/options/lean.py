@@ -1,12 +1,13 @@
 """Beam without what it imports for other runners and stores: there in half the time.
 
-Beam imports, where they are installed, the clients of several clouds, and its ways to BigQuery and Pub/Sub. This
+Beam imports, where they are installed, the clients of several clouds and of MongoDB, and its ways to BigQuery. This
 program reads and writes stores by itself, so on the local runner none is used. What Beam does not find it does without,
 and each can be imported afterwards. pandas, which Beam, Arrow and TensorFlow look for, nothing here makes use of.
 """
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
@@ -24,9 +25,13 @@ LEFT_OUT = frozenset(
         "apache_beam.io.gcp.gcsfilesystem",
         "apache_beam.io.gcp.gcsio",
         "apache_beam.io.hadoopfilesystem",
+        "apitools",
+        "bson",
         "google.cloud.dataflow",
+        "pymongo",
     }
 )
+WARNS = "apache_beam.io.mongodbio"  # that there is no bson
 
 
 class _LeavingOut(MetaPathFinder):
@@ -52,12 +57,14 @@ def begin() -> None:
     """From now on Beam is imported without them. For processes of our own alone: others may want all of it."""
     if _finder not in sys.meta_path:
         sys.meta_path.insert(0, _finder)
+        logging.getLogger(WARNS).setLevel(logging.ERROR)
 
 
 def end() -> None:
     """Whole again."""
     if _finder in sys.meta_path:
         sys.meta_path.remove(_finder)
+        logging.getLogger(WARNS).setLevel(logging.NOTSET)
 
 
 def settle(beam_args: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from transforms.collecting import frozen
+from transforms.collecting import frozen, seldom
 
 
 class Knot:
@@ -20,9 +20,11 @@ class Knot:
 
 @pytest.fixture(autouse=True)
 def thawed() -> Iterator[None]:
+    before = gc.get_threshold()
     gc.unfreeze()
     yield
     gc.unfreeze()
+    gc.set_threshold(*before)
 
 
 def test_what_was_there_is_left_out_meanwhile_and_what_comes_is_not() -> None:
@@ -52,3 +54,11 @@ def test_it_ends_when_the_pipeline_fails() -> None:
     with pytest.raises(ValueError, match="failed"), frozen():
         raise ValueError("failed")
     assert gc.get_freeze_count() == 0
+
+
+def test_a_pipeline_is_looked_through_as_often_as_ever() -> None:
+    before = gc.get_threshold()
+    seldom()
+    assert gc.get_threshold() > before
+    with frozen():
+        assert gc.get_threshold() == before

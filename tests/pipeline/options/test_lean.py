@@ -14,6 +14,8 @@ HEAVY = {
     "google.cloud.storage",
     "google.cloud.bigquery",
     "google.cloud.dataflow",
+    "apitools",
+    "pymongo",
     "pandas",
 }
 INSTALLED = """
