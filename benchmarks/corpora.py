@@ -1,12 +1,14 @@
 """The benchmarks' images: crops of real photos, made once from a seed and kept in the cache.
 
-`small` is what a web crawl looks like, `large` what cameras make, where decoding is most of the work.
+`small` is what a web crawl looks like, `large` what cameras make, where decoding is most of the work; `tars` holds the
+small ones again.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ from pipeline.model.cache import cache_folder, cached
 
 SIZES = {"small": (500, 375), "large": (4000, 3000)}  # width, height
 COUNTS = {"small": 2000, "large": 200}
+TARS = 8  # of the small images
 QUALITY = 90
 SEED = 20
 GRAIN = 5.0  # standard deviation, of 255: a blown up picture has none, and its JPEG would be too small and too fast
@@ -47,13 +50,40 @@ def corpus(name: str, count: int = 0) -> Path:
     return cached(f"benchmarks/{name}-{count}", build)
 
 
+def tars(count: int = 0) -> Path:
+    """A folder of `TARS` tars that hold the corpus `small`, in order; made when it is not in the cache."""
+    images = sorted(corpus("small", count).iterdir())
+    together = -(-len(images) // TARS)
+
+    def build(folder: Path) -> None:
+        folder.mkdir(parents=True)
+        for first in range(0, len(images), together):
+            with tarfile.open(folder / f"{first // together:02}.tar", "w") as archive:
+                for image in images[first : first + together]:
+                    archive.add(image, image.name)
+
+    return cached(f"benchmarks/tars-{len(images)}", build)
+
+
+def names_in(folder: Path) -> set[str]:
+    """The file names of the images of a folder, and of those in its tars."""
+    names: set[str] = set()
+    for file in folder.iterdir():
+        if file.suffix == ".tar":
+            with tarfile.open(file) as archive:
+                names.update(archive.getnames())
+        else:
+            names.add(file.name)
+    return names
+
+
 def first_of(folder: Path, count: int) -> Path:
-    """A folder of links to the first images of a corpus."""
+    """A folder of links to the first files of a corpus."""
 
     def build(part: Path) -> None:
         part.mkdir(parents=True)
-        for image in sorted(folder.iterdir())[:count]:
-            os.link(image, part / image.name)
+        for file in sorted(folder.iterdir())[:count]:
+            os.link(file, part / file.name)
 
     return cached(f"benchmarks/{folder.name}-first-{count}", build)
 

@@ -1,9 +1,9 @@
-"""What an export costs: seconds beside those of reading the same bytes with pyarrow, and memory.
+"""What an export costs: seconds beside those of copying the same bytes, and of reading them with pyarrow, and memory.
 
-An output is made of random vectors, by the stages that write and publish runs; then each format is exported, and the
-Parquet read, in turns; and one is exported again after a second run of 1 % more. All in processes of their own, from a
-cold page cache where that may be emptied (root). `make bench-exports` prints a table and writes
-benchmarks/results/exports.json.
+An output is made of random vectors, by the stages that write and publish runs; then each format is exported, the
+records copied, and the Parquet read, in turns; and one is exported again after a second run of 1 % more. All in
+processes of their own, from a cold page cache where that may be emptied (root); what writes, until it is on the disk.
+`make bench-exports` prints a table and writes benchmarks/results/exports.json.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ for path in glob.glob(sys.argv[1] + "/*.parquet"):
 print("read")
 """
 READING = "pyarrow reads it"
+COPYING = "cp of the records"
 RESULTS = Path(__file__).parent / "results" / "exports.json"
 
 
@@ -78,6 +79,11 @@ def run_cold(command: list[str]) -> Cost:
     return run_command(command, os.environ, Path.cwd())
 
 
+def written(command: list[str]) -> list[str]:
+    """A command that ends when all that it wrote is on the disk."""
+    return ["sh", "-c", 'last=$("$@") && sync && echo "$last"', "sh", *command]
+
+
 def measure(folder: Path, count: int, rounds: int) -> Iterator[dict[str, Any]]:
     """What each command cost, in turns, so that what else the machine does meets them alike."""
     output = str(folder / "output")
@@ -86,7 +92,13 @@ def measure(folder: Path, count: int, rounds: int) -> Iterator[dict[str, Any]]:
 
     def export(format: str, what: str) -> dict[str, Any]:
         given = [program, "export", output, "--to", str(folder / format), "--format", format]
-        return {"what": f"{format}, {what}"} | run_cold(given)._asdict()
+        return {"what": f"{format}, {what}"} | run_cold(written(given))._asdict()
+
+    def copy() -> dict[str, Any]:
+        copied = folder / "copied"
+        cost = run_cold(written(["cp", "-rv", output, str(copied)]))
+        shutil.rmtree(copied)
+        return {"what": COPYING} | cost._asdict()
 
     def read() -> dict[str, Any]:
         (parquet,) = (path for path in (folder / "parquet").iterdir() if path.is_dir())
@@ -97,24 +109,29 @@ def measure(folder: Path, count: int, rounds: int) -> Iterator[dict[str, Any]]:
             shutil.rmtree(folder / format, ignore_errors=True)
             yield {"round": number} | export(format, "new")
             yield {"round": number} | read()
+        yield {"round": number} | copy()
     make_run(output, "two", 2, count, count // 100)
     yield {"round": rounds} | export("parquet", "1% more")
 
 
 def by_what(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Medians over the rounds; of the ratios as well, each to what pyarrow took in the same round."""
-    reading = [result for result in results if result["what"] == READING]
+    """Medians over the rounds; of the ratios as well, each to what pyarrow, or cp, took in the same round."""
 
-    def ratio(result: Mapping[str, Any], name: str) -> float:
-        beside = [each[name] for each in reading if each["round"] == result["round"]]
-        return float(result[name] / statistics.median(beside or [each[name] for each in reading]))
+    def ratio(result: Mapping[str, Any], name: str, to: str) -> float:
+        others = [other for other in results if other["what"] == to]
+        beside = [other[name] for other in others if other["round"] == result["round"]]
+        return float(result[name] / statistics.median(beside or [other[name] for other in others]))
 
     rows = []
     for what in dict.fromkeys(result["what"] for result in results):
         found = [result for result in results if result["what"] == what]
         names = ("seconds", "core_seconds")
         costs = {name: statistics.median(result[name] for result in found) for name in names}
-        ratios = {f"{name}_by_pyarrow": statistics.median(ratio(result, name) for result in found) for name in names}
+        ratios = {
+            f"{name}_by_{to}": statistics.median(ratio(result, name, whom) for result in found)
+            for name in names
+            for to, whom in (("pyarrow", READING), ("cp", COPYING))
+        }
         rows.append({"what": what, **costs, **ratios, "peak_mb": max(result["peak_mb"] for result in found)})
     return rows
 
@@ -139,7 +156,8 @@ def main() -> None:
     for row in rows:
         print(
             f"{row['what']:<20} {row['seconds']:8.1f} s {row['seconds_by_pyarrow']:6.2f} x reading "
-            f"{row['core_seconds']:8.1f} core s {row['core_seconds_by_pyarrow']:6.2f} x {row['peak_mb']:7.0f} MB"
+            f"{row['seconds_by_cp']:6.2f} x copying {row['core_seconds']:8.1f} core s "
+            f"{row['core_seconds_by_pyarrow']:6.2f} x {row['peak_mb']:7.0f} MB"
         )
     RESULTS.write_text(json.dumps({"machine": machine(), "vectors": options.vectors, "results": rows}, indent=2))
 

@@ -1,5 +1,7 @@
 """Beam as its documentation puts these steps together: MatchFiles, ReadMatches, RunInference, WriteToTFRecord.
 
+It has no way to read tars; Python's is what comes to mind.
+
 TFModelHandlerNumpy loads with tf.keras.models.load_model, which Keras 3 refuses for SavedModels, so this runs with
 legacy Keras; and what that makes of a SavedModel without Keras's metadata is called by its signature.
 """
@@ -7,8 +9,9 @@ legacy Keras; and what that makes of a SavedModel without Keras's metadata is ca
 from __future__ import annotations
 
 import os
+import tarfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import peer
@@ -34,6 +37,19 @@ def call_signature(model: Any, batch: Sequence[np.ndarray], arguments: dict[str,
     return _convert_to_result(batch, vectors.numpy(), model_id)
 
 
+def decoded(file: fileio.ReadableFile) -> Iterator[tuple[str, np.ndarray]]:
+    """The image of a file, or those of a tar."""
+    path = file.metadata.path
+    if not path.endswith(".tar"):
+        yield path, peer.decode(file.read())
+        return
+    with file.open() as opened, tarfile.open(fileobj=opened, mode="r|") as archive:
+        for member in archive:
+            data = archive.extractfile(member)
+            if data is not None:
+                yield f"{path}/{member.name}", peer.decode(data.read())
+
+
 def main() -> None:
     options = peer.arguments()
     started = time.monotonic()
@@ -43,9 +59,9 @@ def main() -> None:
     with beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner"])) as pipeline:
         _ = (
             pipeline
-            | fileio.MatchFiles(f"{options.images}/*.jpg")
+            | fileio.MatchFiles(f"{options.images}/*")
             | fileio.ReadMatches()
-            | "Decode" >> beam.Map(lambda file: (file.metadata.path, peer.decode(file.read())))
+            | "Decode" >> beam.FlatMap(decoded)
             | RunInference(KeyedModelHandler(handler))
             | "Encode" >> beam.MapTuple(lambda path, prediction: peer.example(path, prediction.inference))
             | beam.io.WriteToTFRecord(f"{options.output}/features", file_name_suffix=".tfrecord")

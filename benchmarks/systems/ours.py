@@ -1,29 +1,33 @@
-"""This project: `embed-images run` with an engine and a precision, and nothing else set."""
+"""This project: `embed-images run` as it is typed, with an engine and a precision, and little else."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
+from pathlib import Path
 
-from pipeline.options.config import make_config
-from pipeline.runs.run import run
+from pipeline.cli import main as embed_images
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    for name in ("images", "model", "output", "engine", "precision"):
+    for name in ("images", "model", "output"):
         parser.add_argument(f"--{name}", required=True)
-    options = parser.parse_args()
-    given = {"input": options.images, "output": options.output, "model": options.model}
-    config = make_config({**given, "engine": options.engine, "precision": options.precision}, [])
+    options, others = parser.parse_known_args()
     started = time.monotonic()
-    report = run(config)
-    seconds = time.monotonic() - started
-    if report is None:
-        raise RuntimeError("the run ended without publishing")
-    facts = {"versions": report.manifest["versions"], "parity": report.manifest["model"]["parity"]}
-    print(json.dumps({"seconds": round(seconds, 3), "phases": report.seconds, **facts}), flush=True)
+    run_id = f"{time.time_ns()}"
+    typed = ["run", "--input", options.images, "--model", options.model, "--output", options.output, "--run_id", run_id]
+    sys.argv[1:] = [*typed, *others]
+    try:
+        embed_images()
+    except SystemExit as e:
+        if e.code:
+            raise
+    manifest = json.loads(Path(options.output, "runs", run_id, "run.json").read_text())
+    facts = {"versions": manifest["versions"], "parity": manifest["model"]["parity"]}
+    print(json.dumps({"seconds": round(time.monotonic() - started, 3), **facts}), flush=True)
 
 
 if __name__ == "__main__":

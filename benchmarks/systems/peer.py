@@ -26,7 +26,7 @@ BATCH = 32
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--images", required=True, help="folder of JPEGs")
+    parser.add_argument("--images", required=True, help="folder of JPEGs, or of tars of them")
     parser.add_argument("--model", required=True, help="folder of the SavedModel")
     parser.add_argument("--output", required=True, help="folder of the TFRecords, which is not there yet")
     return parser.parse_args()
@@ -34,8 +34,13 @@ def arguments() -> argparse.Namespace:
 
 def decode(data: bytes) -> np.ndarray:
     """The whole image as the module takes it: float32 [224, 224, 3] in [0, 1]."""
+    return pixels_of(data).astype(np.float32) / 255
+
+
+def pixels_of(data: bytes) -> np.ndarray:
+    """The whole image: uint8 [224, 224, 3]."""
     image = Image.open(io.BytesIO(data)).convert("RGB").resize((SIZE, SIZE), Image.Resampling.BILINEAR)
-    return np.asarray(image, np.float32) / 255
+    return np.asarray(image)
 
 
 def load_module(folder: str, threads: int = 0) -> Callable[[np.ndarray], np.ndarray]:

@@ -1,8 +1,12 @@
-"""Ray Data: read_images, an actor that holds the module, write_tfrecords, as its guide to batch inference does."""
+"""Ray Data: read_images, an actor that holds the module, write_tfrecords, as its guide to batch inference does.
+
+Tars are read by its read_webdataset.
+"""
 
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import peer
@@ -22,13 +26,22 @@ class Embed:
         return pa.table({"image/uri": batch["path"], "image/embedding": list(vectors)})
 
 
+def images_in(folder: str) -> ray.data.Dataset:
+    """Rows of `image`, uint8 [224, 224, 3], and `path`."""
+    if any(Path(folder).glob("*.tar")):
+        return ray.data.read_webdataset(folder, decoder=False).map(
+            lambda row: {"image": peer.pixels_of(row["jpg"]), "path": f"{row['__key__']}.jpg"}
+        )
+    return ray.data.read_images(folder, size=(peer.SIZE, peer.SIZE), mode="RGB", include_paths=True)
+
+
 def main() -> None:
     options = peer.arguments()
     started = time.monotonic()
     ray.init(include_dashboard=False, logging_level="error")
     ray.data.DataContext.get_current().enable_progress_bars = False
     (
-        ray.data.read_images(options.images, size=(peer.SIZE, peer.SIZE), mode="RGB", include_paths=True)
+        images_in(options.images)
         .map_batches(Embed, fn_constructor_args=(options.model,), batch_size=peer.BATCH, num_cpus=1, concurrency=1)
         .write_tfrecords(options.output)
     )
