@@ -147,12 +147,17 @@ def read_vectors(output: Path) -> dict[str, np.ndarray]:
     for shard in output.rglob("*"):
         if shard.suffix in (".tfrecord", ".tar"):  # as Ray names its TFRecords
             for batch in read_shard(str(shard)):
-                names = [os.path.basename(uri) for uri in texts_of(batch, "image/uri")]
+                names = [file_name(uri) for uri in texts_of(batch, "image/uri")]
                 vectors.update(zip(names, vectors_of(batch), strict=True))
                 records += len(names)
     if records != len(vectors):
         raise RuntimeError(f"{output} has {records} records of {len(vectors)} images")
     return vectors
+
+
+def file_name(uri: str) -> str:
+    """Of an image, in a folder or in a tar: tar://NAME::TAR is ours."""
+    return os.path.basename(uri.removeprefix("tar://").partition("::")[0])
 
 
 def measure(name: str, images: Path, model: Path, measured: Measured, halves: bool) -> None:

@@ -18,7 +18,9 @@ def main() -> None:
     options, others = parser.parse_known_args()
     started = time.monotonic()
     run_id = f"{time.time_ns()}"
-    typed = ["run", "--input", options.images, "--model", options.model, "--output", options.output, "--run_id", run_id]
+    tars = any(Path(options.images).glob("*.tar"))  # which are named, as other containers of images are
+    images = f"{options.images}/*.tar" if tars else options.images
+    typed = ["run", "--input", images, "--model", options.model, "--output", options.output, "--run_id", run_id]
     sys.argv[1:] = [*typed, *others]
     try:
         embed_images()

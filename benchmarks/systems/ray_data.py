@@ -26,12 +26,15 @@ class Embed:
         return pa.table({"image/uri": batch["path"], "image/embedding": list(vectors)})
 
 
+def decoded(sample: dict[str, Any]) -> dict[str, Any]:
+    """In the task that reads, not in the actor."""
+    return {"image": peer.pixels_of(sample["jpg"]), "path": f"{sample['__key__']}.jpg"}
+
+
 def images_in(folder: str) -> ray.data.Dataset:
     """Rows of `image`, uint8 [224, 224, 3], and `path`."""
     if any(Path(folder).glob("*.tar")):
-        return ray.data.read_webdataset(folder, decoder=False).map(
-            lambda row: {"image": peer.pixels_of(row["jpg"]), "path": f"{row['__key__']}.jpg"}
-        )
+        return ray.data.read_webdataset(folder, decoder=decoded)
     return ray.data.read_images(folder, size=(peer.SIZE, peer.SIZE), mode="RGB", include_paths=True)
 
 
