@@ -216,6 +216,9 @@ lock: setup  ## resolves setup.py, the benchmark's peers, and the schedulers' ch
 	$(BIN)/uv pip compile --quiet setup.py --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
 		--extra openvino --extra heif --extra jxl --extra simd --constraint requirements.txt --generate-hashes --no-header \
 		--output-file run_configs/dataflow/requirements.txt
+	$(BIN)/uv pip compile --quiet setup.py --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
+		--extra cuda --extra heif --extra jxl --extra simd --constraint requirements.txt --generate-hashes --no-header \
+		--output-file run_configs/dataflow/requirements-gpu.txt
 	$(BIN)/uv pip compile --quiet benchmarks/peers-requirements.in --universal --python-version 3.11 \
 		--generate-hashes --no-header --upgrade --output-file benchmarks/peers-requirements.txt
 	$(BIN)/uv pip compile --quiet tests/run_configs/schedulers-requirements.in --python-version 3.11 \

@@ -18,6 +18,7 @@ SKLEARN = ["scikit-learn>=1.6"]
 REPORT = ["matplotlib>=3.10"]
 UMAP = ["umap-learn>=0.5.7"]
 SIMD = ["cykooz-resizer>=4,<5"]  # another one may round otherwise
+CUDA = ["tensorflow[and-cuda]>=2.21,<2.22"]
 QDRANT = ["qdrant-client>=1.14"]
 DOCS = ["mkdocs-material>=9.6", "mkdocstrings[python]>=0.30"]
 CODECS = ["imagecodecs>=2025.8"]  # JPEG XL, and samples of more than 8 bits where Pillow keeps none
@@ -75,6 +76,7 @@ setup(
         "report": REPORT,
         "umap": UMAP,
         "simd": SIMD,
+        "cuda": CUDA,
         "dev": [
             *DEMO,
             *S3,

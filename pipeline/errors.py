@@ -1,11 +1,25 @@
 """What ends a command: errors whose texts are sentences for a person."""
 
+from collections.abc import Sequence
+
 from transforms.records.output_error import OutputError as OutputError
 from transforms.stores.secrets import HIDDEN
 
 
 class RunError(Exception):
     """A run that cannot start or did not publish."""
+
+
+class RefusedRunError(RunError):
+    """A run of which too much failed to be published.
+
+    Attributes:
+        errors: the classes of its dead letters, the commonest first.
+    """
+
+    def __init__(self, text: str, errors: Sequence[str]):
+        super().__init__(text)
+        self.errors = errors
 
 
 class Stopped(KeyboardInterrupt):

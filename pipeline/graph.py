@@ -73,20 +73,22 @@ def build(
         rows["adopted"] = taken_over["past"]
     if history:
         rows["history"] = pipeline | "ReadHistory" >> ReadHistory(history, stores, renewed, bool(rules.columns))
-    decided = rows | "SelectImages" >> SelectImages(selection_of(config, rules), units, stores)
+    # With an accelerator, all of that stage is given it: a stage of other workers would be another one.
+    hints = {"accelerator": config.accelerator} if config.accelerator else {}
+    decided = rows | "SelectImages" >> SelectImages(selection_of(config, rules), units, stores, hints)
     selected = decided[SELECTED]
     if leftovers:
         rejected = AsList(decided[REJECTED])
         more.append(taken_over["staged"] | "LeaveOutRejected" >> beam.FlatMapTuple(without, rejected))
-    loaded, failed_to_load = selected | "LoadImages" >> loading_of(config, model.input_size)
-    embedded, failed_to_embed = loaded | "EmbedImages" >> EmbedImages(
-        model.engine, model.precision, artifact_uri, config.batch_size, config.threads, stores
-    )
+    load = loading_of(config, model.input_size)
+    embed = EmbedImages(model.engine, model.precision, artifact_uri, config.batch_size, config.threads, stores)
+    loaded, failed_to_load = selected | "LoadImages" >> load.with_resource_hints(**hints)
+    embedded, failed_to_embed = loaded | "EmbedImages" >> embed.with_resource_hints(**hints)
     shards = (
         embedded
-        | "EncodeExamples" >> EncodeExamples()
-        | "HoldLease" >> HoldLease(renewed, stores)
-        | "WriteShards" >> WriteShards(staging, *writing)
+        | "EncodeExamples" >> EncodeExamples().with_resource_hints(**hints)
+        | "HoldLease" >> HoldLease(renewed, stores).with_resource_hints(**hints)
+        | "WriteShards" >> WriteShards(staging, *writing).with_resource_hints(**hints)
     )
     dead_letters = (
         (failed_to_load, failed_to_embed)

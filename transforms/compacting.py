@@ -164,5 +164,6 @@ class ReadRecords(beam.PTransform[PCollection[tuple[str, bytes]], PCollection[En
         filesystems.configure(self.storage_options)
         images = dict(sorted((each for block in blocks for each in images_of(unpack(block))), key=itemgetter(0)))
         sources = iter(images.values())
-        for examples in read_rows(shard, [*images], BATCH_RECORDS):
+        records = read_rows(shard, [*images])
+        while examples := list(islice(records, BATCH_RECORDS)):
             yield EncodedBatch([*islice(sources, len(examples))], examples)

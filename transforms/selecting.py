@@ -57,25 +57,41 @@ class SelectImages(beam.PTransform[Mapping[str, PCollection[Any]], Mapping[str, 
         units: into how many parts the uris are cut, by their hash; more than there are threads in the cluster, and so
             many that the rows of one fit into memory.
         storage_options: of the stores, see `filesystems.configure`.
+        hints: Beam's resource hints of all behind the shuffle, which is one stage with the work that follows.
     """
 
     selection: Selection = field(default_factory=Selection)
     units: int = 1024
     storage_options: StorageOptions = field(default_factory=dict)
+    hints: Mapping[str, str] = field(default_factory=dict)
 
     def expand(self, rows: Mapping[str, PCollection[Any]]) -> dict[str, PCollection[Any]]:
-        chosen = self.selection
         # One type for all sides, where a CoGroupByKey would pickle them; and in blocks before they meet, since the
         # local runner writes out what a Flatten joins.
         blocks = []
         for name, side in rows.items():
-            sighting = partial(_listed, dedup=chosen.dedup) if name == "listed" else Sighting.past
+            sighting = partial(_listed, dedup=self.selection.dedup) if name == "listed" else Sighting.past
             sightings = side | f"See{name.capitalize()}" >> beam.Map(sighting).with_output_types(Sighting)
             blocks.append(sightings | f"Pack{name.capitalize()}" >> PackByUnit(self.units))
         units = blocks | "AllBlocks" >> beam.Flatten() | "GroupByUnit" >> beam.GroupByKey()
+        choose = _Choose(self.selection, "adopted" in rows, self.storage_options)
+        results: dict[str, PCollection[Any]] = units | "Choose" >> choose.with_resource_hints(**self.hints)
+        return results
+
+
+@dataclass
+class _Choose(beam.PTransform[PCollection[Any], Mapping[str, PCollection[Any]]]):
+    """What `SelectImages` gives, of its units."""
+
+    selection: Selection
+    adopted: bool
+    storage_options: StorageOptions
+
+    def expand(self, units: PCollection[Any]) -> dict[str, PCollection[Any]]:
+        chosen = self.selection
         results: dict[str, PCollection[Any]] = {}
         rejected: list[Any] = []
-        if "adopted" in rows:
+        if self.adopted:
             results[REJECTED] = (
                 units
                 | "FindRejected" >> beam.FlatMapTuple(rejected_ledgers).with_output_types(int)

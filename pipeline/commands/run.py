@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from pipeline.commands.command import Command
 from pipeline.commands.showing import show
 from pipeline.console.results import conclude, say
-from pipeline.errors import RunError
+from pipeline.errors import RefusedRunError, RunError
 from pipeline.options import lean
 from pipeline.options.arguments import add_arguments
 from pipeline.options.config import make_config
 
-NOT_FOUND = "NotFound"  # in what is said of a run that was refused, the class of most of its dead letters
+NOT_FOUND = "NotFound"
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,8 +44,8 @@ def _run(given: argparse.Namespace, unknown: Sequence[str]) -> bool:
     config = going_on(config)
     try:
         report = run(config)
-    except RunError as e:
-        if NOT_FOUND not in str(e):
+    except RefusedRunError as e:
+        if NOT_FOUND not in e.errors:
             raise
         from pipeline.runs.launching import relative_hint
 

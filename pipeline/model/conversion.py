@@ -22,7 +22,7 @@ from pipeline.model.sampling import procedural_sample
 from pipeline.model.signatures import ImageSignature, Wanted, find_signature
 from pipeline.model.soundness import check_sound, vectors_of
 from pipeline.model.unfrozen import embedding_function, to_saved_model
-from transforms.engines.tensorflow import INPUT_TENSOR, OUTPUT_TENSOR
+from transforms.engines.tensorflow import INPUT_TENSOR, OUTPUT_TENSOR, in_full_precision
 
 # Raise it when the same module would come out of `convert` with other values.
 CONVERSION_VERSION = 2
@@ -151,6 +151,7 @@ def _load(saved_model: Path, handle: str, wanted: Wanted) -> ImageSignature:
     with warnings.catch_warnings(action="ignore"):  # of pkg_resources, which its import uses
         import tensorflow_hub as hub
 
+    in_full_precision()
     try:
         module = hub.load(str(saved_model))
     except Exception as e:

@@ -8,7 +8,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from pipeline.options.table import BY_NAME, GROUPS, PIPELINE_OPTIONS, Option
+from pipeline.options.option import Option
+from pipeline.options.table import BY_NAME, GROUPS, PIPELINE_OPTIONS
 from pipeline.options.values import byte_size
 
 

@@ -14,8 +14,9 @@ from typing import Any
 from pipeline.errors import ConfigError, MissingError
 from pipeline.options.arguments import closest_option
 from pipeline.options.beam_flags import remember_values, shown_flags
+from pipeline.options.option import Option
 from pipeline.options.run_config_file import read_run_config
-from pipeline.options.table import BY_NAME, OPTIONS, REQUIRED, Option
+from pipeline.options.table import BY_NAME, OPTIONS, REQUIRED
 from pipeline.options.values import NotAllowedError, options_of_store
 from transforms.engines import PRECISIONS
 from transforms.images import SIMD
@@ -28,7 +29,7 @@ from transforms.stores.secrets import HIDDEN
 NOT_IN_IDENTITY = (
     "threads", "batch_size", "engine", "min_parity", "max_failure_rate", "fetch_concurrency", "prefetch_bytes",
     "fetch_retries", "storage_options", "no_wait", "verbose", "beam_args", "new_model", "shard_size", "trust_module",
-    "allow_local", "skip_unreadable", "shard_seconds", "progress", "log_format",
+    "allow_local", "skip_unreadable", "shard_seconds", "progress", "log_format", "accelerator",
 )  # fmt: skip
 
 
@@ -86,6 +87,7 @@ class RunConfig:
     columns: tuple[str, ...]
     label_from: str | None
     image_column: str | None
+    accelerator: str
     no_wait: bool
     progress: str | None
     log_format: str

@@ -10,7 +10,8 @@ import json
 import sys
 from typing import Any
 
-from pipeline.options.table import OPTIONS, REQUIRED, Option
+from pipeline.options.option import Option
+from pipeline.options.table import OPTIONS, REQUIRED
 
 LEFT_OUT = ("progress", "verbose")
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
-
+from pipeline.options.option import Option
 from pipeline.options.values import (
+    accelerator,
     byte_size,
     column_names,
     exclusion,
@@ -29,30 +27,6 @@ from transforms.records.layout import EXTENSIONS
 
 SEED_HANDLE = "https://tfhub.dev/google/imagenet/mobilenet_v2_130_224/feature_vector/4"
 PIPELINE_OPTIONS = "pipeline_options"  # the key of run configs for Beam's own options
-
-
-@dataclass(frozen=True)
-class Option:
-    """One option of a run.
-
-    Attributes:
-        check: turns a given value into the one that is used, or raises `NotAllowedError`.
-        default: of the checked value.
-        help: for --help and for the Dataflow template.
-        metavar: what stands for the value in --help.
-        repeatable: may be given several times; the value is then a tuple.
-        switch: true when it is given; a launcher that must give a value may say true or false.
-        flag: the name on the command line, where it is another one.
-    """
-
-    name: str
-    check: Callable[[Any], Any]
-    default: Any
-    help: str
-    metavar: str = ""
-    repeatable: bool = False
-    switch: bool = False
-    flag: str = ""
 
 
 WHAT = (
@@ -265,6 +239,13 @@ LIMITS = (
     ),
 )
 BEAM = (
+    Option(
+        "accelerator",
+        accelerator,
+        "",
+        "of the workers that embed, and of them alone, as Beam's resource hint has it: type:NAME;count:N;…",
+        "HINT",
+    ),
     Option(
         "no_wait",
         yes_or_no,

@@ -17,6 +17,8 @@ from transforms.records.columns import KINDS, parse_columns
 from transforms.stores import filesystems, storage
 
 TABLES = (".parquet", ".csv", ".jsonl", ".ndjson")  # what tables are written as, see `pipeline.outputs.tables`
+# Google's form of what Beam's hint takes: https://cloud.google.com/dataflow/docs/guides/right-fitting
+ACCELERATOR = re.compile(r"type:[\w-]+;count:[1-9][0-9]*(;[\w-]+(:[\w.-]+)?)*", re.ASCII)
 # A scheme with a slash too few, which would be a local folder.
 SLIP = re.compile(r"(gs|gcs|s3|s3a|az|abfs|abfss|https?):/?([^/].*)", re.IGNORECASE)
 SIZE_UNITS = {"": 1, "B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
@@ -29,6 +31,12 @@ class NotAllowedError(ValueError):
 def non_empty_text(value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
         raise NotAllowedError("a text that is not empty")
+    return value
+
+
+def accelerator(value: Any) -> str:
+    if not isinstance(value, str) or not ACCELERATOR.fullmatch(value):
+        raise NotAllowedError("as Dataflow has it, such as type:nvidia-l4;count:1;install-nvidia-driver")
     return value
 
 

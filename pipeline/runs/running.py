@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline.console import typed
 from pipeline.console.logs import logger, tell, tell_whole
-from pipeline.errors import RunError
+from pipeline.errors import RefusedRunError, RunError
 from pipeline.outputs.failures import failure_lines_if_read
 from pipeline.runs.phases import Phases
 from pipeline.runs.resuming import finished_shards
@@ -160,7 +160,8 @@ def outcome(output: str, run_id: str) -> RunReport | None:
     if (claim := documents.read_claim(refused)) and "refused" in claim:
         for line in failure_lines_if_read(refused, claim):
             logger.warning(line)
-        raise RunError(f"nothing is published: {claim['refused']}. The dead letters are in {refused}")
+        text = f"nothing is published: {claim['refused']}. The dead letters are in {refused}"
+        raise RefusedRunError(text, [*claim["counts"]["failed_by_error"]])
     return None
 
 

@@ -115,16 +115,22 @@ class Builder:
         return self.image
 
     def _arg(self, rest: str) -> None:
-        self.declared[rest] = self.given[rest]  # none has a default
+        name, has_default, default = rest.partition("=")
+        if has_default:
+            self.declared[name] = self.given.get(name, default)
+        elif name not in self.declared:  # else declared before the first stage, and taken over
+            self.declared[name] = self.given[name]
 
     def _from(self, rest: str) -> None:
-        match = re.fullmatch(r"(\S+)(?: AS (\w+))?", rest)
+        match = re.fullmatch(r"(\S+)(?: AS (\w+))?", self._with_arguments(rest))
         if match is None:
             raise UnknownInstructionError(f"FROM {rest}")
-        reference = re.sub(r"\$\{(\w+)\}", lambda name: self.declared[name[1]], match[1])
         stage = match[2] or "root"
         self.image = self.stages[stage] = Image(self.folder / stage)
-        self._base(reference, self.image)
+        self._base(match[1], self.image)
+
+    def _with_arguments(self, text: str) -> str:
+        return re.sub(r"\$\{(\w+)\}", lambda name: self.declared[name[1]], text)
 
     def _base(self, reference: str, image: Image) -> None:
         """What stands in for an image that cannot be had here."""
@@ -163,7 +169,7 @@ class Builder:
         subprocess.run(built.command(["/bin/sh", "-c", rest], binds=NETWORK), check=True)
 
     def _copy(self, rest: str) -> None:
-        *sources, target = shlex.split(rest)
+        *sources, target = shlex.split(self._with_arguments(rest))
         origin = self.context
         if sources[0].startswith("--from="):
             origin = self.stages[sources.pop(0).removeprefix("--from=")].root

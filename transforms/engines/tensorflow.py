@@ -35,6 +35,7 @@ class TensorFlowEngine:
     def __init__(self, artifact: bytes, batch_size: int, threads: int):
         import tensorflow as tf
 
+        in_full_precision()
         with contextlib.suppress(RuntimeError):  # TensorFlow runs already and keeps the threads that it has
             tf.config.threading.set_intra_op_parallelism_threads(threads)
         self._embed = _of_module(artifact) if artifact.startswith(ZIP_MAGIC) else _of_graph(artifact)
@@ -62,6 +63,17 @@ class TensorFlowEngine:
     def _call(self, images: Images, size: int) -> np.ndarray:
         vectors: np.ndarray = self._embed(self._constant(pad_batch(images, size))).numpy()
         return vectors[: len(images)]
+
+
+def in_full_precision() -> None:
+    """f32 is f32 on GPUs, too, where TensorFlow multiplies in TF32, of 10 bits, unless it is told not to.
+
+    https://www.tensorflow.org/api_docs/python/tf/config/experimental/enable_tensor_float_32_execution; it holds for the
+    process.
+    """
+    import tensorflow as tf
+
+    tf.config.experimental.enable_tensor_float_32_execution(False)
 
 
 def _of_graph(artifact: bytes) -> Callable[[Any], Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
-from transforms.records.examples import FLOAT_BYTES, without_floats
+from transforms.records.examples import FLOAT_BYTES, example, float_feature, without_floats
 from transforms.records.tfrecord import read_rows
 
 URI, VERSION, EMBEDDING = "uri", "version", "embedding"
@@ -59,6 +60,20 @@ class ReadColumn(NamedTuple):
         return pa.field(self.feature, of_one if self.spread.most <= 1 else pa.list_(of_one), self.spread.least < 1)
 
 
+class _Split(NamedTuple):
+    """Records, their vectors copied out of them as they come: by then they are in the processor's cache.
+
+    Attributes:
+        vectors: float32, of the first records; room for more may follow.
+        others: the features behind the vector, of each of these.
+        whole: the records from the first one on that is written otherwise than runs do.
+    """
+
+    vectors: bytearray
+    others: list[bytes]
+    whole: list[bytes]
+
+
 class RecordReader:
     """Serialized tf.Examples in, Arrow batches of `schema` out.
 
@@ -75,8 +90,11 @@ class RecordReader:
 
     def read(self, examples: Sequence[bytes]) -> pa.RecordBatch:
         """Raises DamagedExampleError when one is none, or of other features than these."""
+        return self._batch(self._split(examples, len(examples)))
+
+    def _batch(self, split: _Split) -> pa.RecordBatch:
         try:
-            decoded, embeddings = self._split(examples) or self._decoded(examples)
+            decoded, embeddings = self._copied(split) or self._decoded(self._joined(split))
             uris, versions = (_single(_lists(decoded, FEATURES[name], "text"), pa.string()) for name in (URI, VERSION))
             arrays = [uris, versions, *(self._column(decoded, column) for column in self._columns)]
             return pa.RecordBatch.from_arrays([*arrays, embeddings], schema=self.schema)
@@ -89,37 +107,58 @@ class RecordReader:
         Raises:
             DamagedRecordError, DamagedExampleError: one of them does not hold, or is not there.
         """
-        batches = map(self.read, read_rows(shard, rows, at_once))
+        batches = self._batches(read_rows(shard, rows), at_once)
         with ThreadPoolExecutor(1) as thread:
             coming = thread.submit(next, batches, None)
             while (batch := coming.result()) is not None:
                 coming = thread.submit(next, batches, None)
                 yield batch
 
+    def _batches(self, records: Iterator[bytes], at_once: int) -> Iterator[pa.RecordBatch]:
+        while any((split := self._split(records, at_once))[1:]):
+            yield self._batch(split)
+
     def _decoded(self, examples: Sequence[bytes]) -> tuple[pa.RecordBatch, pa.Array]:
         decoded = self._decoder.DecodeBatch(list(examples))
         return decoded, self._embeddings(decoded)
 
-    def _split(self, examples: Sequence[bytes]) -> tuple[pa.RecordBatch, pa.Array] | None:
-        """The same, of records whose vectors lie before all else, as runs write them: these are only copied.
-
-        None where one is written otherwise, or does not hold.
-        """
+    def _split(self, examples: Iterable[bytes], most: int) -> _Split:
+        """The next records, at most so many."""
         size = FLOAT_BYTES * self._feature_dim
-        values, others = bytearray(size * len(examples)), []
-        for at, example in zip(range(0, len(values), size or 1), examples, strict=False):
-            if (split := without_floats(example, FEATURES[EMBEDDING], self._feature_dim)) is None:
-                return None
-            values[at : at + size], other = split
+        vectors, others, whole = bytearray(size * most), list[bytes](), list[bytes]()
+        for record in islice(examples, most):
+            split = None if whole else without_floats(record, FEATURES[EMBEDDING], self._feature_dim)
+            if split is None:
+                whole.append(record)
+                continue
+            place = size * len(others)
+            vectors[place : place + size], other = split
             others.append(other)
+        return _Split(vectors, others, whole)
+
+    def _copied(self, split: _Split) -> tuple[pa.RecordBatch, pa.Array] | None:
+        """What `_decoded` gives of the records, of which only what lies behind the vectors is decoded.
+
+        None where one is written otherwise than runs do, or does not hold.
+        """
+        if split.whole:
+            return None
         try:
-            decoded = self._decoder.DecodeBatch(others)
+            decoded = self._decoder.DecodeBatch([example(other) for other in split.others])
         except RuntimeError:
             return None
-        if len(others) < len(examples) or FEATURES[EMBEDDING] in decoded.schema.names:  # the last one would count
+        if FEATURES[EMBEDDING] in decoded.schema.names:  # the last one would count
             return None
-        flat = pa.Array.from_buffers(pa.float32(), len(values) // FLOAT_BYTES, [None, pa.py_buffer(values)])
+        count = len(split.others) * self._feature_dim
+        flat = pa.Array.from_buffers(pa.float32(), count, [None, pa.py_buffer(split.vectors)])
         return decoded, pa.FixedSizeListArray.from_arrays(flat, self._feature_dim)
+
+    def _joined(self, split: _Split) -> list[bytes]:
+        """The records as they were."""
+        size = FLOAT_BYTES * self._feature_dim
+        places = range(0, len(split.vectors), size or 1)
+        vectors = (float_feature(FEATURES[EMBEDDING], bytes(split.vectors[at : at + size])) for at in places)
+        return [example(vector, other) for vector, other in zip(vectors, split.others, strict=False)] + split.whole
 
     def _column(self, decoded: pa.RecordBatch, column: ReadColumn) -> pa.Array:
         lists = _lists(decoded, column.feature, column.kind)

@@ -77,7 +77,7 @@ def features_of(example: bytes) -> dict[str, Value]:
 
 
 def without_floats(example: bytes, name: str, count: int) -> tuple[memoryview, bytes] | None:
-    """(the values of a feature of so many floats, little-endian, and an example of the features behind it).
+    """(the values of a feature of so many floats, little-endian, and the features behind it, as `example` takes them).
 
     None of a tf.Example that does not begin with that feature, byte for byte as `example` and `float_feature` write it.
     """
@@ -85,7 +85,7 @@ def without_floats(example: bytes, name: str, count: int) -> tuple[memoryview, b
     end = len(begin) + FLOAT_BYTES * count
     if not count or not begin or end > len(example) or not example.startswith(begin):
         return None
-    return memoryview(example)[len(begin) : end], _delimited(FEATURES, example[end:])
+    return memoryview(example)[len(begin) : end], example[end:]
 
 
 @lru_cache(HEADS_KEPT)

@@ -13,7 +13,6 @@ import struct
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from itertools import islice
 from typing import IO, Any, NamedTuple, cast
 
 import google_crc32c
@@ -110,8 +109,8 @@ def read_records(file: IO[bytes]) -> Iterator[bytes]:
         yield _held(index, framed)
 
 
-def read_rows(shard: str, rows: Sequence[int], at_once: int) -> Iterator[list[bytes]]:
-    """Some records of a shard, so many at once.
+def read_rows(shard: str, rows: Sequence[int]) -> Iterator[bytes]:
+    """Some records of a shard.
 
     What is wanted has to hold, and nothing else: of a record between, its length, by which the next one is found; what
     lies behind the last one is not read. Whether a shard is whole, `embed-images verify` tells.
@@ -125,10 +124,9 @@ def read_rows(shard: str, rows: Sequence[int], at_once: int) -> Iterator[list[by
     found = 0
     try:
         with open_shard(shard) as file:
-            records = _rows_of(file, rows)
-            while some := list(islice(records, at_once)):
-                found += len(some)
-                yield some
+            for record in _rows_of(file, rows):
+                found += 1
+                yield record
         if found != len(rows):
             raise DamagedRecordError(f"it holds {found:,} of the {len(rows):,} records that ledgers have of it")
     except DamagedRecordError as e:

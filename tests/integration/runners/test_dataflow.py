@@ -84,10 +84,7 @@ def test_one_shuffle_without_pixels_in_the_submitted_pipeline(
     store: Server, service: DataflowService, tiny_module: str, tmp_path: Path
 ) -> None:
     submit(store, service, tiny_module, tmp_path)
-    (staged,) = [
-        path for path in filesystems.filesystem("gs://").find(store.uri("temp")) if path.endswith("pipeline.pb")
-    ]
-    components = beam_runner_api_pb2.Pipeline.FromString(storage.read_bytes(f"gs://{staged}")).components
+    components = submitted_graph(store)
     upstream = upstream_of(components)
     (write,) = [key for key, each in components.transforms.items() if each.unique_name == "WriteShards/Write"]
     (listing,) = [key for key, each in components.transforms.items() if each.unique_name == "ListImages/List"]
@@ -108,6 +105,36 @@ def test_one_shuffle_without_pixels_in_the_submitted_pipeline(
     assert packing in upstream(shuffling)
     assert loading not in upstream(shuffling)
     assert shuffling in upstream(loading)
+
+
+def submitted_graph(store: Server) -> beam_runner_api_pb2.Components:
+    (staged,) = [
+        path for path in filesystems.filesystem("gs://").find(store.uri("temp")) if path.endswith("pipeline.pb")
+    ]
+    return beam_runner_api_pb2.Pipeline.FromString(storage.read_bytes(f"gs://{staged}")).components
+
+
+def test_workers_with_gpus_do_what_lies_between_the_shuffle_and_the_shards(
+    store: Server, service: DataflowService, tiny_module: str, tmp_path: Path
+) -> None:
+    config = str(ROOT / "run_configs/dataflow_gpu.yaml")
+    job = submit(store, service, tiny_module, tmp_path, config=config)
+    assert {pool["machineType"] for pool in job["environment"]["workerPools"]} == {"n2-standard-2"}
+    components = submitted_graph(store)
+    hint = common_urns.resource_hints.ACCELERATOR.urn
+    hints = {
+        transform.unique_name: components.environments[transform.environment_id].resource_hints.get(hint, b"").decode()
+        for transform in components.transforms.values()
+        if transform.environment_id
+    }
+    gpu = "type:nvidia-l4;count:1;machine_type:g2-standard-8;install-nvidia-driver"
+    work = ("SelectImages/Choose", "LoadImages", "EmbedImages", "EncodeExamples", "HoldLease", "WriteShards")
+    with_gpu = {name for name, value in hints.items() if value == gpu}
+    assert {name.partition("/")[0] for name in with_gpu} == {name.partition("/")[0] for name in work}
+    assert all(name.startswith(work) for name in with_gpu)
+    assert {"ListImages/List", "SelectImages/PackListed/Pack", "PublishRun/Finish"} <= hints.keys() - with_gpu
+    pools = job["environment"]["workerPools"]
+    assert {image["containerImage"] for pool in pools for image in pool["sdkHarnessContainerImages"]} == {IMAGE}
 
 
 CANARY = "CANARY0123456789"

@@ -22,7 +22,7 @@ def test_one_shuffle_of_uris_lies_between_listing_and_writing() -> None:
     for step in ("SelectImages", "LoadImages", "EmbedImages", "EncodeExamples", "WriteShards"):
         assert step in lines[working]
     between = [
-        line for line in lines[selecting + 1 : working] if "shuffle" in line and "SelectImages/Count" not in line
+        line for line in lines[selecting + 1 : working] if "shuffle" in line and "SelectImages/Choose/Count" not in line
     ]
     assert between == []
     # Rows are in blocks before anything is written out: the local runner would keep each as an object.
@@ -34,3 +34,12 @@ def test_a_history_meets_the_listing_in_the_same_shuffle() -> None:
     shuffles = [line for line in lines_of(incremental=True) if "shuffle" in line]
     assert len([line for line in shuffles if "SelectImages/GroupByUnit" in line]) == 1
     assert len([line for line in shuffles if "SelectImages" in line and "Count" not in line]) == 1
+
+
+def test_with_an_accelerator_all_from_the_shuffle_to_the_shards_is_one_stage_still() -> None:
+    """Else images, or their pixels, would be written out between the workers that have one and those that have none."""
+    lines = lines_of(accelerator="type:nvidia-l4;count:1", incremental=True)
+    (working,) = (line for line in lines if "LoadImages" in line)
+    for step in ("Choose", "EmbedImages", "EncodeExamples", "HoldLease", "WriteShards"):
+        assert step in working
+    assert "PackListed" not in working

@@ -74,3 +74,12 @@ def test_batches_shrink_where_there_is_no_memory_for_them(
     with pytest.raises(tf.errors.ResourceExhaustedError):
         engine(images)
     assert sizes[9:] == [4, 2, 1]
+
+
+def test_tensorflow_multiplies_in_f32(tiny_module: str) -> None:
+    """On GPUs it would round to TF32."""
+    import tensorflow as tf
+
+    tf.config.experimental.enable_tensor_float_32_execution(True)
+    load_engine("tensorflow", Path(prepare_model(tiny_module, "tensorflow").artifact).read_bytes(), 1)
+    assert not tf.config.experimental.tensor_float_32_execution_enabled()

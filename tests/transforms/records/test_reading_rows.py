@@ -12,7 +12,7 @@ import pytest
 
 from transforms.elements import ImageInfo, ImageObject
 from transforms.encoding import encode_examples
-from transforms.records.arrow import DamagedExampleError, ReadColumn, RecordReader, Spread
+from transforms.records.arrow import DamagedExampleError, ReadColumn, RecordReader, Spread, _Split, embeddings_of
 from transforms.records.columns import with_columns
 from transforms.records.examples import bytes_feature, entries, example, float_feature
 from transforms.records.tfrecord import DamagedRecordError, frame, read_rows
@@ -31,9 +31,7 @@ def shard_of(folder: Path, records: list[bytes], packed: bool = False) -> Path:
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("rows", [[], [0], [11], [2, 3, 4, 9], [*range(12)]])
 def test_the_records_in_some_rows(rows: list[int], packed: bool, tmp_path: Path) -> None:
-    found = list(read_rows(str(shard_of(tmp_path, RECORDS, packed)), rows, 2))
-    assert [record for some in found for record in some] == [RECORDS[row] for row in rows]
-    assert all(len(some) <= 2 for some in found)
+    assert [*read_rows(str(shard_of(tmp_path, RECORDS, packed)), rows)] == [RECORDS[row] for row in rows]
 
 
 def test_what_is_wanted_has_to_hold_and_nothing_else(tmp_path: Path) -> None:
@@ -50,23 +48,23 @@ def test_what_is_wanted_has_to_hold_and_nothing_else(tmp_path: Path) -> None:
     for row in range(12):
         if row in rows:
             with pytest.raises(DamagedRecordError, match=rf"{path}: record {row} at byte {starts[row]}: the checksum"):
-                list(read_rows(damaged(row), rows, 5))
+                list(read_rows(damaged(row), rows))
         else:
-            assert [*read_rows(damaged(row), rows, 5)] == [[RECORDS[row] for row in rows]]
+            assert [*read_rows(damaged(row), rows)] == [RECORDS[row] for row in rows]
     path.write_bytes(whole[: starts[8]] + b"no records")
-    assert [*read_rows(str(path), rows, 5)] == [[RECORDS[row] for row in rows]]
+    assert [*read_rows(str(path), rows)] == [RECORDS[row] for row in rows]
     for end in (starts[7], starts[7] - 1, starts[7] + 3, 0):
         path.write_bytes(whole[:end])
         with pytest.raises(DamagedRecordError, match=rf"{path}: (it holds \d of the 3 records|record \d at byte)"):
-            list(read_rows(str(path), rows, 5))
+            list(read_rows(str(path), rows))
     data = bytearray(whole)
     data[starts[4]] ^= 1  # a length, without which what follows is not found
     path.write_bytes(data)
     with pytest.raises(DamagedRecordError, match=r"record 4 at byte .*: the checksum of its length"):
-        list(read_rows(str(path), rows, 5))
+        list(read_rows(str(path), rows))
     path.write_bytes(whole)
     with pytest.raises(DamagedRecordError, match="it holds 1 of the 3 records"):
-        list(read_rows(str(path), [2, 2, 3], 5))
+        list(read_rows(str(path), [2, 2, 3]))
 
 
 def encoded(count: int, columns: str = "") -> list[bytes]:
@@ -96,8 +94,13 @@ def both(columns: list[ReadColumn]) -> tuple[Callable[[list[bytes]], object], Ca
         return read
 
     plain = RecordReader(FEATURES, columns)
-    plain._split = lambda examples: None  # type: ignore[method-assign]
+    plain._split = lambda examples, most: _Split(bytearray(), [], list(examples))  # type: ignore[method-assign]
     return told(RecordReader(FEATURES, columns)), told(plain)
+
+
+def is_copied(records: list[bytes]) -> bool:
+    reader = RecordReader(FEATURES, [])
+    return reader._copied(reader._split(records, len(records))) is not None
 
 
 def test_vectors_that_are_copied_are_those_that_are_decoded() -> None:
@@ -111,8 +114,8 @@ def test_vectors_that_are_copied_are_those_that_are_decoded() -> None:
         encoded(2) + encoded(2, '{"a": 1}'),
     ):
         assert ours(records) == theirs(records)
-    assert RecordReader(FEATURES, [])._split(encoded(7)) is not None
-    assert RecordReader(FEATURES, [])._split(encoded(3, early)) is None  # which stands before the vector
+    assert is_copied(encoded(7))
+    assert not is_copied(encoded(3, early))  # which stands before the vector
 
 
 def test_records_of_others_are_left_to_tfx_bsl() -> None:
@@ -151,7 +154,18 @@ def test_columns_stand_where_they_belong() -> None:
     ours, theirs = both([ReadColumn("z", "text")])
     records = [with_columns(record, '{"z": "last"}') for record in encoded(4)]
     assert ours(records) == theirs(records)
-    assert RecordReader(FEATURES, [])._split(records) is not None
+    assert is_copied(records)
+
+
+def test_batches_are_of_so_many_records_whoever_has_written_them(tmp_path: Path) -> None:
+    records = encoded(7) + encoded(3, '{"a": 1}') + encoded(4)
+    batches = [*RecordReader(FEATURES, []).read_rows(str(shard_of(tmp_path, records)), [*range(14)], 4)]
+    assert [batch.num_rows for batch in batches] == [4, 4, 4, 2]
+    assert [batch.drop_columns("embedding").to_pylist() for batch in batches] == [
+        RecordReader(FEATURES, []).read(records[i : i + 4]).drop_columns("embedding").to_pylist() for i in (0, 4, 8, 12)
+    ]
+    vectors = [embeddings_of(batch).tobytes() for batch in batches]
+    assert b"".join(vectors) == embeddings_of(RecordReader(FEATURES, []).read(records)).tobytes()
 
 
 def test_nothing_is_read_of_nothing() -> None:
