@@ -24,7 +24,7 @@ from apache_beam.pvalue import AsList, AsSingleton, PCollection
 from transforms import tally
 from transforms.elements import ExportedFile, Stored
 from transforms.exports import formats
-from transforms.exports.format import OpenSpool, Part, rows_at_once
+from transforms.exports.format import Part, rows_at_once
 from transforms.records import arrow, exports, layout
 from transforms.records.arrow import ReadColumn, RecordReader, Spread
 from transforms.records.exports import Reusable
@@ -32,8 +32,9 @@ from transforms.records.placed import places_in, unpack
 from transforms.records.uris import unit_of
 from transforms.stores import filesystems, storage
 from transforms.stores.filesystems import StorageOptions
-from transforms.stores.spooling import naming, size_and_crc32c, writing_behind
+from transforms.stores.spooling import Spools, naming, size_and_crc32c
 from transforms.stores.streaming import open_current
+from transforms.stores.streams import Stream
 
 DELETED_FILES = 16
 
@@ -107,7 +108,7 @@ class ExportShards(beam.PTransform[Mapping[str, PCollection[Any]], PCollection[E
         write = formats.FORMATS[self.format].write
         if write is None:
             raise ValueError(f"{self.format} is no format of files")
-        yield from _upload(partial(write, batches, reader.schema), self.folder, stem, shard, len(rows))
+        yield from _upload(partial(write, batches, reader.schema, len(rows)), self.folder, stem, shard, len(rows))
 
     def _digest(self, shard: str, rows: Sequence[int], columns: Sequence[ReadColumn]) -> str:
         folder, name = posixpath.split(shard)
@@ -242,19 +243,23 @@ def _counts_in(block: bytes) -> set[str]:
 
 
 def _upload(
-    write: Callable[[OpenSpool], Iterable[Part]], folder: str, stem: str, of: str, records: int
+    write: Callable[[Spools], Iterable[Part]], folder: str, stem: str, of: str, records: int
 ) -> Iterator[ExportedFile]:
     """What is written, as files of an export: on a local disk written once, where it is to lie."""
     here = filesystems.is_local(folder)
     if here:
         os.makedirs(folder, exist_ok=True)
-    with writing_behind(folder if here else "") as open_one:
-        for extension, file in _named(write(open_one), folder if here else None):
-            size, crc32c = size_and_crc32c(file)
+    with Spools(folder if here else "") as spools:
+        for extension, file, size, crc32c in _finished(write(spools), folder if here else None):
             storage.upload(file, storage.join(folder, stem + extension))
             yield ExportedFile(of, stem + extension, records, size, crc32c)
 
 
-def _named(parts: Iterable[Part], folder: str | None) -> Iterator[Part]:
+def _finished(parts: Iterable[Part], folder: str | None) -> Iterator[tuple[str, IO[bytes], int, str]]:
     with naming(folder):
-        yield from parts
+        for extension, file in parts:
+            file.flush()
+            if isinstance(file, Stream):
+                yield extension, file.file, *file.size_and_crc32c()
+            else:
+                yield extension, file, *size_and_crc32c(file)

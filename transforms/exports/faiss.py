@@ -17,9 +17,10 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from transforms.exports import npy
-from transforms.exports.format import Format, OpenFile, OpenSpool, Part
+from transforms.exports.format import Format, OpenFile, Part
 from transforms.exports.parquet import open_writer
 from transforms.records import directions
+from transforms.stores.spooling import Spools
 
 INDEX = "index.faiss"
 FLAT = 100_000
@@ -28,7 +29,7 @@ TRAINED_ON = 40  # vectors a list
 PROBED = 64
 
 
-def finish(paths: Sequence[str], open_file: OpenFile, spool: OpenSpool) -> Iterator[Part]:
+def finish(paths: Sequence[str], open_file: OpenFile, spool: Spools) -> Iterator[Part]:
     """The index, and a Parquet file of uri, version and columns, a row for each of its own.
 
     Args:
@@ -82,7 +83,7 @@ def _some(paths: Sequence[str], open_file: OpenFile, count: int, wanted: int) ->
     return np.concatenate(found)
 
 
-def _rows(paths: Sequence[str], open_file: OpenFile, spool: OpenSpool) -> IO[bytes]:
+def _rows(paths: Sequence[str], open_file: OpenFile, spool: Spools) -> IO[bytes]:
     joined = spool()
     writer = None
     for path in paths:

@@ -9,15 +9,16 @@ from typing import IO
 
 import pyarrow as pa
 
+from transforms.stores.spooling import Spools
+from transforms.stores.streams import Stream
+
 GROUP_BYTES = 8 << 20  # of the vectors that are read and written at once
 MOST_ROWS = 4096
 
-OpenSpool = Callable[[], IO[bytes]]
-"""Gives a spool (`stores.spooling`), which its caller closes."""
 OpenFile = Callable[[str], AbstractContextManager[IO[bytes]]]
 """Opens a file of the export by its path in it."""
-Part = tuple[str, IO[bytes]]
-"""What follows `vectors-…` in a file's name, and its content, a spool."""
+Part = tuple[str, IO[bytes] | Stream]
+"""What follows `vectors-…` in a file's name, and its content."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,8 @@ class Format:
 
     Attributes:
         name: what is typed.
-        write: batches, and their schema (`arrow.schema_of`), in; the files of one shard out, the first of which holds
-            the vectors. None of a database, which `transforms.upserting` writes to.
+        write: batches, their schema (`arrow.schema_of`), how many rows they have, in; the files of one shard out, the
+            first of which holds the vectors. None of a database, which `transforms.upserting` writes to.
         by_changes: an export holds what has changed since the one before, and what is gone; else all there is.
         finish: the paths of the files of vectors in their order, and what opens one, in; files that are made of all of
             them out, by their whole names.
@@ -36,11 +37,11 @@ class Format:
     """
 
     name: str
-    write: Callable[[Iterable[pa.RecordBatch], pa.Schema, OpenSpool], Iterator[Part]] | None = None
+    write: Callable[[Iterable[pa.RecordBatch], pa.Schema, int, Spools], Iterator[Part]] | None = None
     by_changes: bool = False
-    finish: Callable[[Sequence[str], OpenFile, OpenSpool], Iterator[Part]] | None = None
+    finish: Callable[[Sequence[str], OpenFile, Spools], Iterator[Part]] | None = None
     package: str = ""
-    write_deleted: Callable[[Iterable[str], OpenSpool], Iterator[Part]] | None = None
+    write_deleted: Callable[[Iterable[str], Spools], Iterator[Part]] | None = None
 
 
 def rows_at_once(feature_dim: int) -> int:

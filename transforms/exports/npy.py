@@ -1,8 +1,5 @@
 """NumPy: `.npy` files that can be mapped into memory, float32 [rows, features], and beside each a Parquet file of
 `uri`, `version` and the columns, row by row.
-
-The header of such a file tells its shape, and stands before the rows, whose number is known at the end: it is written
-for none, and again then. NumPy leaves room in it for the number to grow (numpy/lib/format.py).
 """
 
 from __future__ import annotations
@@ -14,30 +11,33 @@ import numpy as np
 import pyarrow as pa
 from numpy.lib import format as npy_format
 
-from transforms.exports.format import Format, OpenSpool, Part
+from transforms.exports.format import Format, Part
 from transforms.exports.parquet import open_writer
 from transforms.records.arrow import EMBEDDING, embeddings_of
+from transforms.stores.spooling import Spools
+from transforms.stores.streams import Stream
 
 BLOCK = 8192  # vectors that are read at once
 LITTLE_ENDIAN = np.dtype("<f4")
 
 
-def write(batches: Iterable[pa.RecordBatch], schema: pa.Schema, spool: OpenSpool) -> Iterator[Part]:
-    """The vectors, and what they are of."""
-    vectors, others = spool(), spool()
+def write(batches: Iterable[pa.RecordBatch], schema: pa.Schema, rows: int, spool: Spools) -> Iterator[Part]:
+    """The vectors, and what they are of.
+
+    Raises ValueError when there are not so many, as the header says.
+    """
+    vectors, others = spool.stream(), spool()
     rest = pa.schema([field for field in schema if field.name != EMBEDDING])
     feature_dim = schema.field(EMBEDDING).type.list_size
-    rows = 0
+    written = 0
     with open_writer(others, rest) as parquet:
-        _write_header(vectors, 0, feature_dim)
+        _write_header(vectors, rows, feature_dim)
         for batch in batches:
             vectors.write(np.ascontiguousarray(embeddings_of(batch), LITTLE_ENDIAN).data)
             parquet.write_table(pa.Table.from_batches([batch.select(rest.names)]))
-            rows += batch.num_rows
-        end = vectors.tell()
-        vectors.seek(0)
-        _write_header(vectors, rows, feature_dim)
-        vectors.seek(end)
+            written += batch.num_rows
+    if written != rows:
+        raise ValueError(f"{written:,} vectors in a file of {rows:,}")
     yield ".npy", vectors
     yield ".uris.parquet", others
 
@@ -77,7 +77,7 @@ def some(file: IO[bytes], rows: np.ndarray) -> np.ndarray:
     return np.concatenate(found) if found else np.zeros((0, 0), LITTLE_ENDIAN)
 
 
-def _write_header(file: IO[bytes], rows: int, feature_dim: int) -> None:
+def _write_header(file: Stream, rows: int, feature_dim: int) -> None:
     described = {"descr": LITTLE_ENDIAN.str, "fortran_order": False, "shape": (rows, feature_dim)}
     npy_format.write_array_header_1_0(file, described)
 

@@ -12,20 +12,22 @@ from typing import IO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from transforms.exports.format import Format, OpenSpool, Part
+from transforms.exports.format import Format, Part
 from transforms.records.arrow import EMBEDDING, URI
+from transforms.stores.spooling import Spools
+from transforms.stores.streams import Stream
 
 
-def write(batches: Iterable[pa.RecordBatch], schema: pa.Schema, spool: OpenSpool) -> Iterator[Part]:
+def write(batches: Iterable[pa.RecordBatch], schema: pa.Schema, _: int, spool: Spools) -> Iterator[Part]:
     """One file, a row group for each batch."""
-    file = spool()
+    file = spool.stream()
     with open_writer(file, schema) as parquet:
         for batch in batches:
             parquet.write_table(pa.Table.from_batches([batch]), row_group_size=max(1, batch.num_rows))
     yield ".parquet", file
 
 
-def open_writer(file: IO[bytes], schema: pa.Schema) -> pq.ParquetWriter:
+def open_writer(file: IO[bytes] | Stream, schema: pa.Schema) -> pq.ParquetWriter:
     """Of a table that may have vectors."""
     # Parquet has a name of its own for what is in lists.
     leaves = [f"{field.name}.list.element" if pa.types.is_nested(field.type) else field.name for field in schema]

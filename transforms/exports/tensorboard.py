@@ -18,11 +18,12 @@ from PIL import Image
 
 from transforms.elements import ImageObject
 from transforms.exports import npy
-from transforms.exports.format import Format, OpenFile, OpenSpool, Part
+from transforms.exports.format import Format, OpenFile, Part
 from transforms.images.decoding import ImageError, decode_image
 from transforms.records.arrow import URI
 from transforms.records.uris import share_of
 from transforms.stores.fetching import FetchError, Policy, fetch_and_wait
+from transforms.stores.spooling import Spools
 
 MOST_POINTS = 10_000
 PICTURE = 64  # pixels of a side: a hundred rows of them are 6,400, and browsers take 8,192
@@ -46,7 +47,7 @@ embeddings {{
 """
 
 
-def finish(paths: Sequence[str], open_file: OpenFile, spool: OpenSpool) -> Iterator[Part]:
+def finish(paths: Sequence[str], open_file: OpenFile, spool: Spools) -> Iterator[Part]:
     """`tensors.bytes`, `metadata.tsv`, `sprite.png` and `projector_config.pbtxt`."""
     rows: list[Mapping[str, Any]] = []
     vectors: list[np.ndarray] = []

@@ -15,13 +15,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transforms.exports.format import Format, OpenSpool, Part
+from transforms.exports.format import Format, Part
 from transforms.records.arrow import EMBEDDING, URI, VERSION
+from transforms.stores.spooling import Spools
 
 DELETED = "delete/"
 
 
-def write(batches: Iterable[pa.RecordBatch], schema: pa.Schema, spool: OpenSpool) -> Iterator[Part]:
+def write(batches: Iterable[pa.RecordBatch], schema: pa.Schema, _: int, spool: Spools) -> Iterator[Part]:
     """One file, a line an image."""
     file = spool()
     columns = [field for field in schema if field.name not in (URI, VERSION, EMBEDDING)]
@@ -36,7 +37,7 @@ def write(batches: Iterable[pa.RecordBatch], schema: pa.Schema, spool: OpenSpool
     yield ".json", file
 
 
-def write_deleted(uris: Iterable[str], spool: OpenSpool) -> Iterator[Part]:
+def write_deleted(uris: Iterable[str], spool: Spools) -> Iterator[Part]:
     """One file, an id a line."""
     file = spool()
     for uri in uris:

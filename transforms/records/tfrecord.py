@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import struct
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
 from typing import IO, Any, NamedTuple, cast
 
 import google_crc32c
 
+from transforms.stores import filesystems
 from transforms.stores.streaming import open_current
+from transforms.stores.streams import BUFFER_BYTES, Ahead
 
 _HEADER = struct.Struct("<QI")
 _FOOTER = struct.Struct("<I")
@@ -40,10 +43,17 @@ def frame(record: bytes) -> bytes:
 @contextmanager
 def open_shard(uri: str) -> Iterator[IO[bytes]]:
     """A file of framed records, decompressed as its name says."""
-    with open_current(uri) as file, decompressed(file, "gzip" if uri.endswith(".gz") else "none") as records:
+    compression = "gzip" if uri.endswith(".gz") else "none"
+    with open_current(uri) as file, _ahead(file, uri) as opened, decompressed(opened, compression) as records:
         buffered = io.BufferedReader(cast(io.RawIOBase, records), READ_BYTES)
         yield cast(IO[bytes], buffered)
         buffered.detach()
+
+
+def _ahead(file: IO[bytes], uri: str) -> AbstractContextManager[Any]:
+    """Of stores, the next pieces are under way already; and what is small has come when it is asked for."""
+    large = filesystems.is_local(uri) and os.fstat(file.fileno()).st_size > BUFFER_BYTES
+    return Ahead(file) if large else nullcontext(file)
 
 
 def decompressed(file: Any, compression: str) -> IO[bytes]:

@@ -6,14 +6,14 @@ import contextlib
 import errno
 import os
 import tempfile
-import threading
-from collections.abc import Callable, Iterator
-from typing import IO
+from collections.abc import Iterator
+from typing import IO, Self
 
 import google_crc32c
 
+from transforms.stores.streams import Stream
+
 READ_BYTES = 1 << 20
-BEHIND_SECONDS = 0.2
 O_TMPFILE: int = getattr(os, "O_TMPFILE", 0)  # Linux alone has it
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -31,42 +31,33 @@ def open_spool(folder: str = "") -> IO[bytes]:
     return tempfile.TemporaryFile()
 
 
-@contextlib.contextmanager
-def writing_behind(folder: str = "") -> Iterator[Callable[[], IO[bytes]]]:
-    """Gives what opens spools, which are closed at the end.
+class Spools:
+    """Opens spools, all of which are closed at the end.
 
-    Of those in a folder of their own, what is written goes to the disk meanwhile: who waits for it in the end waits for
-    the last of it.
+    Args:
+        folder: where they are to get names; those without are read again soon, and sent to a store.
     """
-    spools: list[IO[bytes]] = []
-    errors: list[OSError] = []
-    ended = threading.Event()
 
-    def write_behind() -> None:
-        while not errors and not ended.wait(BEHIND_SECONDS):
-            try:
-                for file in [*spools]:
-                    os.fsync(file.fileno())
-            except OSError as e:  # which is told once: who waits for the file in the end does not get it again
-                errors.append(e)
+    def __init__(self, folder: str = ""):
+        self._folder = folder
+        self._open: list[IO[bytes] | Stream] = []
 
-    def open_one() -> IO[bytes]:
-        spools.append(open_spool(folder))
-        return spools[-1]
+    def __call__(self) -> IO[bytes]:
+        self._open.append(file := open_spool(self._folder))
+        return file
 
-    thread = threading.Thread(target=write_behind, daemon=True)
-    if folder:
-        thread.start()
-    try:
-        yield open_one
-    finally:
-        ended.set()
-        if folder:
-            thread.join()
-        for file in spools:
-            file.close()
-    for error in errors:
-        raise error
+    def stream(self) -> Stream:
+        """One that is large, and written from its beginning to its end."""
+        stream = Stream(self(), direct=bool(self._folder))
+        self._open.append(stream)
+        return stream
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        while self._open:
+            self._open.pop().close()
 
 
 def give_name(file: IO[bytes], path: str) -> bool:

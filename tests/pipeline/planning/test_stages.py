@@ -40,6 +40,6 @@ def test_with_an_accelerator_all_from_the_shuffle_to_the_shards_is_one_stage_sti
     """Else images, or their pixels, would be written out between the workers that have one and those that have none."""
     lines = lines_of(accelerator="type:nvidia-l4;count:1", incremental=True)
     (working,) = (line for line in lines if "LoadImages" in line)
-    for step in ("Choose", "EmbedImages", "EncodeExamples", "HoldLease", "WriteShards"):
+    for step in ("Choose", "EmbedImages", "EncodeExamples", "WriteShards"):
         assert step in working
     assert "PackListed" not in working

@@ -1,4 +1,4 @@
-"""Files without a name: what they become, what goes to the disk meanwhile, and what is said of a full one."""
+"""Files without a name: what they become, and what is said of a full disk."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from transforms.stores import spooling, storage
-from transforms.stores.spooling import naming, open_spool, writing_behind
+from transforms.stores.spooling import Spools, naming, open_spool
 
 FULL = Path("/dev/full")
 
@@ -83,25 +83,10 @@ def test_without_such_files_there_are_temporary_ones(tmp_path: Path, monkeypatch
     assert (tmp_path / "file").read_bytes() == b"copied"
 
 
-def test_what_the_disk_says_meanwhile_is_not_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a write that failed, a disk tells once."""
-    monkeypatch.setattr(spooling, "BEHIND_SECONDS", 0.001)
-    told = []
-
-    def fsync(descriptor: int) -> None:
-        if not told:
-            told.append(descriptor)
-            raise OSError(errno.EIO, "Input/output error")
-
-    monkeypatch.setattr(os, "fsync", fsync)
-    spools = []
-
-    def write() -> None:
-        with writing_behind(str(tmp_path)) as open_one:
-            spools.append(open_one())
-            while not told:
-                spools[0].write(b"x")
-
-    with pytest.raises(OSError, match="Input/output error"):
-        write()
-    assert spools[0].closed
+def test_all_are_closed_at_the_end(tmp_path: Path) -> None:
+    with Spools(str(tmp_path)) as spools:
+        plain, stream = spools(), spools.stream()
+        stream.write(b"never flushed")
+    assert plain.closed
+    assert stream.closed
+    assert stream.file.closed
