@@ -3,7 +3,7 @@
 Rounded weights give each channel of a convolution a constant error, their difference times the mean input, which the
 rest of the network amplifies: with the trained MobileNet V2, the first depthwise convolution alone costs most of what
 bf16 and int8 lose. Subtracting it from the bias costs nothing at run time (bias correction, Nagel et al. 2019,
-https://arxiv.org/abs/1906.04721, section 4.2). docs/performance.md has the curve.
+https://arxiv.org/abs/1906.04721, section 4.2). docs/precisions.md has the curve.
 """
 
 from __future__ import annotations
