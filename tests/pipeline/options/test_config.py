@@ -72,6 +72,8 @@ def test_defaults_are_the_documented_ones() -> None:
         ("max_image_pixels", "-1", "a whole number from 1"),
         ("run_id", "../up", "up to 128 letters"),
         ("run_id", "a b", "up to 128 letters"),
+        ("accelerator", "nvidia-l4", "such as type:nvidia-l4;count:1;install-nvidia-driver"),
+        ("accelerator", "type:nvidia-l4;count:0", "such as type:nvidia-l4;count:1"),
         ("input_size", "224x", "HEIGHTxWIDTH"),
         ("input_size", "0", "HEIGHTxWIDTH"),
         ("all_files", "yes", "true or false"),
