@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from transforms.records.arrow import DamagedExampleError, ReadColumn, RecordRead
 from transforms.records.columns import with_columns
 from transforms.records.examples import bytes_feature, entries, example, float_feature
 from transforms.records.tfrecord import DamagedRecordError, frame, read_rows
+from transforms.stores.streams import BUFFER_BYTES
 
 RECORDS = [bytes([65 + i]) * (10 + i) for i in range(12)]
 FEATURES = 20
@@ -32,6 +34,15 @@ def shard_of(folder: Path, records: list[bytes], packed: bool = False) -> Path:
 @pytest.mark.parametrize("rows", [[], [0], [11], [2, 3, 4, 9], [*range(12)]])
 def test_the_records_in_some_rows(rows: list[int], packed: bool, tmp_path: Path) -> None:
     assert [*read_rows(str(shard_of(tmp_path, RECORDS, packed)), rows)] == [RECORDS[row] for row in rows]
+
+
+def test_a_large_shard_is_read_ahead(tmp_path: Path) -> None:
+    records = [b"x" * BUFFER_BYTES, b"y" * BUFFER_BYTES, b"z"]
+    before, found = threading.active_count(), read_rows(str(shard_of(tmp_path, records)), [1, 2])
+    assert next(found) == records[1]
+    assert threading.active_count() == before + 1
+    assert [*found] == records[2:]
+    assert threading.active_count() == before
 
 
 def test_what_is_wanted_has_to_hold_and_nothing_else(tmp_path: Path) -> None:

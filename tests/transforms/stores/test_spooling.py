@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import tempfile
 from pathlib import Path
 
 import pytest
 
-from transforms.stores import spooling, storage
+from transforms.stores import spooling, storage, streams
 from transforms.stores.spooling import Spools, naming, open_spool
 
 FULL = Path("/dev/full")
@@ -81,6 +82,15 @@ def test_without_such_files_there_are_temporary_ones(tmp_path: Path, monkeypatch
         assert not list(tmp_path.iterdir())
         storage.upload(spool, f"{tmp_path}/file")
     assert (tmp_path / "file").read_bytes() == b"copied"
+
+
+@linux
+def test_a_stream_goes_past_the_cache_where_it_stays(tmp_path: Path) -> None:
+    """What is sent to a store is read again at once."""
+    for folder in (str(tmp_path), ""):
+        with Spools(folder) as spools:
+            flags = fcntl.fcntl(spools.stream().fileno(), fcntl.F_GETFL)
+        assert bool(flags & streams.O_DIRECT) == bool(folder)
 
 
 def test_all_are_closed_at_the_end(tmp_path: Path) -> None:
