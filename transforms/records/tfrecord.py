@@ -53,7 +53,7 @@ def open_shard(uri: str) -> Iterator[IO[bytes]]:
 def _ahead(file: IO[bytes], uri: str) -> AbstractContextManager[Any]:
     """Of stores, the next pieces are under way already; and what is small has come when it is asked for."""
     large = filesystems.is_local(uri) and os.fstat(file.fileno()).st_size > BUFFER_BYTES
-    return Ahead(file) if large else nullcontext(file)
+    return Ahead(cast(io.BufferedIOBase, file)) if large else nullcontext(file)
 
 
 def decompressed(file: Any, compression: str) -> IO[bytes]:

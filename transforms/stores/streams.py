@@ -25,7 +25,7 @@ O_DIRECT: int = getattr(os, "O_DIRECT", 0)  # Linux alone has it
 class Ahead(io.RawIOBase):
     """An open file, read to its end; its caller closes it, after this."""
 
-    def __init__(self, file: IO[bytes]):
+    def __init__(self, file: io.BufferedIOBase):
         self._file = file
         self._ready = memoryview(b"")
         self._buffer, self._other = (memoryview(bytearray(BUFFER_BYTES)) for _ in range(2))
@@ -53,7 +53,7 @@ class Ahead(io.RawIOBase):
         super().close()
 
     def _begin(self) -> Future[int]:
-        return self._thread.submit(self._file.readinto, self._buffer)  # type: ignore[attr-defined]
+        return self._thread.submit(self._file.readinto, self._buffer)
 
 
 class Stream(io.RawIOBase):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import io
 import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -134,7 +136,7 @@ def test_an_error_of_the_disk_comes_where_it_is(tmp_path: Path) -> None:
         def _broken(self, buffer: memoryview) -> int:
             raise OSError(errno.EIO, "Input/output error")
 
-    with Ahead(Broken()) as ahead:  # type: ignore[arg-type]
+    with Ahead(cast(io.BufferedIOBase, Broken())) as ahead:
         assert ahead.read(BUFFER_BYTES) == b"x" * BUFFER_BYTES
         with pytest.raises(OSError, match="Input/output error"):
             ahead.read(1)
