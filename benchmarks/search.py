@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -26,10 +26,11 @@ import pyarrow.parquet as pq
 
 from benchmarks.measuring import machine, run_command
 from pipeline import search_output
-from transforms.exports.format import rows_at_once
+from transforms.exports.format import Part, rows_at_once
 from transforms.exports.formats import FORMATS
 from transforms.records import arrow, exports, layout
-from transforms.stores.spooling import open_spool, size_and_crc32c
+from transforms.stores.spooling import Spools, size_and_crc32c
+from transforms.stores.streams import Stream
 
 RESULTS = Path(__file__).parent / "results" / "search.json"
 SHARD_ROWS = 38_000
@@ -65,13 +66,14 @@ def save_run(output: Path, features: int) -> dict[str, Any]:
 def save_export(
     to: Path,
     format: str,
-    shards: Iterable[Iterable[pa.RecordBatch]],
+    shards: Iterable[tuple[int, Iterable[pa.RecordBatch]]],
     schema: pa.Schema,
     runs: Sequence[Mapping[str, Any]],
 ) -> Path:
     """An export as `embed-images export` writes it, a file of each shard; gives its folder.
 
     Args:
+        shards: of each how many rows it has, and these.
         schema: of the batches, `arrow.schema_of`.
         runs: manifests of those that are exported, the newest last.
     """
@@ -79,8 +81,10 @@ def save_export(
     folder.mkdir(parents=True)
     entries: list[dict[str, Any]] = []
 
-    def save(parts: Iterable[tuple[str, IO[bytes]]], stem: str, records: int) -> None:
-        for name, file in parts:
+    def save(parts: Iterable[Part], stem: str, records: int) -> None:
+        for name, part in parts:
+            part.flush()
+            file = part.file if isinstance(part, Stream) else part
             size, crc32c = size_and_crc32c(file)
             file.seek(0)
             with open(folder / f"{stem}{name}", "wb") as copy:
@@ -93,17 +97,13 @@ def save_export(
         with open(folder / path, "rb") as file:
             yield file
 
-    for number, batches in enumerate(shards):
-        rows: list[int] = []
-        with ExitStack() as spools:
-            counted = (rows.append(batch.num_rows) or batch for batch in batches)
-            parts = FORMATS[format].write(counted, schema, lambda: spools.enter_context(open_spool()))
-            made = list(parts)
-            save(made, f"{exports.STEM}{number:024x}", sum(rows))
+    for number, (rows, batches) in enumerate(shards):
+        with Spools() as spools:
+            save(FORMATS[format].write(batches, schema, rows, spools), f"{exports.STEM}{number:024x}", rows)
     if finish := FORMATS[format].finish:
         paths = [entry["path"] for entry in entries if exports.holds_vectors(entry["path"])]
-        with ExitStack() as spools:
-            save(finish(paths, opened, lambda: spools.enter_context(open_spool())), "", 0)
+        with Spools() as spools:
+            save(finish(paths, opened, spools), "", 0)
     signed = [f"{run['run_id']} {run['attempt']}" for run in runs]
     known = {name: runs[-1][name] for name in ("schema_version", "generation", "preprocessing", "model", "columns")}
     manifest = {**known, "export": folder.name, "format": format, "runs": [run["run_id"] for run in runs],
@@ -114,7 +114,7 @@ def save_export(
     return folder
 
 
-def shards(count: int, features: int) -> Iterator[Iterator[pa.RecordBatch]]:
+def shards(count: int, features: int) -> Iterator[tuple[int, Iterator[pa.RecordBatch]]]:
     """Vectors at random, the same for the same arguments."""
     random = np.random.default_rng(0)
     schema = arrow.schema_of(features, [])
@@ -128,7 +128,8 @@ def shards(count: int, features: int) -> Iterator[Iterator[pa.RecordBatch]]:
             yield pa.RecordBatch.from_arrays([uris, pa.array(["1"] * size), vectors], schema=schema)
 
     for first in range(0, count, SHARD_ROWS):
-        yield batches(first, min(first + SHARD_ROWS, count))
+        end = min(first + SHARD_ROWS, count)
+        yield end - first, batches(first, end)
 
 
 def uri_of(row: int) -> str:

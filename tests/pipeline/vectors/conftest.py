@@ -50,7 +50,8 @@ def made(tmp_path: Path) -> Made:
 
         batches = [batch(start) for start in range(0, len(uris), size)]
         run = save_run(tmp_path / "output", vectors.shape[1])
-        save_export(tmp_path / "to", format, [batches[::2], batches[1::2]], schema, [run])
+        shards = [(sum(each.num_rows for each in some), some) for some in (batches[::2], batches[1::2])]
+        save_export(tmp_path / "to", format, shards, schema, [run])
         return str(tmp_path / "output"), str(tmp_path / "to")
 
     return make

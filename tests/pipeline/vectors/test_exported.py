@@ -33,7 +33,8 @@ def export_of(two_nights: Path, to: Path, format: str, runs: tuple[str, ...] = (
     chosen = select_features(output)
     batches = list(chosen.batches())
     manifests = [read_manifest(f"{output}/runs/{run}") for run in runs]
-    save_export(to, format, [batches[:1], batches[1:]], chosen.schema, manifests)
+    shards = [(sum(each.num_rows for each in some), some) for some in (batches[:1], batches[1:])]
+    save_export(to, format, shards, chosen.schema, manifests)
     return str(to)
 
 
