@@ -58,11 +58,15 @@ def tars(count: int = 0) -> Path:
     def build(folder: Path) -> None:
         folder.mkdir(parents=True)
         for first in range(0, len(images), together):
-            with tarfile.open(folder / f"{first // together:02}.tar", "w") as archive:
-                for image in images[first : first + together]:
-                    archive.add(image, image.name)
+            tar(images[first : first + together], folder / f"{first // together:02}.tar")
 
     return cached(f"benchmarks/tars-{len(images)}", build)
+
+
+def tar(images: list[Path], file: Path) -> None:
+    with tarfile.open(file, "w") as archive:
+        for image in images:
+            archive.add(image, image.name)
 
 
 def names_in(folder: Path) -> set[str]:

@@ -12,7 +12,6 @@ import json
 import statistics
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
 import zipfile
@@ -49,12 +48,6 @@ SIDES = (224, 224)
 RESULTS = Path(__file__).parent / "results" / "members.json"
 
 
-def tar(images: list[Path], file: Path) -> None:
-    with tarfile.open(file, "w") as archive:
-        for image in images:
-            archive.add(image, image.name)
-
-
 def tfrecord(images: list[Path], file: Path) -> None:
     with open(file, "wb") as records:
         for image in images:
@@ -74,7 +67,7 @@ def zipped(images: list[Path], file: Path) -> None:
 
 
 WRITERS: Mapping[str, Callable[[list[Path], Path], None]] = {
-    "tar": tar,
+    "tar": corpora.tar,
     "tfrecord": tfrecord,
     "parquet": parquet,
     "zip": zipped,

@@ -29,8 +29,7 @@ from pipeline import search_output
 from transforms.exports.format import Part, rows_at_once
 from transforms.exports.formats import FORMATS
 from transforms.records import arrow, exports, layout
-from transforms.stores.spooling import Spools, size_and_crc32c
-from transforms.stores.streams import Stream
+from transforms.stores.spooling import Spools, finished
 
 RESULTS = Path(__file__).parent / "results" / "search.json"
 SHARD_ROWS = 38_000
@@ -83,9 +82,7 @@ def save_export(
 
     def save(parts: Iterable[Part], stem: str, records: int) -> None:
         for name, part in parts:
-            part.flush()
-            file = part.file if isinstance(part, Stream) else part
-            size, crc32c = size_and_crc32c(file)
+            file, size, crc32c = finished(part)
             file.seek(0)
             with open(folder / f"{stem}{name}", "wb") as copy:
                 while data := file.read(1 << 24):

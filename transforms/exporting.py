@@ -32,9 +32,8 @@ from transforms.records.placed import places_in, unpack
 from transforms.records.uris import unit_of
 from transforms.stores import filesystems, storage
 from transforms.stores.filesystems import StorageOptions
-from transforms.stores.spooling import Spools, naming, size_and_crc32c
+from transforms.stores.spooling import Spools, finished, naming
 from transforms.stores.streaming import open_current
-from transforms.stores.streams import Stream
 
 DELETED_FILES = 16
 
@@ -258,8 +257,4 @@ def _upload(
 def _finished(parts: Iterable[Part], folder: str | None) -> Iterator[tuple[str, IO[bytes], int, str]]:
     with naming(folder):
         for extension, file in parts:
-            file.flush()
-            if isinstance(file, Stream):
-                yield extension, file.file, *file.size_and_crc32c()
-            else:
-                yield extension, file, *size_and_crc32c(file)
+            yield extension, *finished(file)

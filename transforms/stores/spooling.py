@@ -97,6 +97,17 @@ def naming(path: str | None = None) -> Iterator[None]:
         raise OSError(e.errno, (e.strerror or str(e)) + remedy, path or tempfile.gettempdir()) from e
 
 
+def finished(file: IO[bytes] | Stream) -> tuple[IO[bytes], int, str]:
+    """The spool behind what all was written to, its bytes, and their CRC32C as eight hexadecimal digits.
+
+    Raises OSError when something could not be written.
+    """
+    file.flush()
+    if isinstance(file, Stream):
+        return file.file, *file.size_and_crc32c()
+    return file, *size_and_crc32c(file)
+
+
 def size_and_crc32c(file: IO[bytes]) -> tuple[int, str]:
     """The bytes of an open file, and their CRC32C as eight hexadecimal digits."""
     size, checksum = 0, google_crc32c.Checksum()
