@@ -212,9 +212,7 @@ def test_one_shuffle_lies_between_listing_and_writing(tmp_path: Path, tiny_modul
     build(pipeline, config, prepare_model(tiny_module, "litert"), "artifact", "attempt", {})
     transforms = pipeline.to_runner_api().components.transforms
     shuffles = sorted(t.unique_name for t in transforms.values() if t.spec.urn == "beam:transform:group_by_key:v1")
-    on_the_way = [
-        name for name in shuffles if not name.startswith(("ListImages", "PublishRun", "SelectImages/Choose/Count"))
-    ]
+    on_the_way = [s for s in shuffles if not s.startswith(("ListImages", "PublishRun", "SelectImages/Choose/Count"))]
     assert on_the_way == ["SelectImages/GroupByUnit"]
 
 
