@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,8 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
-from transforms.records.examples import FLOAT_BYTES, example, float_feature, without_floats
-from transforms.records.tfrecord import read_rows
+from transforms.records.examples import example, float_feature
+from transforms.records.tfrecord import read_blocks
+from transforms.records.vectors import Split, split_blocks
 
 URI, VERSION, EMBEDDING = "uri", "version", "embedding"
 # Features of the records by the columns that every table has.
@@ -60,20 +60,6 @@ class ReadColumn(NamedTuple):
         return pa.field(self.feature, of_one if self.spread.most <= 1 else pa.list_(of_one), self.spread.least < 1)
 
 
-class _Split(NamedTuple):
-    """Records, their vectors copied out of them as they come: by then they are in the processor's cache.
-
-    Attributes:
-        vectors: float32, of the first records; room for more may follow.
-        others: the features behind the vector, of each of these.
-        whole: the records from the first one on that is written otherwise than runs do.
-    """
-
-    vectors: bytearray
-    others: list[bytes]
-    whole: list[bytes]
-
-
 class RecordReader:
     """Serialized tf.Examples in, Arrow batches of `schema` out.
 
@@ -88,11 +74,21 @@ class RecordReader:
         self.schema = schema_of(feature_dim, columns)
         self._decoder = ExamplesToRecordBatchDecoder()
 
-    def read(self, examples: Sequence[bytes]) -> pa.RecordBatch:
-        """Raises DamagedExampleError when one is none, or of other features than these."""
-        return self._batch(self._split(examples, len(examples)))
+    def read_rows(self, shard: str, rows: Sequence[int], at_once: int) -> Iterator[pa.RecordBatch]:
+        """Some records of a shard, as `tfrecord.read_blocks` has them; the next ones are read in a thread meanwhile.
 
-    def _batch(self, split: _Split) -> pa.RecordBatch:
+        Raises:
+            DamagedRecordError, DamagedExampleError: one of them does not hold, or is not there.
+        """
+        splits = split_blocks(read_blocks(shard, rows), FEATURES[EMBEDDING], self._feature_dim, at_once)
+        with ThreadPoolExecutor(1) as thread:
+            coming = thread.submit(next, splits, None)
+            while (split := coming.result()) is not None:
+                coming = thread.submit(next, splits, None)
+                yield self.batch(split)
+
+    def batch(self, split: Split) -> pa.RecordBatch:
+        """Raises DamagedExampleError when a record is no tf.Example, or of other features than these."""
         try:
             decoded, embeddings = self._copied(split) or self._decoded(self._joined(split))
             uris, versions = (_single(_lists(decoded, FEATURES[name], "text"), pa.string()) for name in (URI, VERSION))
@@ -101,42 +97,11 @@ class RecordReader:
         except (RuntimeError, ValueError, pa.ArrowException) as e:
             raise DamagedExampleError(str(e)) from None
 
-    def read_rows(self, shard: str, rows: Sequence[int], at_once: int) -> Iterator[pa.RecordBatch]:
-        """Some records of a shard, as `tfrecord.read_rows` has them; the next ones are read in a thread meanwhile.
-
-        Raises:
-            DamagedRecordError, DamagedExampleError: one of them does not hold, or is not there.
-        """
-        batches = self._batches(read_rows(shard, rows), at_once)
-        with ThreadPoolExecutor(1) as thread:
-            coming = thread.submit(next, batches, None)
-            while (batch := coming.result()) is not None:
-                coming = thread.submit(next, batches, None)
-                yield batch
-
-    def _batches(self, records: Iterator[bytes], at_once: int) -> Iterator[pa.RecordBatch]:
-        while any((split := self._split(records, at_once))[1:]):
-            yield self._batch(split)
-
     def _decoded(self, examples: Sequence[bytes]) -> tuple[pa.RecordBatch, pa.Array]:
         decoded = self._decoder.DecodeBatch(list(examples))
         return decoded, self._embeddings(decoded)
 
-    def _split(self, examples: Iterable[bytes], most: int) -> _Split:
-        """The next records, at most so many."""
-        size = FLOAT_BYTES * self._feature_dim
-        vectors, others, whole = bytearray(size * most), list[bytes](), list[bytes]()
-        for record in islice(examples, most):
-            split = None if whole else without_floats(record, FEATURES[EMBEDDING], self._feature_dim)
-            if split is None:
-                whole.append(record)
-                continue
-            place = size * len(others)
-            vectors[place : place + size], other = split
-            others.append(other)
-        return _Split(vectors, others, whole)
-
-    def _copied(self, split: _Split) -> tuple[pa.RecordBatch, pa.Array] | None:
+    def _copied(self, split: Split) -> tuple[pa.RecordBatch, pa.Array] | None:
         """What `_decoded` gives of the records, of which only what lies behind the vectors is decoded.
 
         None where one is written otherwise than runs do, or does not hold.
@@ -153,11 +118,9 @@ class RecordReader:
         flat = pa.Array.from_buffers(pa.float32(), count, [None, pa.py_buffer(split.vectors)])
         return decoded, pa.FixedSizeListArray.from_arrays(flat, self._feature_dim)
 
-    def _joined(self, split: _Split) -> list[bytes]:
+    def _joined(self, split: Split) -> list[bytes]:
         """The records as they were."""
-        size = FLOAT_BYTES * self._feature_dim
-        places = range(0, len(split.vectors), size or 1)
-        vectors = (float_feature(FEATURES[EMBEDDING], bytes(split.vectors[at : at + size])) for at in places)
+        vectors = (float_feature(FEATURES[EMBEDDING], vector.tobytes()) for vector in split.vectors)
         return [example(vector, other) for vector, other in zip(vectors, split.others, strict=False)] + split.whole
 
     def _column(self, decoded: pa.RecordBatch, column: ReadColumn) -> pa.Array:

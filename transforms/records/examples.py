@@ -76,24 +76,16 @@ def features_of(example: bytes) -> dict[str, Value]:
     return {name: _value(lists) for name, lists in map(_entry, _entries(example))}
 
 
-def without_floats(example: bytes, name: str, count: int) -> tuple[memoryview, bytes] | None:
-    """(the values of a feature of so many floats, little-endian, and the features behind it, as `example` takes them).
-
-    None of a tf.Example that does not begin with that feature, byte for byte as `example` and `float_feature` write it.
-    """
-    begin = _before_floats(name, count, len(example))
-    end = len(begin) + FLOAT_BYTES * count
-    if not count or not begin or end > len(example) or not example.startswith(begin):
-        return None
-    return memoryview(example)[len(begin) : end], example[end:]
-
-
 @lru_cache(HEADS_KEPT)
-def _before_floats(name: str, count: int, size: int) -> bytes:
-    """What stands before so many floats, the first feature of an example of so many bytes; "" where none can be."""
+def before_floats(name: str, count: int, size: int) -> bytes:
+    """What stands before so many floats, the first feature of an example of so many bytes.
+
+    Byte for byte as `example` and `float_feature` write it; empty where no such example is of so many.
+    """
     lengths = (_varint(size - len(FEATURES) - width) for width in range(1, min(10, size)))
     fitting = [length for width, length in enumerate(lengths, 1) if len(length) == width]
-    return FEATURES + fitting[0] + _head(name, FLOAT_LIST, FLOAT_BYTES * count) if fitting else b""
+    head = FEATURES + fitting[0] + _head(name, FLOAT_LIST, FLOAT_BYTES * count) if fitting and count else b""
+    return head if len(head) + FLOAT_BYTES * count <= size else b""
 
 
 def _packed(name: str, kind: bytes, values: bytes) -> bytes:

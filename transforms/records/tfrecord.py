@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import gzip
 import io
+import mmap
+import operator
 import os
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
 from typing import IO, Any, NamedTuple, cast
@@ -26,7 +29,7 @@ _HEADER = struct.Struct("<QI")
 _FOOTER = struct.Struct("<I")
 _LENGTH = struct.Struct("<Q")
 _FURTHEST = 1 << 60  # a place in a file; beyond, no file can be asked for one
-READ_BYTES = 1 << 20  # of a shard at once
+READ_BYTES = 1 << 19  # of a shard at once, which stay in a core's cache
 HEADERS_KEPT = 4096  # records of a run are of few lengths
 
 
@@ -45,7 +48,7 @@ def open_shard(uri: str) -> Iterator[IO[bytes]]:
     """A file of framed records, decompressed as its name says."""
     compression = "gzip" if uri.endswith(".gz") else "none"
     with open_current(uri) as file, _ahead(file, uri) as opened, decompressed(opened, compression) as records:
-        buffered = io.BufferedReader(cast(io.RawIOBase, records), READ_BYTES)
+        buffered = io.BufferedReader(cast(io.RawIOBase, records))
         yield cast(IO[bytes], buffered)
         buffered.detach()
 
@@ -53,7 +56,7 @@ def open_shard(uri: str) -> Iterator[IO[bytes]]:
 def _ahead(file: IO[bytes], uri: str) -> AbstractContextManager[Any]:
     """Of stores, the next pieces are under way already; and what is small has come when it is asked for."""
     large = filesystems.is_local(uri) and os.fstat(file.fileno()).st_size > BUFFER_BYTES
-    return Ahead(cast(io.BufferedIOBase, file)) if large else nullcontext(file)
+    return Ahead(file) if large else nullcontext(file)
 
 
 def decompressed(file: Any, compression: str) -> IO[bytes]:
@@ -109,21 +112,39 @@ def read_frames(file: IO[bytes], most: int | None = None) -> Iterator[Framed]:
         offset += _HEADER.size + length + _FOOTER.size
 
 
+class Block(NamedTuple):
+    """Records of a file as they lie in memory, until the next ones are asked for.
+
+    Attributes:
+        data: of the file, some bytes.
+        spans: where in these each record begins and ends, without its frame.
+    """
+
+    data: mmap.mmap | bytes
+    spans: list[tuple[int, int]]
+
+
 def read_records(file: IO[bytes]) -> Iterator[bytes]:
     """The records of a file.
 
     Raises:
         DamagedRecordError: at the first record that does not hold.
     """
-    for index, framed in enumerate(read_frames(file)):
-        yield _held(index, framed)
+    for frames in _whole_frames(file):
+        for number in range(len(frames.spans)):
+            yield frames.held(number)
 
 
 def read_rows(shard: str, rows: Sequence[int]) -> Iterator[bytes]:
-    """Some records of a shard.
+    """Some records of a shard, as `read_blocks` has them."""
+    return (data[start:stop] for data, spans in read_blocks(shard, rows) for start, stop in spans)
+
+
+def read_blocks(shard: str, rows: Sequence[int]) -> Iterator[Block]:
+    """Some records of a shard, those that are read together in a block.
 
     What is wanted has to hold, and nothing else: of a record between, its length, by which the next one is found; what
-    lies behind the last one is not read. Whether a shard is whole, `embed-images verify` tells.
+    lies behind the last one is not looked at. Whether a shard is whole, `embed-images verify` tells.
 
     Args:
         rows: which, in ascending order, each once.
@@ -133,29 +154,81 @@ def read_rows(shard: str, rows: Sequence[int]) -> Iterator[bytes]:
     """
     found = 0
     try:
+        if any(map(operator.ge, rows, rows[1:])):
+            raise DamagedRecordError("ledgers have one of its records more than once")
         with open_shard(shard) as file:
-            for record in _rows_of(file, rows):
-                found += 1
-                yield record
+            for frames in _whole_frames(file) if rows else ():
+                end = bisect_left(rows, frames.first + len(frames.spans), found)
+                numbers = [row - frames.first for row in rows[found:end]]
+                for number in numbers:
+                    frames.held(number)
+                found = end
+                yield Block(frames.data, [frames.spans[number] for number in numbers])
+                if found == len(rows):
+                    break
         if found != len(rows):
             raise DamagedRecordError(f"it holds {found:,} of the {len(rows):,} records that ledgers have of it")
     except DamagedRecordError as e:
         raise DamagedRecordError(f"{shard}: {e}") from None
 
 
-def _rows_of(file: IO[bytes], rows: Iterable[int]) -> Iterator[bytes]:
-    frames = enumerate(read_frames(file))
-    for row in rows:
-        for index, framed in frames:
-            if index == row:
-                yield _held(index, framed)
+class _Frames(NamedTuple):
+    """Frames that follow one another in a file.
+
+    Attributes:
+        first: which record of the file the first one is.
+        offset: where in the file `data` begins.
+        data, spans: as those of a `Block`.
+    """
+
+    first: int
+    offset: int
+    data: mmap.mmap
+    spans: list[tuple[int, int]]
+
+    def held(self, number: int) -> bytes:
+        """The data of one of them; raises DamagedRecordError when it does not hold."""
+        start, stop = self.spans[number]
+        data = self.data[start:stop]
+        if _masked_crc(data) != _FOOTER.unpack_from(self.data, stop)[0]:
+            where = _where(self.first + number, self.offset + start - _HEADER.size)
+            raise DamagedRecordError(f"{where}: the checksum of its data does not hold")
+        return data
+
+
+def _whole_frames(file: IO[bytes]) -> Iterator[_Frames]:
+    """All frames of a file that is at its beginning, as many at a time as are read at once, their data unchecked.
+
+    Raises:
+        DamagedRecordError: where no next one can be told.
+    """
+    data, kept = mmap.mmap(-1, READ_BYTES), 0
+    first = offset = 0
+    while True:
+        with memoryview(data) as whole, whole[kept:] as room:
+            read = cast(io.BufferedIOBase, file).readinto(room)
+        end = kept + read
+        spans, at, length = list[tuple[int, int]](), 0, None
+        while (start := at + _HEADER.size) <= end and (length := _length_in(data[at:start])) is not None:
+            if start + length + _FOOTER.size > end:
                 break
-
-
-def _held(index: int, framed: Framed) -> bytes:
-    if framed.data is None or not framed.holds:
-        raise DamagedRecordError(f"{_where(index, framed.offset)}: the checksum of its data does not hold")
-    return framed.data
+            spans.append((start, start + length))
+            at = start + length + _FOOTER.size
+        if spans:
+            yield _Frames(first, offset, data, spans)
+        first, offset, kept = first + len(spans), offset + at, end - at
+        if kept >= _HEADER.size and length is None:
+            raise DamagedRecordError(f"{_where(first, offset)}: the checksum of its length does not hold")
+        if not read:
+            if kept:
+                within = "its header" if kept < _HEADER.size else f"its {length} bytes"
+                raise DamagedRecordError(f"{_where(first, offset)}: the file ends within {within}")
+            return
+        data.move(0, at, kept)
+        if kept == len(data):
+            larger = mmap.mmap(-1, 2 * kept)  # step by step, since a length may be of more than there is
+            larger[:kept] = data[:]
+            data = larger
 
 
 def _where(index: int, offset: int) -> str:

@@ -1,8 +1,8 @@
 """Large files of local disks, read and written from their beginning to their end by threads of their own.
 
-Who reads has the next piece coming meanwhile, and who writes goes on. Writes go past the system's cache where they can:
-through it each byte is copied once more, into memory that the system has to find first, which in a virtual machine took
-three times as long as the disk.
+Who reads has the next piece coming meanwhile, and who writes goes on. Both go past the system's cache where they can:
+through it each byte is copied once more, by way of memory that the system has to find first, which in a virtual machine
+took three times as long as the disk.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ import fcntl
 import io
 import mmap
 import os
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import IO
 
 import google_crc32c
+import numpy as np
 from typing_extensions import Buffer
 
 BUFFER_BYTES = 4 << 20  # a multiple of any disk's blocks, in whole pages, as O_DIRECT wants it
@@ -23,12 +25,17 @@ O_DIRECT: int = getattr(os, "O_DIRECT", 0)  # Linux alone has it
 
 
 class Ahead(io.RawIOBase):
-    """An open file, read to its end; its caller closes it, after this."""
+    """A file of a local disk, read from its beginning to its end; its caller closes it, after this.
 
-    def __init__(self, file: io.BufferedIOBase):
-        self._file = file
+    What the system has in its cache comes from there, all else past it: it is read once, and would drive out what is
+    read more often.
+    """
+
+    def __init__(self, file: IO[bytes]):
+        self._descriptor = file.fileno()
+        self._place = 0
         self._ready = memoryview(b"")
-        self._buffer, self._other = (memoryview(bytearray(BUFFER_BYTES)) for _ in range(2))
+        self._buffer, self._other = (memoryview(mmap.mmap(-1, BUFFER_BYTES)) for _ in range(2))
         self._thread = ThreadPoolExecutor(1)
         self._coming = self._begin()
 
@@ -43,17 +50,38 @@ class Ahead(io.RawIOBase):
                 self._coming = self._begin()
         with memoryview(buffer) as wanted:
             size = min(len(wanted), len(self._ready))
-            wanted[:size] = self._ready[:size]
+            _copy(self._ready[:size], wanted)
         self._ready = self._ready[size:]
         return size
 
     def close(self) -> None:
         if not self.closed:
             self._thread.shutdown()
+            _set_direct(self._descriptor, False)
         super().close()
 
     def _begin(self) -> Future[int]:
-        return self._thread.submit(self._file.readinto, self._buffer)
+        return self._thread.submit(self._read, self._buffer)
+
+    def _read(self, buffer: memoryview) -> int:
+        """The next bytes, of which there are fewer than fit only at the end."""
+        direct = not _is_cached(self._descriptor, self._place) and _set_direct(self._descriptor, True)
+        done = 0
+        while done < len(buffer):
+            try:
+                size = os.preadv(self._descriptor, [buffer[done:]], self._place)
+            except OSError as e:
+                if e.errno != errno.EINVAL or not direct:
+                    raise
+                direct = _set_direct(self._descriptor, False)  # what is no multiple of a disk's blocks, or none of it
+                continue
+            if not size:
+                break
+            done += size
+            self._place += size
+        if direct:
+            _set_direct(self._descriptor, False)
+        return done
 
 
 class Stream(io.RawIOBase):
@@ -89,7 +117,8 @@ class Stream(io.RawIOBase):
             done = 0
             while done < len(view):
                 some = view[done : done + BUFFER_BYTES - self._filled]
-                self._buffer[self._filled : self._filled + len(some)] = some
+                with memoryview(self._buffer) as whole:
+                    _copy(some, whole[self._filled :])
                 done += len(some)
                 self._filled += len(some)
                 if self._filled == BUFFER_BYTES:
@@ -153,11 +182,32 @@ class Stream(io.RawIOBase):
             self._direct = _set_direct(self.file.fileno(), False)
 
 
+def _copy(some: memoryview, to: memoryview) -> None:
+    """To the beginning of it, by NumPy, which lets go of the interpreter's lock meanwhile."""
+    np.asarray(to)[: len(some)] = some
+
+
+def _is_cached(descriptor: int, place: int) -> bool:
+    """Whether the system has the next bytes of a file in its memory, or does not tell.
+
+    It is asked for any one of them, since a page that it does not have is fetched then, and found by who asks again.
+    """
+    if not hasattr(os, "RWF_NOWAIT"):
+        return True
+    try:
+        os.preadv(descriptor, [bytearray(1)], place + time.monotonic_ns() % BUFFER_BYTES, os.RWF_NOWAIT)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system that does not tell; or has an error, which comes when it is read
+        return True
+    return True
+
+
 def _set_direct(descriptor: int, wanted: bool) -> bool:
-    """Whether writes go past the cache from now on."""
+    """Whether reads and writes go past the cache from now on."""
     flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
     try:
         fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | O_DIRECT if wanted else flags & ~O_DIRECT)
-    except OSError:  # a file system that has no such writes
+    except OSError:  # a file system that has no such thing
         return False
     return wanted and bool(O_DIRECT)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from transforms.records import examples
 from transforms.records.examples import (
+    before_floats,
     bytes_feature,
     empty_feature,
     entries,
@@ -21,7 +22,6 @@ from transforms.records.examples import (
     features_of,
     float_feature,
     int64_feature,
-    without_floats,
 )
 
 INT64 = st.integers(-(1 << 63), (1 << 63) - 1)
@@ -180,7 +180,7 @@ def test_malformed_ones_are_refused_or_read_as_tensorflow_does(
 def test_what_is_kept_of_names_and_lengths_is_bounded() -> None:
     for i in range(2 * examples.HEADS_KEPT):
         int64_feature(f"name {i}", i << 20)
-        without_floats(b"\n" + bytes(i), "name", 1)
+        before_floats("name", 1, i)
     assert examples._head.cache_info().currsize <= examples.HEADS_KEPT
-    assert examples._before_floats.cache_info().currsize <= examples.HEADS_KEPT
+    assert examples.before_floats.cache_info().currsize <= examples.HEADS_KEPT
     assert examples._varint.cache_info().currsize <= examples.HEADS_KEPT

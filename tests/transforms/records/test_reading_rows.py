@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import threading
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,12 @@ import pytest
 
 from transforms.elements import ImageInfo, ImageObject
 from transforms.encoding import encode_examples
-from transforms.records.arrow import DamagedExampleError, ReadColumn, RecordReader, Spread, _Split, embeddings_of
+from transforms.records import tfrecord
+from transforms.records.arrow import DamagedExampleError, ReadColumn, RecordReader, Spread, embeddings_of
 from transforms.records.columns import with_columns
 from transforms.records.examples import bytes_feature, entries, example, float_feature
-from transforms.records.tfrecord import DamagedRecordError, frame, read_rows
+from transforms.records.tfrecord import Block, DamagedRecordError, frame, read_rows
+from transforms.records.vectors import Split, split_blocks
 from transforms.stores.streams import BUFFER_BYTES
 
 RECORDS = [bytes([65 + i]) * (10 + i) for i in range(12)]
@@ -32,7 +35,11 @@ def shard_of(folder: Path, records: list[bytes], packed: bool = False) -> Path:
 
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("rows", [[], [0], [11], [2, 3, 4, 9], [*range(12)]])
-def test_the_records_in_some_rows(rows: list[int], packed: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("piece", [1, 13, 50, 1 << 19])
+def test_the_records_in_some_rows(
+    piece: int, rows: list[int], packed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tfrecord, "READ_BYTES", piece)
     assert [*read_rows(str(shard_of(tmp_path, RECORDS, packed)), rows)] == [RECORDS[row] for row in rows]
 
 
@@ -74,8 +81,9 @@ def test_what_is_wanted_has_to_hold_and_nothing_else(tmp_path: Path) -> None:
     with pytest.raises(DamagedRecordError, match=r"record 4 at byte .*: the checksum of its length"):
         list(read_rows(str(path), rows))
     path.write_bytes(whole)
-    with pytest.raises(DamagedRecordError, match="it holds 1 of the 3 records"):
-        list(read_rows(str(path), [2, 2, 3]))
+    for twice in ([2, 2, 3], [3, 2]):
+        with pytest.raises(DamagedRecordError, match="one of its records more than once"):
+            list(read_rows(str(path), twice))
 
 
 def encoded(count: int, columns: str = "") -> list[bytes]:
@@ -90,13 +98,27 @@ def encoded(count: int, columns: str = "") -> list[bytes]:
     return encode_examples(infos, vectors)
 
 
+def split_of(records: list[bytes], at_once: int = 0) -> Split:
+    """What is made of records that lie in a file one after the other."""
+    ends = np.cumsum([0, *map(len, records)]).tolist()
+    block = Block(b"".join(records), list(pairwise(ends)))
+    empty = Split(np.empty((0, 4 * FEATURES), np.uint8), [], [])
+    return next(split_blocks([block], "image/embedding", FEATURES, at_once or len(records)), empty)
+
+
+def left(records: list[bytes]) -> Split:
+    """All of it left to tfx-bsl."""
+    return Split(np.empty((0, 4 * FEATURES), np.uint8), [], records)
+
+
 def both(columns: list[ReadColumn]) -> tuple[Callable[[list[bytes]], object], Callable[[list[bytes]], object]]:
     """What a reader gives, and what it gives where all is left to tfx-bsl: the batch, or what is wrong."""
+    reader = RecordReader(FEATURES, columns)
 
-    def told(reader: RecordReader) -> Callable[[list[bytes]], object]:
+    def told(split: Callable[[list[bytes]], Split]) -> Callable[[list[bytes]], object]:
         def read(examples: list[bytes]) -> object:
             try:
-                batch = reader.read(examples)
+                batch = reader.batch(split(examples))
             except DamagedExampleError as e:
                 return str(e)
             values = batch.column("embedding").flatten().to_numpy(zero_copy_only=False).tobytes()
@@ -104,14 +126,11 @@ def both(columns: list[ReadColumn]) -> tuple[Callable[[list[bytes]], object], Ca
 
         return read
 
-    plain = RecordReader(FEATURES, columns)
-    plain._split = lambda examples, most: _Split(bytearray(), [], list(examples))  # type: ignore[method-assign]
-    return told(RecordReader(FEATURES, columns)), told(plain)
+    return told(split_of), told(left)
 
 
 def is_copied(records: list[bytes]) -> bool:
-    reader = RecordReader(FEATURES, [])
-    return reader._copied(reader._split(records, len(records))) is not None
+    return RecordReader(FEATURES, [])._copied(split_of(records)) is not None
 
 
 def test_vectors_that_are_copied_are_those_that_are_decoded() -> None:
@@ -168,17 +187,32 @@ def test_columns_stand_where_they_belong() -> None:
     assert is_copied(records)
 
 
-def test_batches_are_of_so_many_records_whoever_has_written_them(tmp_path: Path) -> None:
+@pytest.mark.parametrize("piece", [64, 700, 1 << 19])
+def test_batches_are_of_so_many_records_whoever_has_written_them(
+    piece: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tfrecord, "READ_BYTES", piece)
     records = encoded(7) + encoded(3, '{"a": 1}') + encoded(4)
-    batches = [*RecordReader(FEATURES, []).read_rows(str(shard_of(tmp_path, records)), [*range(14)], 4)]
+    reader = RecordReader(FEATURES, [])
+    batches = [*reader.read_rows(str(shard_of(tmp_path, records)), [*range(14)], 4)]
     assert [batch.num_rows for batch in batches] == [4, 4, 4, 2]
     assert [batch.drop_columns("embedding").to_pylist() for batch in batches] == [
-        RecordReader(FEATURES, []).read(records[i : i + 4]).drop_columns("embedding").to_pylist() for i in (0, 4, 8, 12)
+        reader.batch(left(records[i : i + 4])).drop_columns("embedding").to_pylist() for i in (0, 4, 8, 12)
     ]
     vectors = [embeddings_of(batch).tobytes() for batch in batches]
-    assert b"".join(vectors) == embeddings_of(RecordReader(FEATURES, []).read(records)).tobytes()
+    assert b"".join(vectors) == embeddings_of(reader.batch(left(records))).tobytes()
+
+
+def test_batches_stay_what_they_are_while_others_are_read(tmp_path: Path) -> None:
+    """Blocks of a file lie where those before them lay."""
+    records = encoded(3000)
+    reader = RecordReader(FEATURES, [])
+    batches = [*reader.read_rows(str(shard_of(tmp_path, records)), [*range(3000)], 64)]
+    found, expected = pa.Table.from_batches(batches), pa.Table.from_batches([reader.batch(left(records))])
+    assert embeddings_of(found).tobytes() == embeddings_of(expected).tobytes()
+    assert found.drop_columns("embedding").equals(expected.drop_columns("embedding"))
 
 
 def test_nothing_is_read_of_nothing() -> None:
-    assert RecordReader(FEATURES, []).read([]).num_rows == 0
-    assert isinstance(RecordReader(FEATURES, []).read([]), pa.RecordBatch)
+    assert RecordReader(FEATURES, []).batch(split_of([])).num_rows == 0
+    assert RecordReader(FEATURES, []).batch(left([])).num_rows == 0

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import io
 import os
 import threading
-from collections.abc import Callable
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import pytest
@@ -121,22 +118,79 @@ def test_who_stops_early_waits_for_no_more(tmp_path: Path) -> None:
     assert threading.active_count() == before
 
 
-def test_an_error_of_the_disk_comes_where_it_is(tmp_path: Path) -> None:
-    class Broken:
-        def __init__(self) -> None:
-            self.pieces: list[Callable[[memoryview], int]] = [self._whole, self._broken]
+@pytest.mark.parametrize("cached", [False, True])
+@pytest.mark.parametrize("refuses", [False, True])
+@pytest.mark.skipif(not streams.O_DIRECT, reason="Linux alone has such reads")
+def test_what_is_not_cached_is_read_past_the_cache(
+    refuses: bool, cached: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    preadv, seen = os.preadv, []
 
-        def readinto(self, buffer: memoryview) -> int:
-            return self.pieces.pop(0)(buffer)
+    def watched(descriptor: int, buffers: list[memoryview], place: int, flags: int = 0) -> int:
+        direct = bool(fcntl.fcntl(descriptor, fcntl.F_GETFL) & streams.O_DIRECT)
+        if flags:
+            assert not direct
+            assert len(buffers[0]) == 1
+            if cached:
+                return 1
+            raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+        seen.append(direct)
+        if direct and (refuses or place % 4096):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        return preadv(descriptor, buffers, place)
 
-        def _whole(self, buffer: memoryview) -> int:
-            buffer[:] = b"x" * len(buffer)
-            return len(buffer)
+    (tmp_path / "file").write_bytes(data := bytes_of(2 * BUFFER_BYTES + 100))
+    monkeypatch.setattr(os, "preadv", watched)
+    with (tmp_path / "file").open("rb") as file:
+        with Ahead(file) as ahead:
+            assert ahead.read() == data
+        assert not fcntl.fcntl(file.fileno(), fcntl.F_GETFL) & streams.O_DIRECT
+    assert any(seen) is not cached
+    assert not refuses or not cached or not any(seen)
 
-        def _broken(self, buffer: memoryview) -> int:
+
+def test_what_the_system_has_is_known(tmp_path: Path) -> None:
+    """As far as it can be told here; what was written just now is in memory."""
+    (tmp_path / "file").write_bytes(bytes(2 * BUFFER_BYTES))
+    with (tmp_path / "file").open("rb") as file:
+        assert streams._is_cached(file.fileno(), 0)
+
+
+@pytest.mark.parametrize("error", [errno.EOPNOTSUPP, errno.EIO])
+def test_who_does_not_tell_is_read_as_ever(error: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    preadv = os.preadv
+
+    def refusing(descriptor: int, buffers: list[memoryview], place: int, flags: int = 0) -> int:
+        if flags:
+            raise OSError(error, os.strerror(error))
+        assert not fcntl.fcntl(descriptor, fcntl.F_GETFL) & streams.O_DIRECT
+        return preadv(descriptor, buffers, place)
+
+    monkeypatch.setattr(os, "preadv", refusing)
+    (tmp_path / "file").write_bytes(data := bytes_of(BUFFER_BYTES + 100))
+    with (tmp_path / "file").open("rb") as file, Ahead(file) as ahead:
+        assert ahead.read() == data
+
+
+def test_half_a_read_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    preadv = os.preadv
+    monkeypatch.setattr(os, "preadv", lambda fd, buffers, *rest: preadv(fd, [buffers[0][: (1 << 20) + 7]], *rest))
+    (tmp_path / "file").write_bytes(data := bytes_of(2 * BUFFER_BYTES + 100))
+    with (tmp_path / "file").open("rb") as file, Ahead(file) as ahead:
+        assert ahead.read() == data
+
+
+def test_an_error_of_the_disk_comes_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    preadv = os.preadv
+
+    def broken(descriptor: int, buffers: list[memoryview], place: int, flags: int = 0) -> int:
+        if place >= BUFFER_BYTES and not flags:
             raise OSError(errno.EIO, "Input/output error")
+        return preadv(descriptor, buffers, place, flags)
 
-    with Ahead(cast(io.BufferedIOBase, Broken())) as ahead:
-        assert ahead.read(BUFFER_BYTES) == b"x" * BUFFER_BYTES
+    monkeypatch.setattr(os, "preadv", broken)
+    (tmp_path / "file").write_bytes(data := bytes_of(2 * BUFFER_BYTES))
+    with (tmp_path / "file").open("rb") as file, Ahead(file) as ahead:
+        assert ahead.read(BUFFER_BYTES) == data[:BUFFER_BYTES]
         with pytest.raises(OSError, match="Input/output error"):
             ahead.read(1)
