@@ -5,7 +5,6 @@ within a block; and the blocks themselves it need not hold (`spilling`).
 """
 
 import functools
-import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -16,7 +15,6 @@ from transforms.elements import ImageObject, PastOutcome
 from transforms.records.spilling import get, put
 
 LISTED = -1  # in place of a run, of a row of the listing
-ZLIB_LEVEL = 1  # 6 makes blocks smaller by 6 %, in half as much time again
 
 
 class Sighting(NamedTuple):
@@ -61,13 +59,13 @@ class Sighting(NamedTuple):
 
 
 def pack(sightings: Iterable[Sighting]) -> bytes:
-    """Beam's encoding of rows, compressed."""
-    return put(zlib.compress(_coder().encode(list(sightings)), ZLIB_LEVEL))
+    """Beam's encoding of rows, for a shuffle."""
+    return put(_coder().encode(list(sightings)))
 
 
 def unpack(block: bytes) -> Iterator[Sighting]:
     """The sightings of a block, in their order."""
-    yield from map(Sighting._make, _coder().decode(zlib.decompress(get(block))))
+    yield from map(Sighting._make, _coder().decode(get(block).to_pybytes()))
 
 
 @functools.cache

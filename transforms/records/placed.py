@@ -6,7 +6,6 @@ Arrow, some thousand rows at a time.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -14,7 +13,6 @@ import numpy as np
 import pyarrow as pa
 
 from transforms.elements import ImageObject, PlacedRecord
-from transforms.records.blocks import ZLIB_LEVEL
 from transforms.records.spilling import get, put
 
 # Of `shard` and `row` see `PlacedRecord`; what a reader has not asked for is null.
@@ -82,11 +80,11 @@ def blocks_by(rows: pa.Table, keys: pa.Array) -> Iterator[tuple[Any, bytes]]:
 
 
 def pack(rows: pa.RecordBatch) -> bytes:
-    return put(zlib.compress(rows.serialize(), ZLIB_LEVEL))
+    return put(rows.serialize())
 
 
 def unpack(block: bytes) -> pa.RecordBatch:
-    return pa.ipc.read_record_batch(pa.py_buffer(zlib.decompress(get(block))), SCHEMA)
+    return pa.ipc.read_record_batch(get(block), SCHEMA)
 
 
 def _kept(image: ImageObject) -> tuple[Any, ...]:
