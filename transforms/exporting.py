@@ -21,7 +21,7 @@ import apache_beam as beam
 import pyarrow as pa
 from apache_beam.pvalue import AsList, AsSingleton, PCollection
 
-from transforms import tally
+from transforms.abreast import Abreast, Count
 from transforms.elements import ExportedFile, Stored
 from transforms.exports import formats
 from transforms.exports.format import Part, rows_at_once
@@ -61,7 +61,7 @@ class SpreadColumns(beam.PTransform[PCollection[tuple[str, bytes]], PCollection[
 
 @dataclass
 class ExportShards(beam.PTransform[Mapping[str, PCollection[Any]], PCollection[ExportedFile]]):
-    """Writes one shard's wanted records after the other, each as files of its own.
+    """Writes the wanted records of each shard, as files of its own.
 
     In: {"records": (shard, block), see `records.placed`, "spreads": what `SpreadColumns` gives}. Out: `ExportedFile`.
 
@@ -84,26 +84,29 @@ class ExportShards(beam.PTransform[Mapping[str, PCollection[Any]], PCollection[E
     storage_options: StorageOptions = field(default_factory=dict)
 
     def expand(self, inputs: Mapping[str, PCollection[Any]]) -> PCollection[ExportedFile]:
-        export = beam.FlatMap(self._export, AsSingleton(inputs["spreads"]))
+        placed = beam.MapTuple(lambda shard, blocks: (shard, places_in(blocks).tolist()))
+        export = beam.ParDo(Abreast(self._export), AsSingleton(inputs["spreads"]))
         files: PCollection[ExportedFile] = (
-            inputs["records"] | "GroupByShard" >> beam.GroupByKey() | "Export" >> export.with_output_types(ExportedFile)
+            inputs["records"]
+            | "GroupByShard" >> beam.GroupByKey()
+            | "Places" >> placed.with_output_types(tuple[str, list[int]])
+            | "Export" >> export.with_output_types(ExportedFile)
         )
         return files
 
     def _export(
-        self, shard_and_blocks: tuple[str, Iterable[bytes]], spreads: Mapping[str, Spread]
+        self, placed: tuple[str, Sequence[int]], spreads: Mapping[str, Spread], count: Count
     ) -> Iterator[ExportedFile]:
-        shard, blocks = shard_and_blocks
+        shard, rows = placed
         filesystems.configure(self.storage_options)
-        rows = places_in(blocks).tolist()
         columns = columns_of(self.columns, spreads)
         stem = f"{exports.STEM}{self._digest(shard, rows, columns)}"
         if reused := self._reused(shard, stem):
-            tally.count("records_exported", len(rows))
+            count("records_exported", len(rows))
             yield from reused
             return
         reader = RecordReader(self.feature_dim, columns)
-        batches = _counted(reader.read_rows(shard, rows, rows_at_once(self.feature_dim)))
+        batches = _counted(reader.read_rows(shard, rows, rows_at_once(self.feature_dim)), count)
         write = formats.FORMATS[self.format].write
         if write is None:
             raise ValueError(f"{self.format} is no format of files")
@@ -231,10 +234,10 @@ def _widest(spread: Spread | None) -> Spread:
     return Spread(0, 2)
 
 
-def _counted(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def _counted(batches: Iterable[pa.RecordBatch], count: Count) -> Iterator[pa.RecordBatch]:
     for batch in batches:
         yield batch
-        tally.count("records_exported", batch.num_rows)
+        count("records_exported", batch.num_rows)
 
 
 def _counts_in(block: bytes) -> set[str]:
