@@ -1,8 +1,9 @@
 """What an export costs: seconds beside those of copying the same bytes, and of reading them with pyarrow, and memory.
 
 An output is made of random vectors, by the stages that write and publish runs; then each format is exported, the
-records copied, and the Parquet read, in turns; and one is exported again after a second run of 1 % more. All in
-processes of their own, from a cold page cache where that may be emptied (root); what writes, until it is on the disk.
+records copied by cp and by dd, and the Parquet read, in turns; and one is exported again after a second run of 1 %
+more. All in processes of their own, from a cold page cache where that may be emptied (root); what writes, until it is
+on the disk.
 `make bench-exports` prints a table and writes benchmarks/results/exports.json.
 """
 
@@ -42,6 +43,8 @@ print("read")
 """
 READING = "pyarrow reads it"
 COPYING = "cp of the records"
+PAST_THE_CACHE = "dd past the cache"
+DD = 'for file in "$0"/runs/*/*; do dd if="$file" of="$1/${file##*/}" bs=4M iflag=direct oflag=direct status=none; done'
 RESULTS = Path(__file__).parent / "results" / "exports.json"
 
 
@@ -94,11 +97,12 @@ def measure(folder: Path, count: int, rounds: int) -> Iterator[dict[str, Any]]:
         given = [program, "export", output, "--to", str(folder / format), "--format", format]
         return {"what": f"{format}, {what}"} | run_cold(written(given))._asdict()
 
-    def copy() -> dict[str, Any]:
+    def copy(what: str, command: list[str]) -> dict[str, Any]:
         copied = folder / "copied"
-        cost = run_cold(written(["cp", "-rv", output, str(copied)]))
+        copied.mkdir()
+        cost = run_cold(written([*command, output, str(copied)]))
         shutil.rmtree(copied)
-        return {"what": COPYING} | cost._asdict()
+        return {"what": what} | cost._asdict()
 
     def read() -> dict[str, Any]:
         (parquet,) = (path for path in (folder / "parquet").iterdir() if path.is_dir())
@@ -109,7 +113,8 @@ def measure(folder: Path, count: int, rounds: int) -> Iterator[dict[str, Any]]:
             shutil.rmtree(folder / format, ignore_errors=True)
             yield {"round": number} | export(format, "new")
             yield {"round": number} | read()
-        yield {"round": number} | copy()
+        yield {"round": number} | copy(COPYING, ["cp", "-rv"])
+        yield {"round": number} | copy(PAST_THE_CACHE, ["sh", "-c", f"{DD}; echo done"])
     make_run(output, "two", 2, count, count // 100)
     yield {"round": rounds} | export("parquet", "1% more")
 
