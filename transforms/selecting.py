@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
+from operator import attrgetter
 from typing import Any
 
 import apache_beam as beam
 from apache_beam.pvalue import AsList, DoOutputsTuple, PCollection
-from apache_beam.transforms.combiners import Count, Top
+from apache_beam.transforms.combiners import Top
+from apache_beam.transforms.window import GlobalWindows
+from apache_beam.utils.windowed_value import WindowedValue
 
 from transforms.deciding import CONTAINERS, DECISIONS, RECORDS, Decide, Selection, rejected_ledgers
 from transforms.elements import Copy, ImageObject
@@ -110,12 +114,11 @@ class _Choose(beam.PTransform[PCollection[Any], Mapping[str, PCollection[Any]]])
                 | "SpreadLimited" >> beam.Reshuffle()
             )
         counts = [
-            decided[DECISIONS] | "CountDecisions" >> Count.PerElement(),
-            selected | "CountSelected" >> Count.Globally() | "Selected" >> beam.Map(lambda count: (SELECTED, count)),
+            decided[DECISIONS] | "CountDecisions" >> _CountEach(str),
+            selected | "CountSelected" >> _CountEach(lambda _: SELECTED),
         ]
         if chosen.incremental:
-            reasons = selected | "Reasons" >> beam.FlatMap(_reason).with_output_types(str)
-            counts.append(reasons | "CountReasons" >> Count.PerElement())
+            counts.append(selected | "CountReasons" >> _CountEach(attrgetter("reason")))
         if chosen.dedup:
             selected = (
                 selected
@@ -124,8 +127,7 @@ class _Choose(beam.PTransform[PCollection[Any], Mapping[str, PCollection[Any]]])
                 | "GroupByContent" >> beam.GroupByKey()
                 | "TakeOne" >> beam.FlatMapTuple(_with_copies).with_output_types(ImageObject)
             )
-            distinct = selected | "CountDistinct" >> Count.Globally()
-            counts.append(distinct | "Distinct" >> beam.Map(lambda count: (DISTINCT, count)))
+            counts.append(selected | "CountDistinct" >> _CountEach(lambda _: DISTINCT))
         decisions = counts | "AllCounts" >> beam.Flatten()
         if chosen.reads_again:
             selected = (
@@ -136,6 +138,40 @@ class _Choose(beam.PTransform[PCollection[Any], Mapping[str, PCollection[Any]]])
             )
         others = (DELETED, RECORDS, CONTAINERS, LEFT_OUT)
         return {**results, SELECTED: selected, DECISIONS: decisions, **{name: decided[name] for name in others}}
+
+
+@dataclass
+class _CountEach(beam.PTransform[PCollection[Any], PCollection[tuple[str, int]]]):
+    """Out: (name, elements of it), once for each name that one has; "" is none.
+
+    Attributes:
+        name: of an element.
+    """
+
+    name: Callable[[Any], str]
+
+    def expand(self, elements: PCollection[Any]) -> PCollection[tuple[str, int]]:
+        within = beam.ParDo(_CountWithin(self.name)).with_output_types(tuple[str, int])
+        counts: PCollection[tuple[str, int]] = elements | "Within" >> within | "Sum" >> beam.CombinePerKey(sum)
+        return counts
+
+
+class _CountWithin(beam.DoFn):
+    """Counts by bundles: for each image there is an addition, and no element."""
+
+    def __init__(self, name: Callable[[Any], str]):
+        self._name = name
+
+    def start_bundle(self) -> None:
+        self._counts: Counter[str] = Counter()
+
+    def process(self, element: Any) -> None:
+        self._counts[self._name(element)] += 1
+
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        for name, count in self._counts.items():
+            if name:
+                yield GlobalWindows.windowed_value_at_end_of_window((name, count))
 
 
 class _ReadAgain(beam.DoFn):
@@ -157,11 +193,6 @@ class _ReadAgain(beam.DoFn):
                 yield image
         if wanted:
             yield from read_again(self._unpacking, key, wanted)
-
-
-def _reason(image: ImageObject) -> Iterator[str]:
-    if image.reason:
-        yield image.reason
 
 
 def _by_container(image: ImageObject) -> tuple[str, ImageObject]:

@@ -7,6 +7,7 @@ their own tell theirs in files of a folder that the process which gathers them h
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import tempfile
@@ -16,6 +17,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from apache_beam.metrics.metric import Metrics
 
@@ -28,19 +30,19 @@ _counts: Counter[str] = Counter()
 _first: dict[str, float] = {}
 _last: dict[str, float] = {}
 _gathered: Path | None = None  # the folder of what other processes tell, in the one that gathers
-_teller: int | None = None  # the process that tells its own: one that was forked from it begins anew
+_asked: int | None = None  # the process that has looked for such a folder: one that was forked from it looks anew
 
 
 def count(name: str, amount: int = 1) -> None:
     """Adds to the counter `name`."""
-    Metrics.counter(NAMESPACE, name).inc(amount)
+    _counter(name).inc(amount)
     now = time.monotonic()
     with _lock:
         _counts[name] += amount
         _first.setdefault(name, now)
         _last[name] = now
-    if _gathered is None and _teller != os.getpid() and (folder := os.environ.get(FOLDER)):
-        _begin_to_tell(Path(folder))
+    if _asked != os.getpid():
+        _tell_where_asked()
 
 
 def count_failed(error: str, number: int = 1) -> None:
@@ -50,7 +52,18 @@ def count_failed(error: str, number: int = 1) -> None:
 
 def distribute(name: str, value: int) -> None:
     """Adds a value to the distribution `name`, which is a Beam metric only."""
-    Metrics.distribution(NAMESPACE, name).update(value)
+    _distribution(name).update(value)
+
+
+@functools.cache
+def _counter(name: str) -> Any:
+    """Beam's, which takes as long to make as to count by."""
+    return Metrics.counter(NAMESPACE, name)
+
+
+@functools.cache
+def _distribution(name: str) -> Any:
+    return Metrics.distribution(NAMESPACE, name)
 
 
 def counts() -> Counter[str]:
@@ -102,13 +115,16 @@ def _told() -> list[dict[str, dict[str, float]]]:
     return found
 
 
-def _begin_to_tell(folder: Path) -> None:
-    global _teller
+def _tell_where_asked() -> None:
+    """Begins to tell what this process counts, when it is the worker of one that gathers."""
+    global _asked
     with _lock:
-        if _teller == os.getpid():
+        if _asked == os.getpid():
             return
-        _teller = os.getpid()
-    threading.Thread(target=_tell, args=(folder / f"{os.getpid()}.json",), name="tally", daemon=True).start()
+        _asked = os.getpid()
+    if _gathered is None and (folder := os.environ.get(FOLDER)):
+        file = Path(folder) / f"{os.getpid()}.json"
+        threading.Thread(target=_tell, args=(file,), name="tally", daemon=True).start()
 
 
 def _tell(file: Path) -> None:

@@ -21,7 +21,7 @@ def anew() -> Iterator[None]:
 
 def test_a_worker_tells_what_it_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(tally, "TELL_SECONDS", 0.01)
-    monkeypatch.setattr(tally, "_teller", None)
+    monkeypatch.setattr(tally, "_asked", None)
     monkeypatch.setenv(tally.FOLDER, str(tmp_path))
     tally.count("images_selected", 2)
     tally.count("images_selected", 3)

@@ -20,7 +20,7 @@ from transforms.images.errors import ImageError, check_pixels
 from transforms.images.formats import FORMATS, extensions, identify
 from transforms.images.opening import open_image
 from transforms.images.orientation import SWAPS_SIDES, orientation_of, upright
-from transforms.images.resizing import DRAFT_FACTOR, crop_box, draft_size, resize_image
+from transforms.images.resizing import DRAFT_FACTOR, crop_box, draft_size, is_reducible, resize_image
 
 __all__ = [
     "DRAFT_FACTOR",
@@ -87,7 +87,7 @@ def decode_image(data: bytes, size: tuple[int, int], resize: str, max_image_pixe
         opened = open_image(identify(data), data, max_image_pixels)
         check_pixels(*opened.size, max_image_pixels)
         image, drafted = opened.image, None
-        if image is not None and opened.format in ("JPEG", "MPO"):
+        if image is not None and opened.format in ("JPEG", "MPO") and is_reducible(opened.size, size, resize):
             drafted = image.draft("RGB", draft_size(size, resize))
         rgb = opened.rgb()
         width, height = opened.size if drafted else rgb.size  # a draft is smaller than the image

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 
 from PIL import ExifTags, Image
+from PIL.JpegImagePlugin import JpegImageFile
 
 from transforms.images.directories import check_exif
 from transforms.images.errors import ImageError
@@ -20,11 +21,15 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+# Where Pillow's reader of JPEGs puts what may tell it.
+TOLD_IN = ("exif", "xmp")
 SWAPS_SIDES = frozenset((5, 6, 7, 8))
 
 
 def orientation_of(image: Image.Image) -> int:
     """The EXIF orientation, 1 to 8. A malformed one is taken for 1, upright, as viewers do."""
+    if isinstance(image, JpegImageFile) and image.info.keys().isdisjoint(TOLD_IN):
+        return 1
     try:
         profile = image.info.get("Raw profile type exif")
         if profile is not None and "exif" not in image.info:  # ImageMagick's, in hexadecimal digits

@@ -61,3 +61,9 @@ def draft_size(size: tuple[int, int], resize: str) -> tuple[int, int]:
     # Square, since EXIF may turn the image on its side after the decoder.
     side = math.ceil(DRAFT_FACTOR * max(size) / kept)
     return (side, side)
+
+
+def is_reducible(image_size: tuple[int, int], size: tuple[int, int], resize: str) -> bool:
+    """Whether a JPEG of that (width, height) may be decoded at half of it, or less."""
+    width, height = draft_size(size, resize)
+    return image_size[0] >= 2 * width and image_size[1] >= 2 * height
