@@ -86,7 +86,11 @@ def main() -> None:
     engines = {}
     for engine, precision in ((engine, precision) for engine, of in PRECISIONS.items() for precision in of):
         command = [sys.executable, *sys.argv, "--one", engine, precision]
-        ms = float(run_command(command, os.environ, Path.cwd()).last_line)
+        try:
+            ms = float(run_command(command, os.environ, Path.cwd()).last_line)
+        except RuntimeError as e:  # as with a precision that this processor has no instructions for
+            print(f"{engine + ' ' + precision:<18} left out: {str(e).strip().splitlines()[-1]}", flush=True)
+            continue
         roof = {name: CORES * 1000 / (ms + decoding) for name, decoding in decode.items()}
         print(f"{engine + ' ' + precision:<18} {ms:15.2f}", *(f"{rate:18.0f}" for rate in roof.values()), flush=True)
         engines[f"{engine} {precision}"] = {"model_core_ms": ms, "images_per_second": roof}

@@ -26,8 +26,9 @@ import os
 import shutil
 import statistics
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -229,24 +230,33 @@ def main() -> None:
         for name in images
     }
     real_module = os.environ.get("EMBED_IMAGES_REAL_MODULE")
-    for number, (name, folder) in enumerate(images.items()):
-        for system in measured[name]:
-            if SYSTEMS[system].ours:
-                if real_module and number == 0 and not options.quick:
-                    measured[name][system].real_parity = real_parity(system, half_of(folder), Path(real_module))
-                run_system(system, folder, model)
-                if not options.quick:
-                    run_system(system, half_of(folder), model)
     failed: dict[str, str] = {}
+
+    def tried(work: Callable[[], object], system: str) -> None:
+        """Does it unless it fails, as with a precision that this processor has no instructions for."""
+        if system not in failed:
+            try:
+                work()
+            except RuntimeError as e:
+                failed[system] = str(e)
+                print(f"{system} is left out: {e}", file=sys.stderr)
+
+    def prepare(system: str, folder: Path, entry: Measured, told: bool) -> None:
+        """Has a system of ours make of the module what it keeps; and, when that is `told`, its parity."""
+        if real_module and told:
+            entry.real_parity = real_parity(system, half_of(folder), Path(real_module))
+        run_system(system, folder, model)
+        if not options.quick:
+            run_system(system, half_of(folder), model)
+
+    for number, (name, folder) in enumerate(images.items()):
+        for system, entry in measured[name].items():
+            if SYSTEMS[system].ours:
+                tried(partial(prepare, system, folder, entry, number == 0 and not options.quick), system)
     for number in range(1, rounds + 1):
         for name, folder in images.items():
-            for system in measured[name]:
-                if system not in failed:
-                    try:
-                        measure(system, folder, model, measured[name][system], halves=not options.quick)
-                    except RuntimeError as e:
-                        failed[system] = str(e)
-                        print(f"{system} is left out: {e}", file=sys.stderr)
+            for system, entry in measured[name].items():
+                tried(partial(measure, system, folder, model, entry, halves=not options.quick), system)
         report(
             {name: without(of_corpus, failed) for name, of_corpus in measured.items()}, number, failed, options.quick
         )

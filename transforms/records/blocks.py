@@ -1,7 +1,7 @@
 """How listing rows and what is known of earlier runs cross shuffles: as sightings, many in a block.
 
-The local runner holds what it shuffles in memory, as Python objects: a row of its own takes 1 KB there, and 33 bytes
-within a block; and the blocks themselves it need not hold (`spilling`).
+The local runner holds what it shuffles in memory, as Python objects: a row of its own takes 1 KB there, and 10 to
+14 bytes within a block; and the blocks themselves it need not hold (`spilling`).
 """
 
 import functools
