@@ -64,16 +64,11 @@ class Abreast(beam.DoFn, Generic[T, R]):
         self._threads.shutdown()
 
     def _next(self) -> list[R]:
-        """What came of the oldest element; whatever ends the wait ends the work on all."""
-        try:
-            while not wait([self._coming[0]], COUNT_SECONDS).done:
-                self._tally()
-            results = self._coming.popleft().result()
-        except BaseException:
-            self._abandon()
-            raise
-        finally:
+        """What came of the oldest element."""
+        while not wait([self._coming[0]], COUNT_SECONDS).done:
             self._tally()
+        results = self._coming.popleft().result()
+        self._tally()
         return results
 
     def _abandon(self) -> None:

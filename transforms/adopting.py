@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from apache_beam.pvalue import PBegin, PCollection
 from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
+from typing_extensions import Buffer
 
 from transforms.elements import PastOutcome, StagedFile
 from transforms.history import STAGED
@@ -100,7 +102,7 @@ def describe_shard(ledger: str, compression: str) -> StagedFile:
     return StagedFile("features", shard, ledger, note["records"], counted.bytes, found[1], note["first_uri"], {}, told)
 
 
-class _Counted:
+class _Counted(io.RawIOBase):
     """A file whose bytes are counted as they are read.
 
     Attributes:
@@ -113,11 +115,16 @@ class _Counted:
         self.bytes = 0
         self.checksum = google_crc32c.Checksum()
 
-    def read(self, size: int = -1) -> bytes:
-        data = self._file.read(size)
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Buffer) -> int:
+        with memoryview(buffer) as room:
+            data = self._file.read(len(room))
+            room[: len(data)] = data
         self.bytes += len(data)
         self.checksum.update(data)
-        return data
+        return len(data)
 
 
 def _uris_of(file: Any) -> Iterator[str]:

@@ -17,7 +17,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
-from typing import IO, Any, NamedTuple, cast
+from typing import IO, Any, NamedTuple, Protocol, cast
 
 import google_crc32c
 
@@ -43,13 +43,19 @@ def frame(record: bytes) -> bytes:
     return b"".join((_HEADER.pack(len(record), _masked_crc(length)), record, _FOOTER.pack(_masked_crc(record))))
 
 
+class Readable(Protocol):
+    """A file that is read into memory of its reader."""
+
+    def readinto(self, buffer: memoryview, /) -> int | None: ...
+
+
 @contextmanager
-def open_shard(uri: str) -> Iterator[IO[bytes]]:
+def open_shard(uri: str) -> Iterator[Readable]:
     """A file of framed records, decompressed as its name says."""
     compression = "gzip" if uri.endswith(".gz") else "none"
     with open_current(uri) as file, _ahead(file, uri) as opened, decompressed(opened, compression) as records:
         buffered = io.BufferedReader(cast(io.RawIOBase, records))
-        yield cast(IO[bytes], buffered)
+        yield buffered
         buffered.detach()
 
 
@@ -124,7 +130,7 @@ class Block(NamedTuple):
     spans: list[tuple[int, int]]
 
 
-def read_records(file: IO[bytes]) -> Iterator[bytes]:
+def read_records(file: Readable) -> Iterator[bytes]:
     """The records of a file.
 
     Raises:
@@ -196,7 +202,7 @@ class _Frames(NamedTuple):
         return data
 
 
-def _whole_frames(file: IO[bytes]) -> Iterator[_Frames]:
+def _whole_frames(file: Readable) -> Iterator[_Frames]:
     """All frames of a file that is at its beginning, as many at a time as are read at once, their data unchecked.
 
     Raises:
@@ -206,7 +212,7 @@ def _whole_frames(file: IO[bytes]) -> Iterator[_Frames]:
     first = offset = 0
     while True:
         with memoryview(data) as whole, whole[kept:] as room:
-            read = cast(io.BufferedIOBase, file).readinto(room)
+            read = file.readinto(room) or 0
         end = kept + read
         spans, at, length = list[tuple[int, int]](), 0, None
         while (start := at + _HEADER.size) <= end and (length := _length_in(data[at:start])) is not None:

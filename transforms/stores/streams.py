@@ -17,7 +17,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import IO
 
 import google_crc32c
-import numpy as np
 from typing_extensions import Buffer
 
 BUFFER_BYTES = 4 << 20  # a multiple of any disk's blocks, in whole pages, as O_DIRECT wants it
@@ -184,6 +183,8 @@ class Stream(io.RawIOBase):
 
 def _copy(some: memoryview, to: memoryview) -> None:
     """To the beginning of it, by NumPy, which lets go of the interpreter's lock meanwhile."""
+    import numpy as np  # which help and refusals, that import this page, do without
+
     np.asarray(to)[: len(some)] = some
 
 
