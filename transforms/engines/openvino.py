@@ -14,6 +14,13 @@ TOPOLOGY, WEIGHTS = "model.xml", "model.bin"  # the files of an artifact, a zip 
 BF16 = "BF16"
 
 
+def has_bf16() -> bool:
+    """Whether this processor has instructions for it."""
+    import openvino
+
+    return BF16 in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
 class OpenVINOEngine:
     """Runs a model in OpenVINO's format with one uint8 image input and one float32 vector output.
 
@@ -24,9 +31,9 @@ class OpenVINOEngine:
     def __init__(self, artifact: bytes, threads: int, precision: str):
         import openvino
 
-        core = openvino.Core()
-        if precision == "bf16" and BF16 not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        if precision == "bf16" and not has_bf16():
             raise ValueError("this processor has no bf16 instructions (AVX512_BF16 or AMX)")
+        core = openvino.Core()
         with zipfile.ZipFile(io.BytesIO(artifact)) as archive:
             model = core.read_model(archive.read(TOPOLOGY), archive.read(WEIGHTS))
         model.reshape([1, *model.input().partial_shape[1:]])

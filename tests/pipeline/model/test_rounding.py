@@ -18,6 +18,7 @@ from pipeline.options.config import make_config
 from pipeline.runs.run import model_of
 from tests.conftest import TINY_SIZE, photo, save_module
 from transforms.engines import load_engine
+from transforms.engines.openvino import has_bf16
 
 PAIRS = 8  # of a depthwise and a pointwise convolution: sixteen, of which an eighth may stay exact
 
@@ -122,6 +123,8 @@ def test_trained_vectors_keep_their_fidelity(tmp_path: Path, precision: str, lea
     module = os.environ.get("EMBED_IMAGES_REAL_MODULE")
     if not module:
         pytest.skip("EMBED_IMAGES_REAL_MODULE names no folder of a trained module")
+    if precision == "bf16" and not has_bf16():
+        pytest.skip("this processor has no bf16 instructions")
     make_corpus(tmp_path / "images")
     given = {"input": str(tmp_path / "images"), "output": str(tmp_path / "output"), "model": module}
     config = make_config({**given, "precision": precision}, [])
