@@ -5,8 +5,8 @@
 - model: milliseconds of one core an image, by engine: wall time of its calls by the number of cores, which it has all.
 - roofline: images/s when every core does nothing else: cores / (decode + model).
 
-Each engine is measured in a process of its own, and everything at its fastest of several repeats. It prints a table
-and writes benchmarks/results/roofline.json.
+Each is measured in a process of its own, at its fastest of several repeats. It prints a table and writes
+benchmarks/results/roofline.json. (`throughput.py` measures them again beside each run, and takes the medians.)
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import corpora
@@ -37,28 +38,47 @@ CORES = os.cpu_count() or 1
 RESULTS = Path(__file__).parent / "results" / "roofline.json"
 
 
-def fastest(work: Callable[[], object]) -> float:
-    """Milliseconds of the fastest repeat, by image."""
-    seconds = []
+def repeats(work: Callable[[], object]) -> list[float]:
+    """Milliseconds of each repeat, by image."""
+    found = []
     for _ in range(REPEATS):
         started = time.perf_counter()
         work()
-        seconds.append(time.perf_counter() - started)
-    return min(seconds) * 1000 / IMAGES
+        found.append((time.perf_counter() - started) * 1000 / IMAGES)
+    return found
 
 
-def decode_ms(images: Path) -> float:
-    """Core milliseconds an image of a corpus, in a thread a core."""
+def fastest(work: Callable[[], object]) -> float:
+    """Milliseconds of the fastest repeat, by image."""
+    return min(repeats(work))
+
+
+def measured(*what: str) -> list[float]:
+    """Core milliseconds an image, of each repeat: of decoding a corpus, or of an engine in a precision.
+
+    Raises:
+        RuntimeError: it failed, as with a precision that this processor has no instructions for.
+    """
+    command = [sys.executable, str(Path(__file__)), "--one", *what]
+    found: list[float] = json.loads(run_command(command, os.environ, Path.cwd()).last_line)
+    return found
+
+
+def decode_ms(images: Path) -> list[float]:
+    """Of a corpus, in a thread a core."""
     files = [image.read_bytes() for image in sorted(images.iterdir())]
     data = [files[index % len(files)] for index in range(IMAGES)]
     with ThreadPoolExecutor(CORES) as threads:
-        return CORES * fastest(
-            lambda: list(threads.map(lambda image: decode_image(image, SIZE, "squash", 1 << 30), data))
-        )
+        work = partial(_decode_all, threads, data)
+        return [CORES * ms for ms in repeats(work)]
 
 
-def model_ms(engine: str, precision: str, images: Path) -> float:
-    """Core milliseconds an image of an engine that has all cores; int8 is calibrated on `images`."""
+def _decode_all(threads: ThreadPoolExecutor, data: Sequence[bytes]) -> None:
+    list(threads.map(lambda image: decode_image(image, SIZE, "squash", 1 << 30), data))
+
+
+def model_ms(engine: str, precision: str, images: Path) -> list[float]:
+    """Of an engine that has all cores; int8 is calibrated on `images`."""
     given = {"input": str(images), "output": str(corpora.folder() / "roofline"), "model": STANDIN_HANDLE}
     config = make_config({**given, "engine": engine, "precision": precision}, [])
     model = model_of(config, here=True)
@@ -66,29 +86,26 @@ def model_ms(engine: str, precision: str, images: Path) -> float:
     embed = load_engine(engine, Path(model.artifact).read_bytes(), size, CORES, precision)
     batch = np.random.default_rng(0).integers(0, 256, (size, *model.input_size, 3), np.uint8)
     embed(batch)
-    return CORES * fastest(lambda: [embed(batch) for _ in range(IMAGES // size)])
+    return [CORES * ms for ms in repeats(lambda: [embed(batch) for _ in range(IMAGES // size)])]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="decode a tenth of the corpora")
-    parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--one", nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    share = 10 if options.quick else 1
-    images = {name: corpora.corpus(name, count // share) for name, count in corpora.COUNTS.items()}
+    images = {name: corpora.corpus(name, count) for name, count in corpora.COUNTS.items()}
     if options.one:
-        engine, precision = options.one
-        print(model_ms(engine, precision, images["small"]))
+        name, *precision = options.one
+        print(json.dumps(model_ms(name, *precision, images["small"]) if precision else decode_ms(images[name])))
         return
-    decode = {name: decode_ms(folder) for name, folder in images.items()}
+    decode = {name: min(measured(name)) for name in images}
     print("decode, core ms an image:", ", ".join(f"{name} {ms:.1f}" for name, ms in decode.items()))
     print(f"{'':<18} {'model, core ms':>15}", *(f"{name + ', images/s':>18}" for name in decode))
     engines = {}
     for engine, precision in ((engine, precision) for engine, of in PRECISIONS.items() for precision in of):
-        command = [sys.executable, *sys.argv, "--one", engine, precision]
         try:
-            ms = float(run_command(command, os.environ, Path.cwd()).last_line)
-        except RuntimeError as e:  # as with a precision that this processor has no instructions for
+            ms = min(measured(engine, precision))
+        except RuntimeError as e:
             print(f"{engine + ' ' + precision:<18} left out: {str(e).strip().splitlines()[-1]}", flush=True)
             continue
         roof = {name: CORES * 1000 / (ms + decoding) for name, decoding in decode.items()}

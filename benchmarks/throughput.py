@@ -10,6 +10,8 @@ read them. All is measured from outside, for all in the same way:
   gains by doing its work in another order.
 - peak MB: of all processes of the command together (proportional set sizes).
 - cosine: the mean, over all images, of its vectors to those of the first system: that all do the same work.
+- roof: of ours, images/s by those of the roofline (`roofline.py`), which is measured between the two commands of each
+  round, and is of the medians of its repeats: other work on the machine meets all three.
 - real: the mean cosine of its vectors to the untouched module's, of trained weights, as a run of ours measures it at
   launch: what a precision costs. With the SavedModel that EMBED_IMAGES_REAL_MODULE names, such as
   https://tfhub.dev/google/imagenet/mobilenet_v2_130_224/feature_vector/4; the stand-in's weights are random.
@@ -26,7 +28,7 @@ import os
 import shutil
 import statistics
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -34,6 +36,7 @@ from typing import Any, NamedTuple
 
 import corpora
 import numpy as np
+import roofline
 from chart import bar_chart
 from measuring import Cost, machine, run_command
 
@@ -57,6 +60,11 @@ class System(NamedTuple):
     @property
     def ours(self) -> bool:
         return self.file == "ours.py"
+
+    @property
+    def engine(self) -> tuple[str, ...]:
+        """Its engine and precision; none of a system that is not ours, or does not resize as `roofline.py` does."""
+        return tuple(text.partition("=")[2] for text in self.arguments) if len(self.arguments) == 2 else ()
 
 
 SYSTEMS = {
@@ -92,6 +100,7 @@ class Measured:
 
     seconds: list[float] = field(default_factory=list)
     half_seconds: list[float] = field(default_factory=list)
+    roofs: list[float] = field(default_factory=list)
     peak_mb: list[float] = field(default_factory=list)
     last_line: dict[str, Any] = field(default_factory=dict)
     real_parity: dict[str, Any] = field(default_factory=dict)
@@ -168,7 +177,15 @@ def measure(name: str, images: Path, model: Path, measured: Measured, halves: bo
     measured.peak_mb.append(cost.peak_mb)
     measured.last_line = json.loads(cost.last_line)
     if halves:
+        if engine := SYSTEMS[name].engine:
+            measured.roofs.append(roof(engine, images))
         measured.half_seconds.append(run_system(name, half_of(images), model)[0].seconds)
+
+
+def roof(engine: Sequence[str], images: Path) -> float:
+    """images/s of the roofline at this moment."""
+    corpus = "large" if images.name.startswith("large") else "small"  # which the tars hold
+    return roofline.CORES * 1000 / sum(statistics.median(roofline.measured(*what)) for what in (engine, [corpus]))
 
 
 def half_of(images: Path) -> Path:
@@ -194,6 +211,9 @@ def summary(measured: Measured, reference: Mapping[str, np.ndarray]) -> dict[str
     if rates:
         median = added / (statistics.median(measured.seconds) - statistics.median(measured.half_seconds))
         result["images_per_second"] = {"median": median, "min": min(rates), "max": max(rates)}
+    if measured.roofs:
+        shares = [rate / most for rate, most in zip(rates, measured.roofs, strict=True)]
+        result["of_roofline"] = {"median": statistics.median(shares), "min": min(shares), "max": max(shares)}
     return result
 
 
@@ -206,13 +226,14 @@ def print_table(name: str, systems: Mapping[str, Mapping[str, Any]]) -> None:
     images = next(iter(systems.values()))["images"]
     print(f"\n{name}: {images:,} images")
     print(f"{'':<22} {'images/s':>8} {'min':>7} {'max':>7} {'seconds':>8} {'min':>7} {'max':>7}", end="")
-    print(f" {'peak MB':>8} {'cosine':>8} {'real':>8}")
+    print(f" {'peak MB':>8} {'cosine':>8} {'roof':>5} {'real':>8}")
     for system, entry in systems.items():
         rates = "".join(f" {value:7.1f}" for value in entry.get("images_per_second", {}).values()) or " " * 24
         seconds = [entry["median_seconds"], min(entry["seconds"]), max(entry["seconds"])]
         print(f"{system:<22} {rates} ", *(f"{value:7.1f}" for value in seconds), end="")
         real = f"{entry['real_parity']['mean_cosine']:.6f}" if "real_parity" in entry else ""
-        print(f" {entry['peak_mb']:8.0f} {entry['mean_cosine']:.6f} {real}")
+        share = f"{entry['of_roofline']['median']:.2f}" if "of_roofline" in entry else ""
+        print(f" {entry['peak_mb']:8.0f} {entry['mean_cosine']:.6f} {share:>5} {real}")
 
 
 def main() -> None:
