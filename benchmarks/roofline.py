@@ -64,6 +64,11 @@ def measured(*what: str) -> list[float]:
     return found
 
 
+def images_per_second(decode: float, model: float) -> float:
+    """The roofline, of core milliseconds an image."""
+    return CORES * 1000 / (decode + model)
+
+
 def decode_ms(images: Path) -> list[float]:
     """Of a corpus, in a thread a core."""
     files = [image.read_bytes() for image in sorted(images.iterdir())]
@@ -108,7 +113,7 @@ def main() -> None:
         except RuntimeError as e:
             print(f"{engine + ' ' + precision:<18} left out: {str(e).strip().splitlines()[-1]}", flush=True)
             continue
-        roof = {name: CORES * 1000 / (ms + decoding) for name, decoding in decode.items()}
+        roof = {name: images_per_second(decoding, ms) for name, decoding in decode.items()}
         print(f"{engine + ' ' + precision:<18} {ms:15.2f}", *(f"{rate:18.0f}" for rate in roof.values()), flush=True)
         engines[f"{engine} {precision}"] = {"model_core_ms": ms, "images_per_second": roof}
     RESULTS.parent.mkdir(exist_ok=True)

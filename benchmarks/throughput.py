@@ -39,9 +39,9 @@ import numpy as np
 import roofline
 from chart import bar_chart
 from measuring import Cost, machine, run_command
+from written import mean_cosine, read_vectors
 
 from pipeline.model.handles import STANDIN_HANDLE, resolve
-from pipeline.outputs.dataset import read_shard, texts_of, vectors_of
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -150,26 +150,6 @@ def real_parity(name: str, images: Path, model: Path) -> dict[str, Any]:
     return parity
 
 
-def read_vectors(output: Path) -> dict[str, np.ndarray]:
-    """Of all TFRecords; their checksums are compared, and no image may have two records."""
-    vectors: dict[str, np.ndarray] = {}
-    records = 0
-    for shard in output.rglob("*"):
-        if shard.suffix in (".tfrecord", ".tar"):  # as Ray names its TFRecords
-            for batch in read_shard(str(shard)):
-                names = [file_name(uri) for uri in texts_of(batch, "image/uri")]
-                vectors.update(zip(names, vectors_of(batch), strict=True))
-                records += len(names)
-    if records != len(vectors):
-        raise RuntimeError(f"{output} has {records} records of {len(vectors)} images")
-    return vectors
-
-
-def file_name(uri: str) -> str:
-    """Of an image, in a folder or in a tar: tar://NAME::TAR is ours."""
-    return os.path.basename(uri.removeprefix("tar://").partition("::")[0])
-
-
 def measure(name: str, images: Path, model: Path, measured: Measured, halves: bool) -> None:
     """A round of one system over one corpus."""
     cost, measured.vectors = run_system(name, images, model)
@@ -185,7 +165,8 @@ def measure(name: str, images: Path, model: Path, measured: Measured, halves: bo
 def roof(engine: Sequence[str], images: Path) -> float:
     """images/s of the roofline at this moment."""
     corpus = "large" if images.name.startswith("large") else "small"  # which the tars hold
-    return roofline.CORES * 1000 / sum(statistics.median(roofline.measured(*what)) for what in (engine, [corpus]))
+    decode, model = (statistics.median(roofline.measured(*what)) for what in ([corpus], engine))
+    return roofline.images_per_second(decode, model)
 
 
 def half_of(images: Path) -> Path:
@@ -215,11 +196,6 @@ def summary(measured: Measured, reference: Mapping[str, np.ndarray]) -> dict[str
         shares = [rate / most for rate, most in zip(rates, measured.roofs, strict=True)]
         result["of_roofline"] = {"median": statistics.median(shares), "min": min(shares), "max": max(shares)}
     return result
-
-
-def mean_cosine(expected: Mapping[str, np.ndarray], actual: Mapping[str, np.ndarray]) -> float:
-    x, y = (np.stack([vectors[name] for name in sorted(vectors)]).astype(np.float64) for vectors in (expected, actual))
-    return float(np.mean((x * y).sum(1) / (np.linalg.norm(x, axis=1) * np.linalg.norm(y, axis=1))))
 
 
 def print_table(name: str, systems: Mapping[str, Mapping[str, Any]]) -> None:
