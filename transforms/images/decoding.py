@@ -86,12 +86,12 @@ def decode_image(data: bytes, size: tuple[int, int], resize: str, max_image_pixe
     try:
         opened = open_image(identify(data), data, max_image_pixels)
         check_pixels(*opened.size, max_image_pixels)
-        image, drafted = opened.image, None
-        if image is not None and opened.format in ("JPEG", "MPO") and is_reducible(opened.size, size, resize):
-            drafted = image.draft("RGB", draft_size(size, resize))
+        draft = opened.draft if opened.draft and is_reducible(opened.size, size, resize) else None
+        if draft:
+            draft(draft_size(size, resize))
         rgb = opened.rgb()
-        width, height = opened.size if drafted else rgb.size  # a draft is smaller than the image
-        orientation = orientation_of(image) if image is not None else 1
+        width, height = opened.size if draft else rgb.size  # a draft is smaller than the image
+        orientation = opened.orientation() if opened.image is None else orientation_of(opened.image)
         if orientation in SWAPS_SIDES:
             width, height = height, width
         rgb = upright(rgb, orientation)

@@ -21,6 +21,9 @@ from transforms.images.orientation import orientation_of, upright
 SOS, EOI, APP1, APP2 = 0xDA, 0xD9, 0xE1, 0xE2
 ALONE = frozenset((0x00, 0x01, 0xFF, *range(0xD0, 0xD9)))
 LAST = (SOS, EOI)  # of a header
+# Frames that libjpeg decodes, tables of Huffman's and arithmetic coding, of quantization, restarts, what applications
+# keep, comments, and the first scan.
+USUAL = frozenset((0xC0, 0xC1, 0xC2, 0xC4, 0xC9, 0xCA, 0xCC, 0xDA, 0xDB, 0xDD, *range(0xE0, 0xF0), 0xFE))
 FRAMES = {
     0xC0: "baseline", 0xC1: "extended sequential", 0xC2: "progressive", 0xC3: "lossless", 0xC5: "hierarchical",
     0xC6: "hierarchical", 0xC7: "hierarchical", 0xC9: "arithmetic-coded", 0xCA: "arithmetic-coded progressive",
@@ -49,6 +52,8 @@ class Frame(NamedTuple):
     depth: bits of a sample.
     height, width: in pixels; 0 where a later marker would tell the height.
     components: samples of a pixel.
+    is_usual: whether its header has nothing but segments that cameras and encoders write, and is of one image.
+    may_be_turned: whether a segment may tell which way is up.
     """
 
     kind: int
@@ -56,6 +61,8 @@ class Frame(NamedTuple):
     height: int
     width: int
     components: int
+    is_usual: bool = False
+    may_be_turned: bool = False
 
     @property
     def is_plain(self) -> bool:
@@ -70,14 +77,19 @@ def check(data: bytes, max_image_pixels: int) -> Frame | None:
         ImageError: it is of a kind that is not read, or would cost more than its pixels.
     """
     exif: list[bytes] = []
-    frame, scanned = None, 0
+    kind, fields, scanned = 0, b"", 0
+    usual, turned, last_end = True, False, 2
     for marker, start, end in header(data):
+        usual = usual and marker in USUAL and start - 4 == last_end  # and nothing stands between
+        last_end = end
         if marker in FRAMES:
-            fields = data[start : start + 6]
-            frame = Frame(marker, *struct.unpack(">BHHB", fields)) if len(fields) == 6 else None
-        elif marker == APP1 and data.startswith(EXIF, start):
-            exif.append(data[start + len(EXIF) : end])
+            kind, fields = marker, data[start : start + 6]
+        elif marker == APP1:
+            turned = True
+            if data.startswith(EXIF, start):
+                exif.append(data[start + len(EXIF) : end])
         elif marker == APP2 and data.startswith(b"MPF\0", start):
+            usual = False
             check_exif(data[start + 4 : end])  # an index of pictures, of the same directories
         elif marker == SOS:
             scanned = data[start] if start < len(data) else 0
@@ -85,14 +97,17 @@ def check(data: bytes, max_image_pixels: int) -> Frame | None:
         raise too_costly(f"it has {len(exif):,} segments of EXIF")
     if exif:
         check_exif(b"".join(exif))
-    if frame is None:
+    if len(fields) < 6:
         return None
-    if not frame.is_plain and not (frame.kind in DEEP and frame.components in (1, 3) and find_spec("imagecodecs")):
-        remedy = "; pip install 'embed-images[deep]' to read it" if frame.kind in DEEP else ""
-        kind = FRAMES[frame.kind]
-        raise unsupported(f"a JPEG of a kind that is not read here: {kind}, {frame.depth} bits a sample{remedy}")
-    if frame.kind in (0xC2, 0xCA) or scanned < frame.components:
-        _check_scans(data, frame.width * frame.height, max_image_pixels)
+    depth, height, width, components = struct.unpack(">BHHB", fields)
+    usual = usual and scanned > 0 and components in (1, 3) and height * width > 0
+    frame = Frame(kind, depth, height, width, components, usual, turned)
+    if not frame.is_plain and not (kind in DEEP and components in (1, 3) and find_spec("imagecodecs")):
+        remedy = "; pip install 'embed-images[deep]' to read it" if kind in DEEP else ""
+        told = f"{FRAMES[kind]}, {depth} bits a sample"
+        raise unsupported(f"a JPEG of a kind that is not read here: {told}{remedy}")
+    if kind in (0xC2, 0xCA) or scanned < components:
+        _check_scans(data, width * height, max_image_pixels)
     return frame
 
 
@@ -142,7 +157,7 @@ def load(image: ImageFile.ImageFile, data: bytes) -> None:
     Raises:
         ImageError, OSError: it is truncated.
     """
-    if _has_end(data):
+    if has_end(data):
         image.load()
         return
     tiles = list(image.tile)
@@ -155,7 +170,8 @@ def load(image: ImageFile.ImageFile, data: bytes) -> None:
     _load_without_end(data, decoded)
 
 
-def _has_end(data: bytes) -> bool:
+def has_end(data: bytes) -> bool:
+    """Whether it has the marker that ends an image."""
     return data.endswith(b"\xff\xd9") or any(marker == EOI for marker, _, _ in scans_of(data))
 
 
@@ -212,14 +228,14 @@ def read_deep(data: bytes, frame: Frame) -> Image.Image:
         imagecodecs.jpeg8_decode(whole, out=samples)  # not jpeg_decode, whose second decoder writes beyond its memory
         return samples.copy()
 
-    if _has_end(data):
+    if has_end(data):
         decoded(data)
     else:
         _load_without_end(data, decoded)
-    return upright(from_samples(samples, (1 << frame.depth) - 1, filled=False), _orientation_in(data))
+    return upright(from_samples(samples, (1 << frame.depth) - 1, filled=False), orientation_in(data))
 
 
-def _orientation_in(data: bytes) -> int:
+def orientation_in(data: bytes) -> int:
     """The orientation that Pillow would find."""
     told = Image.new("L", (1, 1))
     exif = b""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import re
-import struct
 from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
@@ -21,6 +19,7 @@ from transforms.images import (
     jpeg,
     jpeg2000,
     jpegxl,
+    plain_jpeg,
     png,
     portable,
     psd,
@@ -32,16 +31,13 @@ from transforms.images import (
 from transforms.images.colors import to_rgb
 from transforms.images.covering import loaded
 from transforms.images.directories import Directory, check_exif
-from transforms.images.errors import ImageError, check_pixels, too_costly, unsupported
+from transforms.images.errors import check_pixels, too_costly, unsupported
 from transforms.images.formats import UNSIGNED, refusal
+from transforms.images.pillow import NotThisFormatError, pillow_image
 
-# Decoders that are Python code, of a microsecond a sample, by Pillow's names.
-SLOW = frozenset(("bmp_rle", "dds_rgb", "ppm", "ppm_plain", "qoi"))
-SLOW_PIXELS = 16_000_000
 TIFF_HEADER = re.compile(rb"II\*\0.\0\0\0|MM\0\*\0\0\0.", re.DOTALL)
 MAX_EXIFS = 16
 MAX_ICON_BYTES = 16 << 20  # their blocks are read one by one
-ENDS_EARLY = (IndexError, EOFError, struct.error)
 
 
 class Opened(NamedTuple):
@@ -52,12 +48,17 @@ class Opened(NamedTuple):
         size: (width, height) that the header claims.
         image: as Pillow has opened it; None where another library reads it.
         rgb: decodes it to RGB. What it raises besides ImageError is the decoder's.
+    draft: has it decoded at a half, a quarter or an eighth of its sides, as far as at least the given (width, height)
+        is left; None where the decoder cannot.
+    orientation: as EXIF has it, where there is no `image` that would tell it.
     """
 
     format: str
     size: tuple[int, int]
     image: ImageFile.ImageFile | None
     rgb: Callable[[], Image.Image]
+    draft: Callable[[tuple[int, int]], object] | None = None
+    orientation: Callable[[], int] = lambda: 1
 
 
 def open_image(format: str, data: bytes, max_image_pixels: int) -> Opened:
@@ -76,35 +77,6 @@ def open_image(format: str, data: bytes, max_image_pixels: int) -> Opened:
     raise refusal(data)
 
 
-class NotThisFormatError(ImageError):
-    """A header that begins as one of a format does, and is none."""
-
-    def __init__(self, format: str, error: Exception):
-        cause = error.args[0] if error.args else error  # Pillow wraps what its readers raise
-        reason = "it ends too early" if isinstance(cause, ENDS_EARLY) or isinstance(error, ENDS_EARLY) else cause
-        super().__init__("NotAnImage", f"it begins as {format} does, but its header cannot be read: {reason}")
-
-
-def pillow_image(format: str, data: bytes) -> ImageFile.ImageFile:
-    """The image as Pillow's reader of one format opens it.
-
-    Not by `Image.open`, which keeps to itself why a file is not of a format.
-    """
-    if format not in Image.OPEN:
-        Image.init()
-    factory, accept = Image.OPEN[format]
-    try:
-        if accept and not accept(data[:16]):
-            raise SyntaxError("the first bytes are of none")
-        image = factory(io.BytesIO(data), "")
-    except (SyntaxError, IndexError, TypeError, struct.error) as e:
-        raise NotThisFormatError(format, e) from None
-    if image.tile and image.tile[0][0] in SLOW and image.width * image.height > SLOW_PIXELS:
-        what = f"{image.width:,} x {image.height:,} pixels of a kind of {format} that is decoded by slow code"
-        raise too_costly(f"{what}: up to {SLOW_PIXELS:,} are read")
-    return image
-
-
 class _Plain:
     """Opens a format of which Pillow makes all that is needed."""
 
@@ -121,13 +93,16 @@ def _jpeg(data: bytes, max_image_pixels: int) -> Opened:
     frame = jpeg.check(data, max_image_pixels)
     if frame and not frame.is_plain:
         return Opened("JPEG", (frame.width, frame.height), None, lambda: jpeg.read_deep(data, frame))
+    if frame and frame.is_usual and jpeg.has_end(data):
+        usual = plain_jpeg.PlainJpeg(data, frame)
+        return Opened("JPEG", (frame.width, frame.height), None, usual.rgb, usual.draft, usual.orientation)
     image = pillow_image("JPEG", data)
 
     def rgb() -> Image.Image:
         jpeg.load(image, data)
         return to_rgb(image)
 
-    return Opened(image.format or "JPEG", image.size, image, rgb)
+    return Opened(image.format or "JPEG", image.size, image, rgb, partial(image.draft, "RGB"))
 
 
 def _png(data: bytes, max_image_pixels: int) -> Opened:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,16 +33,24 @@ def jpeg(width: int, height: int, **options: bytes) -> bytes:
 def test_a_jpeg_is_reduced_as_far_as_twice_the_size(
     width: int, height: int, decoded: tuple[int, int], resize: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sizes, load = list[tuple[int, int]](), JpegImageFile.load
+    sizes, load, frombytes = list[tuple[int, int]](), JpegImageFile.load, Image.frombytes
 
     def watched(image: JpegImageFile) -> object:
         sizes.append(image.size)
         return load(image)
 
+    def watched_too(mode: str, size: tuple[int, int], *given: Any) -> Image.Image:
+        sizes.append(size)
+        return frombytes(mode, size, *given)
+
     monkeypatch.setattr(JpegImageFile, "load", watched)
-    image = decode_image(jpeg(width, height), SIZE, resize, 1 << 30)
-    assert sizes[0] == decoded
-    assert (image.width, image.height) == (width, height)
+    monkeypatch.setattr(Image, "frombytes", watched_too)
+    usual = jpeg(width, height)
+    for data in (usual, usual[:20] + b"junk" + usual[20:]):  # which is passed over
+        sizes.clear()
+        image = decode_image(data, SIZE, resize, 1 << 30)
+        assert sizes[0] == decoded
+        assert (image.width, image.height) == (width, height)
 
 
 @pytest.mark.parametrize("orientation", [None, 1, 3, 6, 8, 9])
