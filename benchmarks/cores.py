@@ -18,7 +18,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ from benchmarks.measuring import machine, run_command
 from benchmarks.scaling import FEATURES, without_model
 from pipeline.options.config import make_config
 from pipeline.runs.run import run
+from transforms.engines.one_by_one import OneByOne
 
 CORES = (2, 4, 8, 16, 32, 64)
 # Of one core, as `make bench` measures them: a decode of 500x375, and the model in LiteRT's f32 and int8.
@@ -54,20 +54,14 @@ class Cores:
                 time.sleep(seconds)
 
 
-class SleepingEngine:
+def sleeping_engine(cores: Cores, seconds: float) -> OneByOne:
     """As LiteRT's: each image by itself, in as many threads as there are cores."""
 
-    def __init__(self, cores: Cores, seconds: float):
-        self._threads = ThreadPoolExecutor(cores.count, thread_name_prefix="engine")
-        self._cores = cores
-        self._seconds = seconds
-
-    def __call__(self, images: Sequence[np.ndarray]) -> np.ndarray:
-        return np.concatenate([*self._threads.map(self._embed, images)])
-
-    def _embed(self, image: np.ndarray) -> np.ndarray:
-        self._cores.work(self._seconds)
+    def embed(image: np.ndarray) -> np.ndarray:
+        cores.work(seconds)
         return np.zeros((1, FEATURES), np.float32)
+
+    return OneByOne([embed] * cores.count, "engine")
 
 
 def run_one(cores: int, model_ms: float, images: int, more: dict[str, Any], beam_args: Sequence[str]) -> None:
@@ -89,7 +83,7 @@ def run_one(cores: int, model_ms: float, images: int, more: dict[str, Any], beam
 
     transforms.groups.decode_image = decode_and_sleep  # type: ignore[attr-defined]
     transforms.images.threads.thread_time = thread_time
-    transforms.embedding.load_engine = lambda *_: SleepingEngine(at_work, model_ms / 1000)  # type: ignore[attr-defined]
+    transforms.embedding.load_engine = lambda *_: sleeping_engine(at_work, model_ms / 1000)  # type: ignore[attr-defined]
     output = tempfile.mkdtemp()
     try:
         given = {"input": str(tiny.loose(images)), "output": output, "threads": cores, **more}

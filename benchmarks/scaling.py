@@ -20,6 +20,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -92,14 +93,18 @@ def flat(count: int) -> Iterator[Corpus]:
 FORMS: Mapping[str, Callable[[int], Any]] = {"loose": loose, "columns": columns, "tars": tars, "flat": flat}
 
 
+class Zeros:
+    """An engine of nothing."""
+
+    def begin(self, images: Sequence[np.ndarray]) -> Callable[[], np.ndarray]:
+        return partial(np.zeros, (len(images), FEATURES), np.float32)
+
+
 def without_model() -> None:
     """Puts in this process an engine of zeros in the place of the model's."""
 
     with tempfile.NamedTemporaryFile(delete=False) as artifact:
         pass
-
-    def zeros(*_: object, **__: object) -> object:
-        return lambda images: np.zeros((len(images), FEATURES), np.float32)
 
     def model(handle: str, *_: object, **__: object) -> FeatureModel:
         return FeatureModel(
@@ -115,7 +120,7 @@ def without_model() -> None:
             saved_model="",
         )
 
-    transforms.embedding.load_engine = zeros  # type: ignore[assignment,attr-defined]  # the stage calls that name
+    transforms.embedding.load_engine = lambda *_, **__: Zeros()  # type: ignore[assignment,attr-defined]  # the stage calls that name
     pipeline.model.prepare.prepare_model = model
 
 

@@ -11,10 +11,10 @@ from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
 import apache_beam as beam
-from apache_beam.transforms.window import GlobalWindows
 from apache_beam.utils.windowed_value import WindowedValue
 
 from transforms import tally
+from transforms.bundles import at_the_end
 
 AT_ONCE = 2  # more wait for the interpreter's lock
 COUNT_SECONDS = 0.5  # between looks at what was counted
@@ -56,8 +56,7 @@ class Abreast(beam.DoFn, Generic[T, R]):
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
         while self._coming:
-            for result in self._next():
-                yield GlobalWindows.windowed_value_at_end_of_window(result)
+            yield from at_the_end(self._next())
 
     def teardown(self) -> None:
         self._abandon()

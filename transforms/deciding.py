@@ -9,9 +9,9 @@ from typing import Any
 
 import apache_beam as beam
 from apache_beam.pvalue import TaggedOutput
-from apache_beam.transforms.window import GlobalWindows
 
 from transforms import tally
+from transforms.bundles import at_the_end
 from transforms.elements import ImageObject, PastOutcome, PlacedRecord, ReadContainer, Refusal
 from transforms.history import DELETED, EMBED, OUTSIDE, STAGED, decide, newest_outcome, reason_of
 from transforms.inputs import kinds
@@ -76,11 +76,12 @@ class Decide(beam.DoFn):
 
     def start_bundle(self) -> None:
         self._left_out: Counter[str] = Counter()
+        self._decisions: Counter[str] = Counter()
 
     def finish_bundle(self) -> Iterator[Any]:
+        yield from at_the_end(TaggedOutput(DECISIONS, decision) for decision in self._decisions.items())
         if self._left_out:
-            counted = GlobalWindows.windowed_value_at_end_of_window(dict(self._left_out))
-            yield TaggedOutput(LEFT_OUT, counted)
+            yield from at_the_end([TaggedOutput(LEFT_OUT, dict(self._left_out))])
 
     def _skipped(self, _: str, kind: str) -> None:
         tally.count("files_skipped")
@@ -119,7 +120,7 @@ class Decide(beam.DoFn):
         decision = decide(image, past, retry_dead_letters=options.retry_dead_letters, compare_columns=compare)
         if decision == EMBED and image is not None and not self._is_inside(image.updated):
             decision = OUTSIDE
-        yield TaggedOutput(DECISIONS, decision)
+        self._decisions[decision] += 1
         if decision == EMBED and image is not None:
             tally.count("images_selected")
             yield image._replace(reason=reason_of(image, past)) if options.incremental else image
@@ -142,7 +143,7 @@ class Decide(beam.DoFn):
         if known is not None or not container.content:
             tally.count("objects_settled")  # the container: its members are listed as they are met
         if known is not None:
-            yield from (TaggedOutput(DECISIONS, decision) for decision in known)
+            self._decisions.update(known)
             return
         number, chosen, whole = 0, 0, not container.content
         if container.content:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
@@ -13,13 +14,15 @@ from apache_beam.ml.inference.base import ModelHandler, RunInference
 from apache_beam.pvalue import DoOutputsTuple, PCollection, TaggedOutput
 
 from transforms import tally
-from transforms.elements import DeadLetter, EmbeddedBatch, ImageInfo, LoadedBatch
+from transforms.bundles import at_the_end
+from transforms.elements import BegunBatch, DeadLetter, EmbeddedBatch, ImageInfo, LoadedBatch
 from transforms.engines import BATCH_SIZE, load_engine
 from transforms.engines.engine import Engine
 from transforms.stores import filesystems, storage
 from transforms.stores.filesystems import StorageOptions
 
 FAILED = "failed"
+BEGUN = 2  # batches that an engine has besides the one that is waited for
 
 
 @dataclass
@@ -52,12 +55,12 @@ class EmbedImages(beam.PTransform[PCollection[LoadedBatch], DoOutputsTuple]):
         outputs: DoOutputsTuple = (
             loaded
             | "RunInference" >> RunInference(handler)
-            | "CheckVectors" >> beam.FlatMap(check_vectors).with_outputs(FAILED, main="embedded")
+            | "AwaitVectors" >> beam.ParDo(_AwaitVectors()).with_outputs(FAILED, main="embedded")
         )
         return outputs
 
 
-class FeatureModelHandler(ModelHandler[tuple[ImageInfo, np.ndarray], EmbeddedBatch, Engine]):
+class FeatureModelHandler(ModelHandler[tuple[ImageInfo, np.ndarray], BegunBatch, Engine]):
     """Loads a staged artifact and runs it; Beam's own handlers cannot load TF Hub's SavedModels.
 
     (They call `tf.keras.models.load_model`, which Keras 3 refuses for SavedModels.)
@@ -90,10 +93,10 @@ class FeatureModelHandler(ModelHandler[tuple[ImageInfo, np.ndarray], EmbeddedBat
         batch: Sequence[tuple[ImageInfo, np.ndarray]],
         model: Engine,
         inference_args: dict[str, Any] | None = None,
-    ) -> list[EmbeddedBatch]:
-        """A `LoadedBatch` in, one batch out, which RunInference passes on as it is."""
+    ) -> list[BegunBatch]:
+        """A `LoadedBatch` in, one batch out, which RunInference passes on as it is: it is only begun with here."""
         images, pixels = zip(*batch, strict=True)
-        return [EmbeddedBatch(images, model(pixels))]
+        return [BegunBatch(images, model.begin(pixels))]
 
     def should_skip_batching(self) -> bool:
         """They are batches already."""
@@ -104,6 +107,25 @@ class FeatureModelHandler(ModelHandler[tuple[ImageInfo, np.ndarray], EmbeddedBat
 
     def get_metrics_namespace(self) -> str:
         return "embed_images_inference"
+
+
+class _AwaitVectors(beam.DoFn):
+    """Waits for a batch when `BEGUN` others are begun behind it: the engine has work while a batch is written."""
+
+    def __init__(self) -> None:
+        self._begun: deque[BegunBatch] = deque()
+
+    def start_bundle(self) -> None:
+        self._begun.clear()  # of what a bundle that failed has left
+
+    def process(self, element: BegunBatch) -> Iterator[Any]:
+        self._begun.append(element)
+        if len(self._begun) > BEGUN:
+            yield from check_vectors(self._begun.popleft().embedded())
+
+    def finish_bundle(self) -> Iterator[Any]:
+        while self._begun:
+            yield from at_the_end(check_vectors(self._begun.popleft().embedded()))
 
 
 def check_vectors(batch: EmbeddedBatch) -> Iterator[Any]:

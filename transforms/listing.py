@@ -9,9 +9,9 @@ from typing import Any
 
 import apache_beam as beam
 from apache_beam.pvalue import DoOutputsTuple, PCollection, TaggedOutput
-from apache_beam.transforms.window import GlobalWindows
 
 from transforms import tally
+from transforms.bundles import at_the_end
 from transforms.elements import ImageObject
 from transforms.holding import HoldLease
 from transforms.inputs import kinds
@@ -75,8 +75,7 @@ class _ListingDoFn(beam.DoFn):
 
     def finish_bundle(self) -> Iterator[Any]:
         if self._left_out:
-            counted = GlobalWindows.windowed_value_at_end_of_window(dict(self._left_out))
-            yield TaggedOutput(LEFT_OUT, counted)
+            yield from at_the_end([TaggedOutput(LEFT_OUT, dict(self._left_out))])
 
     def _skipped(self, _: str, kind: str) -> None:
         tally.count("files_skipped")

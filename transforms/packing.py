@@ -10,9 +10,9 @@ from typing import Any, Generic, TypeVar
 
 import apache_beam as beam
 from apache_beam.pvalue import PCollection
-from apache_beam.transforms.window import GlobalWindows
 from apache_beam.utils.windowed_value import WindowedValue
 
+from transforms.bundles import at_the_end
 from transforms.elements import PlacedRecord
 from transforms.inputs.containers.naming import container_of
 from transforms.records import placed
@@ -83,8 +83,7 @@ class Pack(beam.DoFn, Generic[T]):
             yield from self._packed()
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
-        for block in self._packed():
-            yield GlobalWindows.windowed_value_at_end_of_window(block)
+        yield from at_the_end(self._packed())
 
     def _packed(self) -> Iterator[tuple[Any, bytes]]:
         held = self._held

@@ -13,9 +13,9 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.pvalue import AsList, DoOutputsTuple, PCollection
 from apache_beam.transforms.combiners import Top
-from apache_beam.transforms.window import GlobalWindows
 from apache_beam.utils.windowed_value import WindowedValue
 
+from transforms.bundles import at_the_end
 from transforms.deciding import CONTAINERS, DECISIONS, RECORDS, Decide, Selection, rejected_ledgers
 from transforms.elements import Copy, ImageObject
 from transforms.history import DELETED, DISTINCT, SELECTED
@@ -114,7 +114,7 @@ class _Choose(beam.PTransform[PCollection[Any], Mapping[str, PCollection[Any]]])
                 | "SpreadLimited" >> beam.Reshuffle()
             )
         counts = [
-            decided[DECISIONS] | "CountDecisions" >> _CountEach(str),
+            decided[DECISIONS] | "CountDecisions" >> beam.CombinePerKey(sum).with_output_types(tuple[str, int]),
             selected | "CountSelected" >> _CountEach(lambda _: SELECTED),
         ]
         if chosen.incremental:
@@ -169,9 +169,7 @@ class _CountWithin(beam.DoFn):
         self._counts[self._name(element)] += 1
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
-        for name, count in self._counts.items():
-            if name:
-                yield GlobalWindows.windowed_value_at_end_of_window((name, count))
+        yield from at_the_end((name, count) for name, count in self._counts.items() if name)
 
 
 class _ReadAgain(beam.DoFn):

@@ -10,10 +10,10 @@ from typing import Any
 
 import apache_beam as beam
 from apache_beam.pvalue import PCollection
-from apache_beam.transforms.window import GlobalWindows
 from apache_beam.utils.windowed_value import WindowedValue
 
 from transforms import tally
+from transforms.bundles import at_the_end
 from transforms.elements import DeadLetter, EncodedBatch, ImageObject, ReadContainer, StagedFile
 from transforms.records.spool import Spool
 from transforms.records.tfrecord import frame
@@ -142,7 +142,7 @@ class _SpoolingDoFn(beam.DoFn):
     def finish_bundle(self) -> Iterator[WindowedValue]:
         if self._spool is not None:
             spool, self._spool = self._spool, None
-            yield GlobalWindows.windowed_value_at_end_of_window(spool.stage())
+            yield from at_the_end([spool.stage()])
 
 
 class _WriteFeatures(_SpoolingDoFn):

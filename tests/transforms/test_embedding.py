@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
 import numpy as np
 import pytest
+from apache_beam.coders import PickleCoder
 
 from pipeline.model.prepare import prepare_model
 from pipeline.options.beam import LOCAL_RUNNER
 from tests.collecting import Collect
 from tests.conftest import Run, pixels_of, save_module
 from transforms import embedding
-from transforms.elements import ImageInfo, ImageObject, LoadedBatch
+from transforms.elements import BegunBatch, ImageInfo, ImageObject, LoadedBatch
 from transforms.embedding import EmbedImages, FeatureModelHandler
 from transforms.engines import PRECISIONS, load_engine
 from transforms.engines.engine import Engine
@@ -36,7 +38,7 @@ def test_vectors_are_the_modules(tiny_module: str, engine: str) -> None:
     module = tf.saved_model.load(tiny_module)
     inputs = tf.constant(np.stack(batch.pixels) / np.float32(255))
     expected = module.signatures["serving_default"](inputs=inputs)["default"]
-    np.testing.assert_allclose(result.vectors, expected, atol=1e-5)
+    np.testing.assert_allclose(result.vectors(), expected, atol=1e-5)
 
 
 def test_vectors_that_are_not_finite_are_dead_letters(tmp_path: Path) -> None:
@@ -100,3 +102,64 @@ def test_a_model_is_loaded_once_for_all_threads_of_a_process(
     report = run_pipeline(input=str(images), engine="litert", beam_args=threads)
     assert report.manifest["counts"]["embedded"] == 12
     assert loads == ["litert"]
+
+
+class Watched:
+    """An engine that notes what is begun with and what is waited for; of a batch whose first value is 9 it fails."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def begin(self, images: Any) -> Callable[[], np.ndarray]:
+        number = int(images[0].flat[0])
+        self.seen.append(f"begin {number}")
+
+        def vectors() -> np.ndarray:
+            self.seen.append(f"wait {number}")
+            if number == 9:
+                raise ValueError("the engine failed")
+            return np.full((len(images), 3), number, np.float32)
+
+        return vectors
+
+
+def embedded_by(engine: Watched, numbers: list[int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Any]:
+    monkeypatch.setattr(embedding, "load_engine", lambda *_: engine)
+    monkeypatch.setattr(
+        BegunBatch, "__reduce__", lambda _: (int, ())
+    )  # Beam waits for the first ones, to know their size
+    (tmp_path / "artifact").touch()
+    batches = [loaded([np.full((1, 1, 3), number, np.uint8)] * 2, 2 * number) for number in numbers]
+    found = Collect()
+    with beam.Pipeline(runner=LOCAL_RUNNER) as pipeline:
+        made = pipeline | beam.Create([batches]) | beam.FlatMap(lambda each: each)
+        good, _ = made | EmbedImages("litert", "f32", str(tmp_path / "artifact"), 4)
+        _ = good | "Good" >> found
+    return found.elements
+
+
+def test_batches_are_begun_ahead_and_come_in_order(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    engine = Watched()
+    found = embedded_by(engine, [*range(5)], monkeypatch, tmp_path)
+    assert [int(batch.vectors[0, 0]) for batch in found] == [*range(5)]
+    assert [batch.images[0].source.uri for batch in found] == [f"{2 * number}.jpg" for number in range(5)]
+    assert engine.seen == [
+        "begin 0", "begin 1", "begin 2", "wait 0", "begin 3", "wait 1", "begin 4", "wait 2", "wait 3", "wait 4",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("place", [0, 4])
+def test_a_batch_that_fails_fails_the_bundle(place: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    numbers = [*range(5)]
+    numbers[place] = 9
+    with pytest.raises(ValueError, match="the engine failed"):
+        embedded_by(Watched(), numbers, monkeypatch, tmp_path)
+
+
+def test_a_batch_that_is_pickled_takes_its_vectors_along() -> None:
+    vectors = np.arange(6, dtype=np.float32).reshape(2, 3)
+    batch = BegunBatch(loaded(pixels_of(2)).images, lambda: vectors)
+    coder = PickleCoder()
+    again = coder.decode(coder.encode(batch))
+    assert [*again.images] == [*batch.images]
+    np.testing.assert_array_equal(again.embedded().vectors, vectors)

@@ -8,17 +8,19 @@ import logging
 import tempfile
 import zipfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
-from transforms.engines.engine import Images
+from transforms.engines.engine import Images, Vectors
 
 logger = logging.getLogger("embed_images")
 
 INPUT_TENSOR = "images:0"
 OUTPUT_TENSOR = "embedding:0"
 SIGNATURE, OUTPUT_NAME = "serving_default", "embedding"
+CALLS = 1  # that are begun at once
 ZIP_MAGIC = b"PK\x03\x04"
 
 
@@ -42,6 +44,10 @@ class TensorFlowEngine:
         self._constant = tf.constant
         self._no_memory = tf.errors.ResourceExhaustedError
         self._batch_size = batch_size
+        self._calls = ThreadPoolExecutor(CALLS, thread_name_prefix="tensorflow")
+
+    def begin(self, images: Images) -> Vectors:
+        return self._calls.submit(self, images).result
 
     def __call__(self, images: Images) -> np.ndarray:
         found: list[np.ndarray] = []

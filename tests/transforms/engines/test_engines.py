@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ from tests.conftest import TINY_SIZE, pixels_of
 from transforms.elements import ImageInfo, ImageObject
 from transforms.embedding import FeatureModelHandler
 from transforms.engines import PRECISIONS, load_engine
+from transforms.engines.one_by_one import OneByOne
 from transforms.engines.tensorflow import pad_batch
 
 
@@ -22,8 +26,8 @@ def test_a_vector_does_not_depend_on_its_batch(tiny_module: str, engine: str) ->
     handler = FeatureModelHandler(engine, "f32", prepare_model(tiny_module, engine).artifact, batch_size=8)
     model = handler.load_model()
     (together,) = handler.run_inference(batch, model)
-    alone = [handler.run_inference([one], model)[0].vectors[0] for one in batch]
-    np.testing.assert_array_equal(together.vectors, alone)
+    alone = [handler.run_inference([one], model)[0].vectors()[0] for one in batch]
+    np.testing.assert_array_equal(together.vectors(), alone)
 
 
 @pytest.mark.parametrize("engine", PRECISIONS)
@@ -35,6 +39,59 @@ def test_threads_share_an_engine(tiny_module: str, engine: str) -> None:
     expected = [shared(pixels) for pixels in inputs]
     with ThreadPoolExecutor(8) as pool:
         np.testing.assert_array_equal(list(pool.map(shared, inputs)), expected)
+
+
+@pytest.mark.parametrize("engine", PRECISIONS)
+def test_what_is_begun_is_what_a_call_gives(tiny_module: str, engine: str) -> None:
+    """Several at a time, asked for in another order."""
+    shared = load_engine(engine, Path(prepare_model(tiny_module, engine).artifact).read_bytes(), 8)
+    batches = [pixels_of(size) for size in (3, 8, 1, 19)]
+    begun = [shared.begin(batch) for batch in batches]
+    for batch, vectors in reversed([*zip(batches, begun, strict=True)]):
+        np.testing.assert_array_equal(vectors(), shared(batch))
+
+
+def test_one_by_one_begins_without_waiting_and_raises_when_asked() -> None:
+    go_on = threading.Event()
+
+    def embed(image: np.ndarray) -> np.ndarray:
+        assert go_on.wait(60)
+        if image.max() == 7:
+            raise ValueError("no vector of a seven")
+        return image.reshape(1, -1).astype(np.float32)
+
+    engine = OneByOne([embed] * 2, "test")
+    images = [np.full((1, 2, 3), value, np.uint8) for value in range(7)]
+    begun, failing = engine.begin(images), engine.begin([images[0], np.full((1, 2, 3), 7, np.uint8)])
+    go_on.set()
+    np.testing.assert_array_equal(begun(), [image.ravel() for image in images])
+    with pytest.raises(ValueError, match="no vector of a seven"):
+        failing()
+    np.testing.assert_array_equal(engine(images[:1]), [images[0].ravel()])
+
+
+LET_GO = """
+import signal, sys, threading
+from pathlib import Path
+import numpy as np
+from transforms.engines import load_engine
+engines = [load_engine(sys.argv[1], Path(sys.argv[2]).read_bytes(), 4)]
+engines[0](np.zeros((4, *map(int, sys.argv[3:]), 3), np.uint8))
+other = threading.Thread(target=engines.clear)
+other.start()
+other.join()
+signal.signal(signal.SIGTERM, lambda *_: print("came"))
+signal.raise_signal(signal.SIGTERM)
+"""
+
+
+@pytest.mark.parametrize("engine", PRECISIONS)
+def test_signals_come_after_another_thread_has_let_go_of_an_engine(tiny_module: str, engine: str) -> None:
+    """OpenVINO's plugin gives the thread that loads it a stack for signals, and takes it back with the last model."""
+    artifact = prepare_model(tiny_module, engine).artifact
+    command = [sys.executable, "-c", LET_GO, engine, artifact, str(TINY_SIZE), str(TINY_SIZE)]
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == (0, "came\n"), ended.stderr
 
 
 def test_padding_adds_zeros() -> None:

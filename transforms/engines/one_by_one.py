@@ -1,0 +1,49 @@
+"""Images one by one, each by one of some threads: how engines are fastest on the cores of a CPU.
+
+The tensors of one image stay in a core's cache, and no core waits for another one at every layer.
+"""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import partial
+
+import numpy as np
+
+from transforms.engines.engine import Images, Vectors
+
+
+class OneByOne:
+    """An engine of as many threads as there are `requests`.
+
+    Args:
+        requests: what embeds one image, uint8 [1, height, width, 3], to float32 [1, features]. It holds the tensors of
+            one call, and so serves one thread at a time.
+    """
+
+    def __init__(self, requests: Iterable[Callable[[np.ndarray], np.ndarray]], name: str):
+        self._idle: queue.SimpleQueue[Callable[[np.ndarray], np.ndarray]] = queue.SimpleQueue()
+        for request in requests:
+            self._idle.put(request)
+        self._threads = ThreadPoolExecutor(self._idle.qsize(), thread_name_prefix=name)
+
+    def begin(self, images: Images) -> Vectors:
+        begun = [self._threads.submit(self._embed, image[None]) for image in images]
+        return partial(_all_of, begun)
+
+    def __call__(self, images: Images) -> np.ndarray:
+        return self.begin(images)()
+
+    def _embed(self, image: np.ndarray) -> np.ndarray:
+        request = self._idle.get()
+        try:
+            return request(image)
+        finally:
+            self._idle.put(request)
+
+
+def _all_of(begun: Sequence[Future[np.ndarray]]) -> np.ndarray:
+    wait(begun)  # to be woken once, and not for each
+    return np.concatenate([each.result() for each in begun])
