@@ -12,8 +12,8 @@ import functools
 import hashlib
 import os
 import time
-from collections.abc import Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, wait
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -87,10 +87,16 @@ def shared(process: int, fetch_concurrency: int, prefetch_bytes: int, threads: i
 
 
 class Group:
-    """Images that are gathered until there are enough to go on together."""
+    """Images that are gathered until there are enough to go on together.
 
-    def __init__(self, most: int):
-        self._most = min(most, GROUP_IMAGES)
+    Args:
+        most: of them.
+        in_turns: whether images such as this one are loaded while the bundle waits: they go on when there are `most`.
+    """
+
+    def __init__(self, most: int, in_turns: Callable[[ImageObject], bool]):
+        self._most = most
+        self._in_turns = in_turns
         self._sources: list[ImageObject] = []
         self._bytes = 0
 
@@ -100,7 +106,10 @@ class Group:
 
     @property
     def is_full(self) -> bool:
-        return len(self._sources) >= self._most or self._bytes >= GROUP_BYTES
+        count = len(self._sources)
+        if count >= self._most or self._bytes >= GROUP_BYTES:
+            return True
+        return count >= GROUP_IMAGES and not self._in_turns(self._sources[-1])
 
     def take(self) -> list[ImageObject]:
         """What was gathered, and from now on other ones."""
@@ -118,6 +127,10 @@ class GroupLoader:
         self._late = 0
         self._at_once_until = 0.0
 
+    def in_turns(self, source: ImageObject) -> bool:
+        """Whether the bundle waits for images such as this one, as they are decoded at present."""
+        return self._shared.decoders.take_turns and self._is_at_hand(source)
+
     def begin(self, sources: Sequence[ImageObject]) -> Future[list[Result]]:
         """Begins with a group when its bytes are within the budget; waits until then. Gives what `outcome_of` takes."""
         rooms = [self._room_of(source) for source in sources]
@@ -125,6 +138,8 @@ class GroupLoader:
         loading: Future[list[Result]]
         if all(map(self._is_at_hand, sources)):
             loading = self._shared.decoders.submit(sources, self._read, self._decoded)
+            if self._shared.decoders.take_turns:
+                wait([loading])
         else:
             loading = asyncio.run_coroutine_threadsafe(self._load(sources, rooms, room), get_loop())
         loading.add_done_callback(lambda _: room.shrink(0))

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import apache_beam as beam
 import numpy as np
 from apache_beam.pvalue import DoOutputsTuple, PCollection, TaggedOutput
-from apache_beam.transforms.window import GlobalWindows
 
 from transforms import tally
+from transforms.bundles import at_the_end
 from transforms.elements import DeadLetter, ImageInfo, ImageObject, LoadedBatch
 from transforms.engines import BATCH_SIZE
 from transforms.groups import Group, GroupLoader, Outcome, Result, outcome_of
@@ -82,7 +82,7 @@ class _Load(beam.DoFn):
 
     def start_bundle(self) -> None:
         self._abandon()  # what a bundle that failed has left
-        self._group = Group(self._look_ahead)
+        self._group = Group(self._look_ahead, self._loader.in_turns)
         self._images: list[ImageInfo] = []
         self._pixels: list[np.ndarray] = []
 
@@ -92,11 +92,7 @@ class _Load(beam.DoFn):
             yield from self._load(self._group.take())
 
     def finish_bundle(self) -> Iterator[Any]:
-        for result in self._rest():
-            if isinstance(result, TaggedOutput):
-                yield TaggedOutput(result.tag, GlobalWindows.windowed_value_at_end_of_window(result.value))
-            else:
-                yield GlobalWindows.windowed_value_at_end_of_window(result)
+        yield from at_the_end(self._rest())
 
     def teardown(self) -> None:
         self._abandon()

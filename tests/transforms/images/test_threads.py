@@ -100,9 +100,11 @@ def test_small_images_are_decoded_by_fewer_threads_and_large_ones_by_all_again()
     small = AtWork(HELD_SECONDS / 4)
     small.most_of(decoders, 8 * SMOOTHED)
     assert small.most_of(decoders, 50) == 1
+    assert decoders.take_turns
     large = AtWork(20 * HELD_SECONDS)
     large.most_of(decoders, 8 * SMOOTHED)
     assert large.most_of(decoders, 20) == 4
+    assert not decoders.take_turns
 
 
 class AtWork:
