@@ -8,23 +8,22 @@ import logging
 import tempfile
 import zipfile
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
-from transforms.engines.engine import Images, Vectors
+from transforms.engines.call_by_call import CallByCall
+from transforms.engines.engine import Images
 
 logger = logging.getLogger("embed_images")
 
 INPUT_TENSOR = "images:0"
 OUTPUT_TENSOR = "embedding:0"
 SIGNATURE, OUTPUT_NAME = "serving_default", "embedding"
-CALLS = 1  # that are begun at once
 ZIP_MAGIC = b"PK\x03\x04"
 
 
-class TensorFlowEngine:
+class TensorFlowEngine(CallByCall):
     """Runs a serialized GraphDef from `INPUT_TENSOR` (uint8 images) to `OUTPUT_TENSOR` (float32 vectors).
 
     A module that cannot be frozen comes as a zip archive of a SavedModel with the same input and output.
@@ -37,6 +36,7 @@ class TensorFlowEngine:
     def __init__(self, artifact: bytes, batch_size: int, threads: int):
         import tensorflow as tf
 
+        super().__init__("tensorflow")
         in_full_precision()
         with contextlib.suppress(RuntimeError):  # TensorFlow runs already and keeps the threads that it has
             tf.config.threading.set_intra_op_parallelism_threads(threads)
@@ -44,10 +44,6 @@ class TensorFlowEngine:
         self._constant = tf.constant
         self._no_memory = tf.errors.ResourceExhaustedError
         self._batch_size = batch_size
-        self._calls = ThreadPoolExecutor(CALLS, thread_name_prefix="tensorflow")
-
-    def begin(self, images: Images) -> Vectors:
-        return self._calls.submit(self, images).result
 
     def __call__(self, images: Images) -> np.ndarray:
         found: list[np.ndarray] = []
