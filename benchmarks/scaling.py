@@ -19,8 +19,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,6 +38,7 @@ from pipeline.options.beam import LOCAL_RUNNER
 from pipeline.options.config import make_config
 from pipeline.runs.launching import find_columns
 from pipeline.runs.run import run
+from transforms.engines.engine import Vectors
 from transforms.listing import LISTED
 from transforms.packing import PackByUnit
 from transforms.records.blocks import Sighting
@@ -96,8 +97,10 @@ FORMS: Mapping[str, Callable[[int], Any]] = {"loose": loose, "columns": columns,
 class Zeros:
     """An engine of nothing."""
 
-    def begin(self, images: Sequence[np.ndarray]) -> Callable[[], np.ndarray]:
-        return partial(np.zeros, (len(images), FEATURES), np.float32)
+    def begin(self, images: Sequence[np.ndarray]) -> Vectors:
+        done: Future[np.ndarray] = Future()
+        done.set_result(np.zeros((len(images), FEATURES), np.float32))
+        return done
 
 
 def without_model() -> None:

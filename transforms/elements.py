@@ -5,10 +5,9 @@
 one shuffle in blocks (`blocks.py`). Beam is not imported here, so that listing and storage can be used before it is.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import numpy as np
@@ -136,27 +135,6 @@ class LoadedBatch:
 
 
 @dataclass(frozen=True, slots=True)
-class BegunBatch:
-    """Images whose feature vectors an engine works on.
-
-    Attributes:
-        images: what is known of each.
-        vectors: waits for them, as those of an `EmbeddedBatch`; raises what embedding them has raised.
-    """
-
-    images: Sequence[ImageInfo]
-    vectors: "Callable[[], np.ndarray]"
-
-    def embedded(self) -> "EmbeddedBatch":
-        """Waits for the vectors."""
-        return EmbeddedBatch(self.images, self.vectors())
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickled with its vectors: Beam pickles some elements to know how large they are."""
-        return BegunBatch, (self.images, partial(_itself, self.vectors()))
-
-
-@dataclass(frozen=True, slots=True)
 class EmbeddedBatch:
     """Images and their feature vectors: (`ImageInfo`, vector) of each, when it is iterated.
 
@@ -173,10 +151,6 @@ class EmbeddedBatch:
 
     def __iter__(self) -> "Iterator[tuple[ImageInfo, np.ndarray]]":
         return zip(self.images, self.vectors, strict=True)
-
-
-def _itself(vectors: "np.ndarray") -> "np.ndarray":
-    return vectors
 
 
 class DeadLetter(NamedTuple):

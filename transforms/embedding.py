@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from itertools import compress
 from typing import Any
@@ -15,9 +16,9 @@ from apache_beam.pvalue import DoOutputsTuple, PCollection, TaggedOutput
 
 from transforms import tally
 from transforms.bundles import at_the_end
-from transforms.elements import BegunBatch, DeadLetter, EmbeddedBatch, ImageInfo, LoadedBatch
+from transforms.elements import DeadLetter, EmbeddedBatch, ImageInfo, LoadedBatch
 from transforms.engines import BATCH_SIZE, load_engine
-from transforms.engines.engine import Engine
+from transforms.engines.engine import Engine, Vectors
 from transforms.stores import filesystems, storage
 from transforms.stores.filesystems import StorageOptions
 
@@ -58,6 +59,33 @@ class EmbedImages(beam.PTransform[PCollection[LoadedBatch], DoOutputsTuple]):
             | "AwaitVectors" >> beam.ParDo(_AwaitVectors()).with_outputs(FAILED, main="embedded")
         )
         return outputs
+
+
+@dataclass(frozen=True, slots=True)
+class BegunBatch:
+    """Images whose feature vectors an engine works on, between RunInference and what waits for them.
+
+    Attributes:
+        images: what is known of each.
+        vectors: as those of an `EmbeddedBatch`.
+    """
+
+    images: Sequence[ImageInfo]
+    vectors: Vectors
+
+    def embedded(self) -> EmbeddedBatch:
+        """Waits for the vectors."""
+        return EmbeddedBatch(self.images, self.vectors.result())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled with its vectors: Beam pickles some elements to know how large they are."""
+        return _with_vectors, (self.images, self.vectors.result())
+
+
+def _with_vectors(images: Sequence[ImageInfo], vectors: np.ndarray) -> BegunBatch:
+    done: Future[np.ndarray] = Future()
+    done.set_result(vectors)
+    return BegunBatch(images, done)
 
 
 class FeatureModelHandler(ModelHandler[tuple[ImageInfo, np.ndarray], BegunBatch, Engine]):
@@ -116,7 +144,7 @@ class _AwaitVectors(beam.DoFn):
         self._begun: deque[BegunBatch] = deque()
 
     def start_bundle(self) -> None:
-        self._begun.clear()  # of what a bundle that failed has left
+        self.teardown()  # of a bundle that failed
 
     def process(self, element: BegunBatch) -> Iterator[Any]:
         self._begun.append(element)
@@ -126,6 +154,10 @@ class _AwaitVectors(beam.DoFn):
     def finish_bundle(self) -> Iterator[Any]:
         while self._begun:
             yield from at_the_end(check_vectors(self._begun.popleft().embedded()))
+
+    def teardown(self) -> None:
+        while self._begun:
+            self._begun.popleft().vectors.cancel()
 
 
 def check_vectors(batch: EmbeddedBatch) -> Iterator[Any]:

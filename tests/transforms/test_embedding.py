@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,8 @@ from pipeline.options.beam import LOCAL_RUNNER
 from tests.collecting import Collect
 from tests.conftest import Run, pixels_of, save_module
 from transforms import embedding
-from transforms.elements import BegunBatch, ImageInfo, ImageObject, LoadedBatch
-from transforms.embedding import EmbedImages, FeatureModelHandler
+from transforms.elements import ImageInfo, ImageObject, LoadedBatch
+from transforms.embedding import BegunBatch, EmbedImages, FeatureModelHandler
 from transforms.engines import PRECISIONS, load_engine
 from transforms.engines.engine import Engine
 
@@ -38,7 +38,7 @@ def test_vectors_are_the_modules(tiny_module: str, engine: str) -> None:
     module = tf.saved_model.load(tiny_module)
     inputs = tf.constant(np.stack(batch.pixels) / np.float32(255))
     expected = module.signatures["serving_default"](inputs=inputs)["default"]
-    np.testing.assert_allclose(result.vectors(), expected, atol=1e-5)
+    np.testing.assert_allclose(result.vectors.result(), expected, atol=1e-5)
 
 
 def test_vectors_that_are_not_finite_are_dead_letters(tmp_path: Path) -> None:
@@ -110,17 +110,24 @@ class Watched:
     def __init__(self) -> None:
         self.seen: list[str] = []
 
-    def begin(self, images: Any) -> Callable[[], np.ndarray]:
+    def begin(self, images: Any) -> WatchedVectors:
         number = int(images[0].flat[0])
         self.seen.append(f"begin {number}")
+        return WatchedVectors(self.seen, number, len(images))
 
-        def vectors() -> np.ndarray:
-            self.seen.append(f"wait {number}")
-            if number == 9:
-                raise ValueError("the engine failed")
-            return np.full((len(images), 3), number, np.float32)
 
-        return vectors
+class WatchedVectors:
+    def __init__(self, seen: list[str], number: int, count: int):
+        self._seen, self._number, self._count = seen, number, count
+
+    def result(self) -> np.ndarray:
+        self._seen.append(f"wait {self._number}")
+        if self._number == 9:
+            raise ValueError("the engine failed")
+        return np.full((self._count, 3), self._number, np.float32)
+
+    def cancel(self) -> None:
+        self._seen.append(f"cancel {self._number}")
 
 
 def embedded_by(engine: Watched, numbers: list[int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Any]:
@@ -152,13 +159,17 @@ def test_batches_are_begun_ahead_and_come_in_order(monkeypatch: pytest.MonkeyPat
 def test_a_batch_that_fails_fails_the_bundle(place: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     numbers = [*range(5)]
     numbers[place] = 9
+    engine = Watched()
     with pytest.raises(ValueError, match="the engine failed"):
-        embedded_by(Watched(), numbers, monkeypatch, tmp_path)
+        embedded_by(engine, numbers, monkeypatch, tmp_path)
+    assert engine.seen[-3:] == (["wait 9", "cancel 1", "cancel 2"] if place == 0 else ["wait 2", "wait 3", "wait 9"])
 
 
 def test_a_batch_that_is_pickled_takes_its_vectors_along() -> None:
     vectors = np.arange(6, dtype=np.float32).reshape(2, 3)
-    batch = BegunBatch(loaded(pixels_of(2)).images, lambda: vectors)
+    done: Future[np.ndarray] = Future()
+    done.set_result(vectors)
+    batch = BegunBatch(loaded(pixels_of(2)).images, done)
     coder = PickleCoder()
     again = coder.decode(coder.encode(batch))
     assert [*again.images] == [*batch.images]

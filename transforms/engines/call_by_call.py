@@ -16,7 +16,7 @@ class CallByCall:
         self._calls = ThreadPoolExecutor(1, thread_name_prefix=name)
 
     def begin(self, images: Images) -> Vectors:
-        return self._calls.submit(self, images).result
+        return self._calls.submit(self, images)
 
     def __call__(self, images: Images) -> np.ndarray:
         raise NotImplementedError

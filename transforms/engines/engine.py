@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 
 Images = Sequence[np.ndarray] | np.ndarray
-Vectors = Callable[[], np.ndarray]  # waits for them; raises what embedding them has raised
+
+
+class Vectors(Protocol):
+    """Vectors that are on their way, as a `Future` has them."""
+
+    def result(self) -> np.ndarray:
+        """Waits for them; raises what embedding has raised."""
+        ...
+
+    def cancel(self) -> object:
+        """Nobody waits for them any more: what is not begun yet is not begun."""
+        ...
 
 
 class Engine(Protocol):

@@ -8,7 +8,6 @@ from __future__ import annotations
 import queue
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from functools import partial
 
 import numpy as np
 
@@ -30,11 +29,10 @@ class OneByOne:
         self._threads = ThreadPoolExecutor(self._idle.qsize(), thread_name_prefix=name)
 
     def begin(self, images: Images) -> Vectors:
-        begun = [self._threads.submit(self._embed, image[None]) for image in images]
-        return partial(_all_of, begun)
+        return _Begun([self._threads.submit(self._embed, image[None]) for image in images])
 
     def __call__(self, images: Images) -> np.ndarray:
-        return self.begin(images)()
+        return self.begin(images).result()
 
     def _embed(self, image: np.ndarray) -> np.ndarray:
         request = self._idle.get()
@@ -44,6 +42,16 @@ class OneByOne:
             self._idle.put(request)
 
 
-def _all_of(begun: Sequence[Future[np.ndarray]]) -> np.ndarray:
-    wait(begun)  # to be woken once, and not for each
-    return np.concatenate([each.result() for each in begun])
+class _Begun:
+    """`Vectors` of some images."""
+
+    def __init__(self, each: Sequence[Future[np.ndarray]]):
+        self._each = each
+
+    def result(self) -> np.ndarray:
+        wait(self._each)  # to be woken once, and not for each
+        return np.concatenate([one.result() for one in self._each])
+
+    def cancel(self) -> None:
+        for one in self._each:
+            one.cancel()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tests.conftest import TINY_SIZE, pixels_of
 from transforms.elements import ImageInfo, ImageObject
 from transforms.embedding import FeatureModelHandler
 from transforms.engines import PRECISIONS, load_engine
+from transforms.engines.call_by_call import CallByCall
 from transforms.engines.one_by_one import OneByOne
 from transforms.engines.tensorflow import pad_batch
 
@@ -26,8 +28,8 @@ def test_a_vector_does_not_depend_on_its_batch(tiny_module: str, engine: str) ->
     handler = FeatureModelHandler(engine, "f32", prepare_model(tiny_module, engine).artifact, batch_size=8)
     model = handler.load_model()
     (together,) = handler.run_inference(batch, model)
-    alone = [handler.run_inference([one], model)[0].vectors()[0] for one in batch]
-    np.testing.assert_array_equal(together.vectors(), alone)
+    alone = [handler.run_inference([one], model)[0].vectors.result()[0] for one in batch]
+    np.testing.assert_array_equal(together.vectors.result(), alone)
 
 
 @pytest.mark.parametrize("engine", PRECISIONS)
@@ -48,7 +50,7 @@ def test_what_is_begun_is_what_a_call_gives(tiny_module: str, engine: str) -> No
     batches = [pixels_of(size) for size in (3, 8, 1, 19)]
     begun = [shared.begin(batch) for batch in batches]
     for batch, vectors in reversed([*zip(batches, begun, strict=True)]):
-        np.testing.assert_array_equal(vectors(), shared(batch))
+        np.testing.assert_array_equal(vectors.result(), shared(batch))
 
 
 def test_one_by_one_begins_without_waiting_and_raises_when_asked() -> None:
@@ -64,10 +66,36 @@ def test_one_by_one_begins_without_waiting_and_raises_when_asked() -> None:
     images = [np.full((1, 2, 3), value, np.uint8) for value in range(7)]
     begun, failing = engine.begin(images), engine.begin([images[0], np.full((1, 2, 3), 7, np.uint8)])
     go_on.set()
-    np.testing.assert_array_equal(begun(), [image.ravel() for image in images])
+    np.testing.assert_array_equal(begun.result(), [image.ravel() for image in images])
     with pytest.raises(ValueError, match="no vector of a seven"):
-        failing()
+        failing.result()
     np.testing.assert_array_equal(engine(images[:1]), [images[0].ravel()])
+
+
+def test_what_nobody_waits_for_is_not_begun() -> None:
+    """As after Ctrl-C: the process would end when all of it is done."""
+    go_on, embedded = threading.Event(), []
+
+    def embed(image: np.ndarray) -> np.ndarray:
+        assert go_on.wait(60)
+        embedded.append(image)
+        return image.reshape(1, -1)
+
+    class Slow(CallByCall):
+        def __call__(self, images: Any) -> np.ndarray:
+            return np.concatenate([embed(image) for image in images])
+
+    for engine in (OneByOne([embed], "test"), Slow("test")):
+        go_on.clear()
+        embedded.clear()
+        first, unwanted = (engine.begin(np.zeros((3, 1, 2, 3), np.uint8)) for _ in range(2))
+        unwanted.cancel()
+        go_on.set()
+        assert len(first.result()) == 3
+        assert len(engine(np.zeros((1, 1, 2, 3), np.uint8))) == 1
+        assert len(embedded) == 4
+        with pytest.raises(CancelledError):
+            unwanted.result()
 
 
 LET_GO = """
