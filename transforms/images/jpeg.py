@@ -100,7 +100,7 @@ def check(data: bytes, max_image_pixels: int) -> Frame | None:
     if len(fields) < 6:
         return None
     depth, height, width, components = struct.unpack(">BHHB", fields)
-    usual = usual and scanned > 0 and components in (1, 3) and height * width > 0
+    usual = usual and components in (1, 3) and height * width > 0
     frame = Frame(kind, depth, height, width, components, usual, turned)
     if not frame.is_plain and not (kind in DEEP and components in (1, 3) and find_spec("imagecodecs")):
         remedy = "; pip install 'embed-images[deep]' to read it" if kind in DEEP else ""

@@ -99,12 +99,18 @@ def test_damaged_ones_end_as_by_pillows_reader(both: Any) -> None:
     assert {"JPEG", "CorruptImage", "TruncatedImage", "NotAnImage"} <= ends
 
 
+def without_height(data: bytes) -> bytes:
+    frame = data.index(b"\xff\xc0")
+    return data[: frame + 5] + b"\0\0" + data[frame + 7 :]
+
+
 @pytest.mark.parametrize(
     "change",
     [
         pytest.param(lambda data: data[:2] + b"\xff\xf3\0\2" + data[2:], id="segment_that_nobody_writes"),
         pytest.param(lambda data: data[:20] + b"junk" + data[20:], id="something_between_segments"),
         pytest.param(lambda data: data[:-2], id="without_its_end"),
+        pytest.param(without_height, id="height_told_later"),
         pytest.param(lambda data: data[:2] + b"\xff\xe2\0\6MPF\0" + data[2:], id="index_of_pictures"),
     ],
 )
@@ -119,6 +125,20 @@ def test_others_are_left_to_pillows_reader(
     monkeypatch.setattr(plain_jpeg.PlainJpeg, "rgb", unexpected)
     short, long = both(data)
     assert short == long
+
+
+def test_what_the_decoder_complains_of_is_left_to_pillows_reader(both: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which is asked for the same fraction of the sides."""
+
+    def complain(*_: object) -> None:
+        raise ValueError("cannot decode image data")
+
+    data = encoded(520, 640)
+    monkeypatch.setattr(Image, "frombytes", complain)
+    for size in ((32, 24), (200, 300)):
+        short, long = both(data, size)
+        assert short == long
+        assert short.format == "JPEG"
 
 
 def test_nothing_of_a_usual_one_is_read_by_pillows_reader(monkeypatch: pytest.MonkeyPatch) -> None:

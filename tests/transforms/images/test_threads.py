@@ -107,6 +107,14 @@ def test_small_images_are_decoded_by_fewer_threads_and_large_ones_by_all_again()
     assert not decoders.take_turns
 
 
+def test_turns_are_taken_where_a_decode_is_one_thread_s_work() -> None:
+    decoders = Decoders(4)
+    assert not decoders.take_turns, "of images that were not seen yet"
+    for share, turns in ((0.1, True), (1.4, True), (1.6, False), (9, False)):
+        decoders._core_seconds = share * HELD_SECONDS
+        assert decoders.take_turns is turns
+
+
 class AtWork:
     """Decodes that take so many seconds of a core, and then wait a little."""
 
