@@ -21,6 +21,8 @@ FLINK_OPERATOR_VERSION := 1.10.0
 FLINK_OPERATOR_SHA256 := b1f44814e17514fa8395c61b329a3ee9087123a5bda5b21fe1a495d5182c30b6
 FLINK_OPERATOR := $(TOOLS)/flink-kubernetes-operator-api-$(FLINK_OPERATOR_VERSION).jar
 BOOT := $(TOOLS)/boot-v$(BEAM_VERSION)/container
+# A worker pool of Beam's takes this one only; Prism takes any that is free, and that one too, unless it is reserved.
+POOL_PORT := 50000
 FLINK := $(TOOLS)/flink-1.20.3
 FLINK_CLUSTER := $(BIN)/python -m tests.integration.runners.flink_command
 FLINK_FOLDER := $(CACHE)/flink
@@ -77,7 +79,8 @@ test-schedulers: $(SCHEDULERS)/installed $(FLINK_OPERATOR)  ## schedulers/ and f
 test-dockerfile: setup $(PRISM) $(BOOT)  ## each line of the Dockerfile, and what starts in its image: needs root
 	image=$$(mktemp -d) && trap "rm -rf $$image" EXIT && \
 		$(BIN)/python -m tests.run_configs.image_folder --boot $(BOOT) $$image && \
-		PRISM=$(PRISM) IMAGE=$$image unshare --net sh -c "ip link set lo up && $(BIN)/python -m pytest -m image"
+		PRISM=$(PRISM) IMAGE=$$image unshare --net sh -c "ip link set lo up && \
+		echo $(POOL_PORT) >/proc/sys/net/ipv4/ip_local_reserved_ports && $(BIN)/python -m pytest -m image"
 
 test-prism: setup $(PRISM) $(BOOT)  ## the pipeline on Beam's Prism runner, workers in processes of their own: needs Go
 	PRISM=$(PRISM) BOOT=$(BOOT) $(BIN)/python -m pytest -m prism
