@@ -132,9 +132,8 @@ class WatchedVectors:
 
 def embedded_by(engine: Watched, numbers: list[int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Any]:
     monkeypatch.setattr(embedding, "load_engine", lambda *_: engine)
-    monkeypatch.setattr(
-        BegunBatch, "__reduce__", lambda _: (int, ())
-    )  # Beam waits for the first ones, to know their size
+    # Beam pickles the first ones, to know how large they are, and so would wait for them.
+    monkeypatch.setattr(BegunBatch, "__reduce__", lambda _: (int, ()))
     (tmp_path / "artifact").touch()
     batches = [loaded([np.full((1, 1, 3), number, np.uint8)] * 2, 2 * number) for number in numbers]
     found = Collect()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from transforms.engines.engine import Images, Vectors
 
 
-class CallByCall:
+class CallByCall(ABC):
     """An engine that has a call, and begins with images by one in a thread of its own."""
 
     def __init__(self, name: str):
@@ -18,5 +19,6 @@ class CallByCall:
     def begin(self, images: Images) -> Vectors:
         return self._calls.submit(self, images)
 
+    @abstractmethod
     def __call__(self, images: Images) -> np.ndarray:
-        raise NotImplementedError
+        """As that of an `Engine`."""

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageFile
 
-from transforms.images.colors import from_samples
+from transforms.images.colors import from_samples, to_rgb
 from transforms.images.directories import check_exif
 from transforms.images.errors import ImageError, too_costly, unsupported
 from transforms.images.orientation import orientation_of, upright
@@ -61,8 +61,8 @@ class Frame(NamedTuple):
     height: int
     width: int
     components: int
-    is_usual: bool = False
-    may_be_turned: bool = False
+    is_usual: bool
+    may_be_turned: bool
 
     @property
     def is_plain(self) -> bool:
@@ -151,15 +151,15 @@ def scans_of(data: bytes) -> Iterator[Segment]:
             yield SOS, found.end() + 2, at
 
 
-def load(image: ImageFile.ImageFile, data: bytes) -> None:
-    """Decodes an opened JPEG, also one that lacks nothing but its end.
+def rgb(image: ImageFile.ImageFile, data: bytes) -> Image.Image:
+    """Decodes an opened JPEG to RGB, also one that lacks nothing but its end.
 
     Raises:
         ImageError, OSError: it is truncated.
     """
     if has_end(data):
         image.load()
-        return
+        return to_rgb(image)
     tiles = list(image.tile)
 
     def decoded(whole: bytes) -> np.ndarray:
@@ -168,6 +168,7 @@ def load(image: ImageFile.ImageFile, data: bytes) -> None:
         return np.asarray(image)
 
     _load_without_end(data, decoded)
+    return to_rgb(image)
 
 
 def has_end(data: bytes) -> bool:

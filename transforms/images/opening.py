@@ -48,9 +48,9 @@ class Opened(NamedTuple):
         size: (width, height) that the header claims.
         image: as Pillow has opened it; None where another library reads it.
         rgb: decodes it to RGB. What it raises besides ImageError is the decoder's.
-    draft: has it decoded at a half, a quarter or an eighth of its sides, as far as at least the given (width, height)
-        is left; None where the decoder cannot.
-    orientation: as EXIF has it, where there is no `image` that would tell it.
+        draft: has it decoded at a half, a quarter or an eighth of its sides, as far as at least the given (width,
+            height) is left; None where the decoder cannot.
+        orientation: as EXIF has it, where there is no `image` that would tell it.
     """
 
     format: str
@@ -97,12 +97,9 @@ def _jpeg(data: bytes, max_image_pixels: int) -> Opened:
         usual = plain_jpeg.PlainJpeg(data, frame)
         return Opened("JPEG", (frame.width, frame.height), None, usual.rgb, usual.draft, usual.orientation)
     image = pillow_image("JPEG", data)
-
-    def rgb() -> Image.Image:
-        jpeg.load(image, data)
-        return to_rgb(image)
-
-    return Opened(image.format or "JPEG", image.size, image, rgb, partial(image.draft, "RGB"))
+    return Opened(
+        image.format or "JPEG", image.size, image, partial(jpeg.rgb, image, data), partial(image.draft, "RGB")
+    )
 
 
 def _png(data: bytes, max_image_pixels: int) -> Opened:

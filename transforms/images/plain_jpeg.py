@@ -53,5 +53,4 @@ class PlainJpeg:
         image = pillow_image("JPEG", self._data)
         if self._least:
             image.draft("RGB", self._least)
-        jpeg.load(image, self._data)
-        return to_rgb(image)
+        return jpeg.rgb(image, self._data)

@@ -67,7 +67,7 @@ class Decoders:
     def take_turns(self) -> bool:
         """Whether images are so small that all of a decode holds the interpreter, and whoever goes on meanwhile takes
         it from the decode again and again: a tenth of a millisecond an image."""
-        return round(self._core_seconds / HELD_SECONDS) <= 1
+        return self._useful() <= 1
 
     def _put(self, group: _Group) -> None:
         with self._changed:
@@ -100,7 +100,11 @@ class Decoders:
 
     def _most(self) -> int:
         """Groups that are decoded at once."""
-        return max(1, min(self._threads - self._given_up, round(self._core_seconds / HELD_SECONDS)))
+        return max(1, min(self._threads - self._given_up, self._useful()))
+
+    def _useful(self) -> int:
+        """Parts that hold the interpreter, of which there are so many in the time of a decode."""
+        return round(self._core_seconds / HELD_SECONDS)
 
     def _decode(self, group: _Group) -> bool:
         """Hands on what a group came to; tells whether its thread goes on with others."""
