@@ -74,6 +74,7 @@ SYSTEMS = {
     "ours: openvino f32": System("ours.py", ("--engine=openvino", "--precision=f32")),
     "ours: openvino bf16": System("ours.py", ("--engine=openvino", "--precision=bf16")),
     "ours: tensorflow f32": System("ours.py", ("--engine=tensorflow", "--precision=f32")),
+    "ours: tensorflow bf16": System("ours.py", ("--engine=tensorflow", "--precision=bf16")),
     "Beam RunInference": System("beam_stock.py"),
     "tf.data": System("tf_data.py"),
     "Ray Data": System("ray_data.py", python=str(PEERS)),

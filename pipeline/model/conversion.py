@@ -17,6 +17,7 @@ import numpy as np
 
 from pipeline.errors import ModelError
 from pipeline.model import rounding
+from pipeline.model.mixed_precision import to_bf16
 from pipeline.model.openvino_format import to_openvino
 from pipeline.model.sampling import procedural_sample
 from pipeline.model.signatures import ImageSignature, Wanted, find_signature
@@ -28,7 +29,7 @@ from transforms.engines.tensorflow import INPUT_TENSOR, OUTPUT_TENSOR, in_full_p
 CONVERSION_VERSION = 2
 # A graph with its weights is one protocol buffer, which ends below 2 GiB; some MB of it are the graph's own.
 MAX_FROZEN_BYTES = (2 << 30) - (64 << 20)
-OTHER_ENGINE = "--engine tensorflow runs any module"
+OTHER_ENGINE = "--engine tensorflow --precision f32 runs any module"
 REFERENCE_BATCH = 16
 
 
@@ -74,7 +75,7 @@ def convert(
         engine: one of `engines.PRECISIONS`.
         precision: one of the engine's; of int8, which needs images of the input, `to_int8` makes the artifact.
         wanted: of its signatures, outputs and sizes.
-        kept: convolutions, from the input on, that bf16 leaves in f32; `rounding.kept_convolutions` without it.
+        kept: convolutions, from the input on, that bf16 leaves in f32; as many as `rounding` says without it.
 
     Raises:
         ConversionError: the engine cannot convert it.
@@ -84,10 +85,14 @@ def convert(
     pixels = procedural_sample(signature.input_size).probes.pixels
     feature_dim = check_sound(signature, pixels, handle).shape[1]
     frozen, obstacle = _freeze(signature)
-    if engine == "tensorflow":
-        artifact = _whole(signature, handle, obstacle) if obstacle else _to_graph_def(frozen)
-    elif obstacle:
+    if obstacle and (engine, precision) != ("tensorflow", "f32"):
         raise _cannot_convert(handle, engine, obstacle)
+    if obstacle:
+        artifact = _whole(signature, handle, obstacle)
+    elif engine == "tensorflow":
+        artifact = _to_graph_def(frozen)
+        if precision == "bf16":
+            artifact = to_bf16(artifact, handle, kept)
     else:
         artifact = _converted(_converter(frozen).convert, handle, engine)
         if engine == "openvino":

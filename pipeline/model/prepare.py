@@ -20,7 +20,7 @@ from pipeline.model.ops import check_ops
 from pipeline.model.sampling import Sample, procedural_sample
 from pipeline.model.sealing import digest_of
 from pipeline.model.signatures import Wanted
-from transforms.engines import PACKAGES
+from transforms.engines import PACKAGES, PRECISIONS
 
 # What `--engine auto` takes on CPUs, by precision.
 AUTO_ENGINE = {"f32": "litert", "bf16": "openvino", "int8": "litert"}
@@ -45,9 +45,9 @@ def prepare_model(
     Args:
         handle: a hub URL, a SavedModel folder or .tar.gz (local or of any fsspec store), or
             `handles.STANDIN_HANDLE`.
-        engine: one of `engines.PRECISIONS`, or "auto": for f32, tensorflow where there is a GPU and the
-            pipeline works here, else litert when the module converts and agrees, else tensorflow; openvino
-            for bf16, litert for int8.
+        engine: one of `engines.PRECISIONS`, or "auto": litert for int8; for f32 and bf16 tensorflow where there
+            is a GPU and the pipeline works here, else openvino for bf16, and for f32 litert when the module
+            converts and agrees, else tensorflow.
         input_size: (height, width), for modules whose signature leaves it open.
         precision: of the computation.
         signature, output_name: of the module, which give the vectors; without them its names must tell.
@@ -79,10 +79,10 @@ def prepare_model(
 
     if engine != "auto":
         return ready(engine)
+    if precision in PRECISIONS["tensorflow"] and here and has_gpu():
+        return ready("tensorflow")
     if precision != "f32":
         return ready(AUTO_ENGINE[precision])
-    if here and has_gpu():
-        return ready("tensorflow")
     try:
         return ready(AUTO_ENGINE[precision])
     except ModelError:

@@ -38,8 +38,13 @@ class Convolution(NamedTuple):
 
 
 def kept_convolutions(flatbuffer: bytes, precision: str) -> int:
-    """How many convolutions, from the input on, stay in f32 in a precision below it."""
-    return min(KEPT[precision], int(len(_convolutions(_parsed(flatbuffer))) * MOST_KEPT))
+    """How many convolutions of a model, from the input on, stay in f32 in a precision below it."""
+    return kept_of(len(_convolutions(_parsed(flatbuffer))), precision)
+
+
+def kept_of(convolutions: int, precision: str) -> int:
+    """How many of so many convolutions stay in f32."""
+    return min(KEPT[precision], int(convolutions * MOST_KEPT))
 
 
 def outputs_up_to(flatbuffer: bytes, kept: int) -> list[str]:

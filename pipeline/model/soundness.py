@@ -6,6 +6,7 @@ import numpy as np
 
 from pipeline.errors import ModelError
 from pipeline.model.signatures import ImageSignature
+from transforms.engines.tensorflow import what_failed
 
 # Of the largest value: nearer vectors are one vector; and nearer ones come of the same image. Batches of another size
 # are summed in another order, which makes 1e-6 in f32; a batch normalization left in training makes 0.1 and more.
@@ -24,8 +25,7 @@ def vectors_of(signature: ImageSignature, pixels: np.ndarray, handle: str) -> np
     try:
         vectors: np.ndarray = signature(tf.constant(pixels / np.float32(255))).numpy()
     except tf.errors.OpError as e:
-        lines = str(e.message).strip().splitlines() or [""]
-        raise ModelError(f"{handle}: TensorFlow cannot run the module: {type(e).__name__}: {lines[0][:300]}") from e
+        raise ModelError(f"{handle}: TensorFlow cannot run the module: {what_failed(e)}") from e
     if vectors.ndim != 2 or len(vectors) != len(pixels):
         raise ModelError(f"{handle}: {len(pixels)} images gave an output of shape {vectors.shape}, not [N, D]")
     if not np.isfinite(vectors).all():

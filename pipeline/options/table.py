@@ -152,14 +152,14 @@ MODEL = (
         "engine",
         one_of("auto", *PRECISIONS),
         "auto",
-        "what runs the module; auto: litert on CPUs when it reproduces the module, else tensorflow; of bf16 openvino",
+        "what runs the module; auto: on GPUs tensorflow, for bf16 openvino, else litert if it reproduces the module",
         "|".join(("auto", *PRECISIONS)),
     ),
     Option(
         "precision",
         one_of("f32", "bf16", "int8"),
         "f32",
-        "of the computation; f32 gives the module's vectors, bf16 (openvino) and int8 (litert) similar ones, faster",
+        "of the computation; bf16 (openvino, tensorflow) and int8 (litert) are faster, and give similar vectors",
         "f32|bf16|int8",
     ),
     Option(

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from transforms.engines.engine import Engine
 
 # By engine, the precisions that it computes in; the first is its default.
-PRECISIONS = {"litert": ("f32", "int8"), "openvino": ("f32", "bf16"), "tensorflow": ("f32",)}
+PRECISIONS = {"litert": ("f32", "int8"), "openvino": ("f32", "bf16"), "tensorflow": ("f32", "bf16")}
 PACKAGES = {"litert": "ai-edge-litert", "openvino": "openvino", "tensorflow": "tensorflow"}
 # Images of a call. litert and openvino embed each by itself, on one thread: with more of them there are fewer moments
 # at which threads wait for the last ones. tensorflow embeds them together: so many were fastest on CPUs.
@@ -27,7 +27,7 @@ def load_engine(name: str, artifact: bytes, batch_size: int, threads: int = 0, p
         artifact: what `pipeline.model.conversion` made for this engine.
         batch_size: images that tensorflow embeds at once.
         threads: cores used by all calls together; 0 stands for all.
-        precision: one of `PRECISIONS[name]`. An artifact of litert has its own, f32 or int8.
+        precision: one of `PRECISIONS[name]`. Artifacts of litert and tensorflow have their own.
 
     Raises:
         ValueError: no such engine, or one that cannot compute in this precision on this machine.

@@ -42,10 +42,11 @@ class TensorFlowEngine(CallByCall):
             tf.config.threading.set_intra_op_parallelism_threads(threads)
         self._embed = _of_module(artifact) if artifact.startswith(ZIP_MAGIC) else _of_graph(artifact)
         self._constant = tf.constant
-        self._no_memory = tf.errors.ResourceExhaustedError
+        self._no_memory, self._error = tf.errors.ResourceExhaustedError, tf.errors.OpError
         self._batch_size = batch_size
 
     def __call__(self, images: Images) -> np.ndarray:
+        """Raises RuntimeError where TensorFlow cannot run it on this machine."""
         found: list[np.ndarray] = []
         start = 0
         while start < len(images):
@@ -58,6 +59,8 @@ class TensorFlowEngine(CallByCall):
                     raise
                 self._batch_size = min(self._batch_size, size // 2)  # another thread may have met it, too
                 logger.warning("no memory for %d images at once: %d are taken from now on", size, self._batch_size)
+            except self._error as e:
+                raise RuntimeError(what_failed(e)) from e
             else:
                 start += len(some)
         return np.concatenate(found)
@@ -65,6 +68,12 @@ class TensorFlowEngine(CallByCall):
     def _call(self, images: Images, size: int) -> np.ndarray:
         vectors: np.ndarray = self._embed(self._constant(pad_batch(images, size))).numpy()
         return vectors[: len(images)]
+
+
+def what_failed(error: Any) -> str:
+    """What an error of TensorFlow's says beside where its graph comes from, which is told first, in many lines."""
+    told = str(error.message).strip().rpartition("\n\n")[2].splitlines() or [""]
+    return f"{type(error).__name__}: {told[0][:300]}"
 
 
 def in_full_precision() -> None:

@@ -161,6 +161,21 @@ def test_batches_shrink_where_there_is_no_memory_for_them(
     assert sizes[9:] == [4, 2, 1]
 
 
+def test_what_tensorflow_cannot_run_is_told_in_a_line(tiny_module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where a processor has no instructions for a precision."""
+    import tensorflow as tf
+
+    engine = load_engine("tensorflow", Path(prepare_model(tiny_module, "tensorflow").artifact).read_bytes(), 2)
+    message = "Graph execution error:\n\nDetected at node a\n  File b\n\nno primitive for it\n\t [[{{node a}}]] [Op:c]"
+
+    def fail(batch: Any) -> Any:
+        raise tf.errors.AbortedError(None, None, message)
+
+    monkeypatch.setattr(engine, "_embed", fail)
+    with pytest.raises(RuntimeError, match=r"^AbortedError: no primitive for it$"):
+        engine(pixels_of(1))
+
+
 def test_tensorflow_multiplies_in_f32(tiny_module: str) -> None:
     """On GPUs it would round to TF32."""
     import tensorflow as tf
