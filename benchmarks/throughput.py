@@ -2,7 +2,8 @@
 
 Every system is a program of systems/, run as a command of its own, in turns, over the same images with the same
 module, and must write a record for every image. Of the images in tars some systems are left out, most of which cannot
-read them. All is measured from outside, for all in the same way:
+read them. All find the images in the system's cache: they are read before each command, since a virtual machine may
+have lost them. All is measured from outside, for all in the same way:
 
 - seconds: of the whole command over all images of a corpus.
 - images/s: of steady work. The command runs over the first half of the corpus, too; this is the images of the other
@@ -139,6 +140,8 @@ def command_of(name: str, images: Path, model: Path, output: Path) -> Cost:
     command = [system.python, str(HERE / "systems" / system.file), *system.arguments]
     command += ["--images", str(images), "--model", str(model), "--output", str(output)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT) if system.ours else "", "TF_CPP_MIN_LOG_LEVEL": "2"}
+    for image in images.iterdir():
+        image.read_bytes()
     return run_command(command, environment, output.parent)
 
 
