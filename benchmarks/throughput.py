@@ -3,7 +3,8 @@
 Every system is a program of systems/, run as a command of its own, in turns, over the same images with the same
 module, and must write a record for every image. Of the images in tars some systems are left out, most of which cannot
 read them. All find the images in the system's cache: they are read before each command, since a virtual machine may
-have lost them. All is measured from outside, for all in the same way:
+have lost them. It may have given memory back, too, which whoever comes next waits for: each round begins with another
+system. All is measured from outside, for all in the same way:
 
 - seconds: of the whole command over all images of a corpus.
 - images/s: of steady work. The command runs over the first half of the corpus, too; this is the images of the other
@@ -29,11 +30,11 @@ import os
 import shutil
 import statistics
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import corpora
 import numpy as np
@@ -49,6 +50,7 @@ ROOT = HERE.parent
 WORK = corpora.folder() / "work"
 PEERS = corpora.folder() / "peers" / "bin" / "python"  # of the virtualenv of peers-requirements.txt
 FEATURES = 1664
+T = TypeVar("T")
 
 
 class System(NamedTuple):
@@ -256,11 +258,18 @@ def main() -> None:
                 tried(partial(prepare, system, folder, entry, number == 0 and not options.quick), system)
     for number in range(1, rounds + 1):
         for name, folder in images.items():
-            for system, entry in measured[name].items():
+            first = len(measured[name]) * (number - 1) // rounds
+            for system, entry in rotated(measured[name].items(), first):
                 tried(partial(measure, system, folder, model, entry, halves=not options.quick), system)
         report(
             {name: without(of_corpus, failed) for name, of_corpus in measured.items()}, number, failed, options.quick
         )
+
+
+def rotated(items: Iterable[T], first: int) -> list[T]:
+    """All of them in their order, from another one on."""
+    found = list(items)
+    return found[first:] + found[:first]
 
 
 def without(measured: Mapping[str, Measured], failed: Mapping[str, str]) -> dict[str, Measured]:
