@@ -98,9 +98,14 @@ def place_in_time(started: datetime, runs: Sequence[PublishedRun]) -> datetime:
 def generation_of(model: FeatureModel, preprocessing: Mapping[str, Any]) -> dict[str, Any]:
     """What two vectors must have in common to be compared: module, its output, class of precision, preprocessing.
 
-    Engines in f32 agree, so they are one class; every int8 artifact is calibrated anew, so each is its own.
+    Engines in f32 agree, so they are one class. In bf16 they round other things, so that of tensorflow is not that of
+    openvino. Every int8 artifact is calibrated anew, so each is its own.
     """
-    precision = f"int8 {model.artifact_sha256[:16]}" if model.precision == "int8" else model.precision
+    precision = model.precision
+    if precision == "int8":
+        precision += f" {model.artifact_sha256[:16]}"
+    elif (precision, model.engine) == ("bf16", "tensorflow"):
+        precision += " tensorflow"
     generation: dict[str, Any] = json.loads(
         json.dumps(
             {
