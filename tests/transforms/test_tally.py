@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +27,7 @@ def test_a_worker_tells_what_it_counts(monkeypatch: pytest.MonkeyPatch, tmp_path
     tally.count("images_selected", 2)
     tally.count("images_selected", 3)
     told = tmp_path / f"{os.getpid()}.json"
-    wait_until(lambda: told.exists() and '"images_selected": 5' in told.read_text())
+    wait_until(lambda: told.exists() and json.loads(told.read_text())["counts"] == {"images_selected": 5})
     first, last = tally.first_counted("images_selected"), tally.last_counted("images_selected")
     (tmp_path / "other.json").write_text(told.read_text())
     (tmp_path / "half.part").write_text("{")
@@ -34,7 +35,7 @@ def test_a_worker_tells_what_it_counts(monkeypatch: pytest.MonkeyPatch, tmp_path
 
     monkeypatch.setattr(tally, "_gathered", tmp_path)  # as of the process that gathers, which has counted nothing
     tally.reset()
-    wait_until(lambda: "images_selected" not in told.read_text())
+    wait_until(lambda: json.loads(told.read_text())["counts"] == {})
     assert tally.counts() == {"images_selected": 5}
     assert first is not None
     assert (tally.first_counted("images_selected"), tally.last_counted("images_selected")) == (first, last)
