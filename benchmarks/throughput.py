@@ -31,11 +31,12 @@ import os
 import shutil
 import statistics
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import corpora
 import numpy as np
@@ -51,7 +52,6 @@ ROOT = HERE.parent
 WORK = corpora.folder() / "work"
 PEERS = corpora.folder() / "peers" / "bin" / "python"  # of the virtualenv of peers-requirements.txt
 FEATURES = 1664
-T = TypeVar("T")
 
 
 class System(NamedTuple):
@@ -137,7 +137,7 @@ def output_of(name: str) -> Path:
 
 
 def command_of(name: str, images: Path, model: Path, output: Path) -> Cost:
-    """Runs a system's program."""
+    """Runs a system's program, over images that are in the system's cache."""
     system = SYSTEMS[name]
     output.parent.mkdir(parents=True, exist_ok=True)
     command = [system.python, str(HERE / "systems" / system.file), *system.arguments]
@@ -258,18 +258,13 @@ def main() -> None:
                 tried(partial(prepare, system, folder, entry, number == 0 and not options.quick), system)
     for number in range(1, rounds + 1):
         for name, folder in images.items():
-            first = len(measured[name]) * (number - 1) // rounds
-            for system, entry in rotated(measured[name].items(), first):
+            systems = deque(measured[name].items())
+            systems.rotate(-(len(systems) * (number - 1) // rounds))
+            for system, entry in systems:
                 tried(partial(measure, system, folder, model, entry, halves=not options.quick), system)
         report(
             {name: without(of_corpus, failed) for name, of_corpus in measured.items()}, number, failed, options.quick
         )
-
-
-def rotated(items: Iterable[T], first: int) -> list[T]:
-    """All of them in their order, from another one on."""
-    found = list(items)
-    return found[first:] + found[:first]
 
 
 def without(measured: Mapping[str, Measured], failed: Mapping[str, str]) -> dict[str, Measured]:

@@ -26,10 +26,10 @@ from transforms.engines import load_engine
 BF16_NUMBER, F32_NUMBER = 14, 1  # of TensorFlow's DataType
 
 
-def graph_of(module: Path, kept: int | None = None) -> Any:
+def graph_of(module: Path) -> Any:
     import tensorflow as tf
 
-    return tf.compat.v1.GraphDef.FromString(convert(module, "m", "tensorflow", "bf16", Wanted(), kept).artifact)
+    return tf.compat.v1.GraphDef.FromString(convert(module, "m", "tensorflow", "bf16", Wanted()).artifact)
 
 
 def vectors_of(module: Path, precision: str, pixels: np.ndarray, kept: int | None = None) -> np.ndarray:
